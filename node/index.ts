@@ -141,6 +141,7 @@ export type {
   TasksChange,
   TaskWaitOptions,
 } from '../protocols/task/client/task-api.ts'
+export type { ScheduledSubmission, ScheduleOptions, ScheduleState } from '../protocols/task/schedule/schedule-api.ts'
 export {
   stateChangedEvent,
   type TaskStatusData,

@@ -129,6 +129,10 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
     '/api/tasks/list': (input) => tasks.listTasks(deps.mesh(), read(taskSchemas.TaskListSchema, input)),
     '/api/tasks/show': (input) => tasks.showTask(deps.mesh(), read(taskSchemas.TaskShowSchema, input)),
     '/api/tasks/submit': (input) => tasks.submitTask(deps.mesh(), read(taskSchemas.TaskSubmitSchema, input)),
+    '/api/tasks/schedule': (input) => tasks.makeSchedule(deps.mesh(), read(taskSchemas.ScheduleMakeSchema, input)),
+    '/api/tasks/schedules': (input) => tasks.listSchedules(deps.mesh(), read(taskSchemas.SchedulesListSchema, input)),
+    '/api/tasks/schedule-control': (input) =>
+      tasks.controlSchedule(deps.mesh(), read(taskSchemas.ScheduleControlSchema, input)),
     '/api/tasks/control': (input) => tasks.controlTask(deps.mesh(), read(taskSchemas.TaskControlSchema, input)),
     async '/api/stop'() {
       const self = await thisProcess()

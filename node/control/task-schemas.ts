@@ -5,6 +5,7 @@
  * |---|---|
  * | POST `/api/tasks/list`, `/api/tasks/show`, `/api/tasks/submit`, `/api/tasks/control` | |
  * | POST `/api/tasks/watch` | a stream |
+ * | POST `/api/tasks/schedule`, `/api/tasks/schedules`, `/api/tasks/schedule-control` | |
  */
 import * as z from 'zod'
 import { TASK_STATUSES } from '../../protocols/task/task-status.ts'
@@ -35,6 +36,45 @@ export const TaskControlSchema = z.strictObject({
   name: z.string().min(1).max(64).optional(),
   value: z.unknown().optional(),
 })
+const Misfire = z.union([z.enum(['one', 'skip']), z.object({ all: z.int().positive() })])
+const Overlap = z.enum(['allow', 'skip'])
+const Times = {
+  cron: z.string().max(128).optional(),
+  zone: z.string().max(64).optional(),
+  everyMs: z.int().positive().optional(),
+  /** Milliseconds since 1970, as all times here. */
+  at: z.number().nonnegative().optional(),
+  until: z.number().nonnegative().optional(),
+}
+export const ScheduleMakeSchema = z.strictObject({
+  id: Id,
+  ...Times,
+  misfire: Misfire.optional(),
+  overlap: Overlap.optional(),
+  task: TaskSubmitSchema.omit({ id: true, after: true }),
+  timeoutMs: TimeoutSchema,
+})
+export const SchedulesListSchema = z.strictObject({ timeoutMs: TimeoutSchema })
+export const ScheduleControlSchema = z.strictObject({ id: Id, action: z.enum(['remove', 'pause', 'resume']) })
+
+export const ScheduleShownSchema = z.object({
+  id: z.string(),
+  owner: z.string(),
+  type: z.string(),
+  ...Times,
+  misfire: Misfire,
+  overlap: Overlap,
+  nextAt: z.number().optional(),
+  lastAt: z.number().optional(),
+  lastTask: z.string().optional(),
+  fired: z.number(),
+  held: z.number(),
+  isPaused: z.boolean(),
+})
+export type ScheduleShown = z.output<typeof ScheduleShownSchema>
+export const SchedulesListedSchema = z.object({ schedules: z.array(ScheduleShownSchema) })
+export const ScheduleDoneSchema = z.object({ id: z.string() })
+
 export const TaskWatchSchema = z.strictObject({ id: Id.optional() })
 
 export const TaskShownSchema = z.object({

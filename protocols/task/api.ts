@@ -13,6 +13,7 @@ import type {
   TaskWaitOptions,
 } from './client/task-api.ts'
 import type { TasksDigest } from './client/tasks-digest.ts'
+import type { ScheduleOptions, ScheduleState } from './schedule/schedule-api.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 
 export interface WorkOptions {
@@ -70,5 +71,19 @@ export interface Tasks {
     fn: WorkFunction<I, C>,
     options?: WorkOptions,
   ): Promise<Registration>
+  /**
+   * Begins a task at each time of a schedule, once, whoever coordinates (docs/tasks.md). Made again, just so, it is the same
+   * schedule; made otherwise by its owner, that takes its place, and its times count from then on.
+   * @throws MSG001 for what has no times; STA003 `exists` for an id that somebody else has; COM003 `task-share`; COM001
+   */
+  schedule(schedule: ScheduleOptions, options?: TaskWaitOptions): Promise<void>
+  /** Tasks that it began go on. @throws SEC002 for a schedule of somebody else, STA001, MSG001 */
+  unschedule(id: string): Promise<void>
+  /** Times that pass meanwhile begin nothing. @throws as `unschedule` */
+  pauseSchedule(id: string): Promise<void>
+  /** @throws as `unschedule` */
+  resumeSchedule(id: string): Promise<void>
+  /** All there are, sorted by id. */
+  schedules(options?: TaskWaitOptions): Promise<ScheduleState[]>
   counts(): TasksCounts
 }

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { defineProtocol } from '../define.ts'
 import { JsonSchema } from '../journal/state/built-in-kinds.ts'
+import { ScheduleId } from './schedule/schedule-record.ts'
 import { EffectName, Reason, TaskErrorSchema, TaskId, TaskRecordSchema, Value } from './task-record.ts'
 import { TASK_STATUSES } from './task-status.ts'
 
@@ -44,9 +45,15 @@ export const ControlSchema = z.object({
   value: Value.optional(),
 })
 
+export const ScheduleControlSchema = z.object({
+  meshId: MeshId,
+  id: ScheduleId,
+  action: z.enum(['remove', 'pause', 'resume']),
+})
+
 export const taskProtocol = defineProtocol({
   name: 'task',
-  version: '1.0.0',
+  version: '1.1.0',
   methods: {
     feed: {
       description: 'Changes of the tasks that the caller submitted or works on, and of others that it names',
@@ -81,6 +88,14 @@ export const taskProtocol = defineProtocol({
       description: 'Pauses, resumes or cancels a task of somebody else; for holders of the capability coordinate',
       request: ControlSchema,
       response: z.object({ status: z.enum(TASK_STATUSES) }),
+      capability: 'coordinate',
+      priority: 'high',
+      timeoutMs: 10_000,
+    },
+    schedule: {
+      description: 'Removes, pauses or resumes a schedule of somebody else; for holders of the capability coordinate',
+      request: ScheduleControlSchema,
+      response: z.object({}),
       capability: 'coordinate',
       priority: 'high',
       timeoutMs: 10_000,

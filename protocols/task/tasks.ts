@@ -32,6 +32,8 @@ import { taskProtocol } from './contract.ts'
 import { FeedFollower } from './feed/feed-follower.ts'
 import { notLeading, TaskFeeds } from './feed/task-feeds.ts'
 import { JournalView } from './journal-view.ts'
+import { ScheduleRunner } from './schedule/schedule-runner.ts'
+import { Schedules } from './schedule/schedules.ts'
 import { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
 import type { Liveness } from './scheduler/worker-presence.ts'
@@ -79,6 +81,7 @@ class NodeTasks implements TasksFeature {
   readonly #worker: TaskWorker
   readonly #reader: TaskReader
   readonly #controls: TaskControls
+  readonly #schedules: Schedules
   readonly #trackers: TaskTrackers
   readonly #submitter: TaskSubmitter
   readonly #bytes: TaskBytes
@@ -95,6 +98,7 @@ class NodeTasks implements TasksFeature {
     this.#batcher = new ChangeBatcher(journal, port)
     this.#reader = new TaskReader(journal)
     this.#controls = new TaskControls({ port, coordinator, batcher: this.#batcher })
+    this.#schedules = new Schedules({ port, journal, coordinator, batcher: this.#batcher })
     this.#announcer = new TaskAnnouncer(deps)
     this.#trackers = new TaskTrackers({
       ...{ port, coordinator, stopped: this.#end.signal },
@@ -123,6 +127,10 @@ class NodeTasks implements TasksFeature {
         return tasksDigest(port, { version: machine.version(), tasks: new JournalView({ machine }).tasks() })
       },
       control: async (asked) => ({ status: await this.#controls.asCoordinator(asked) }),
+      schedule: async (asked) => {
+        await this.#schedules.asCoordinator(asked)
+        return {}
+      },
     }
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
@@ -178,6 +186,12 @@ class NodeTasks implements TasksFeature {
       return rejectMessage(commandId, error)
     }
   }
+
+  schedule: Tasks['schedule'] = (given, options) => this.#schedules.make(given, options)
+  unschedule: Tasks['unschedule'] = (id) => this.#schedules.control(id, 'remove')
+  pauseSchedule: Tasks['pauseSchedule'] = (id) => this.#schedules.control(id, 'pause')
+  resumeSchedule: Tasks['resumeSchedule'] = (id) => this.#schedules.control(id, 'resume')
+  schedules: Tasks['schedules'] = (options) => this.#schedules.list(options)
 
   /** What it works on is of the types that the program says. */
   work: Tasks['work'] = (type, fn, options) => this.#worker.work(type, fn as unknown as WorkFunction, options)
@@ -237,8 +251,9 @@ class NodeTasks implements TasksFeature {
       signal,
     )
     this.#scheduler = scheduler
+    const schedules = new ScheduleRunner({ port, batcher: this.#batcher, member }, epoch, signal)
     try {
-      await scheduler.run()
+      await Promise.all([scheduler.run(), schedules.run()])
     } finally {
       if (this.#scheduler === scheduler) this.#scheduler = undefined
     }

@@ -339,6 +339,43 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     assertError(given, 1, 'STA003', /canceled/)
   })
 
+  test('tasks are scheduled; schedules are listed, held and removed', async () => {
+    const times = ['--cron', '0  3 * * *', '--zone', 'Europe/Berlin', '--misfire', 'all:3', '--overlap', 'skip']
+    const made = await parley(
+      alpha('tasks', 'schedule', 'nightly', 'review', '{"page":2}', ...times, '--within', '60000'),
+    )
+    assert.deepEqual([made.stderr, made.stdout], ['', 'nightly is scheduled\n'])
+    const listed = await until('its next time is known', async () => {
+      const { stdout } = await parley(beta('tasks', 'schedules', '--json'))
+      const [one] = z.array(z.record(z.string(), z.unknown())).parse(JSON.parse(stdout))
+      return one?.nextAt !== undefined && one
+    })
+    assert.deepEqual(
+      [listed.id, listed.cron, listed.zone, listed.misfire, listed.overlap, listed.fired, listed.isPaused],
+      ['nightly', '0 3 * * *', 'Europe/Berlin', { all: 3 }, 'skip', 0, false],
+    )
+    assert.match(
+      (await parley(beta('tasks', 'schedules', '--wide'))).stdout,
+      /nightly +review +0 3 \* \* \* Europe\/Berlin/,
+    )
+    const paused = await parley(beta('tasks', 'pause-schedule', 'nightly'))
+    assert.equal(paused.stdout, 'nightly is paused\n')
+    assert.match((await parley(alpha('tasks', 'schedules'))).stdout, /paused/)
+    assert.equal((await parley(alpha('tasks', 'resume-schedule', 'nightly'))).stdout, 'nightly goes on\n')
+    assert.equal((await parley(alpha('tasks', 'unschedule', 'nightly', '--json'))).stdout, '{"id":"nightly"}\n')
+    assert.equal((await parley(alpha('tasks', 'schedules'))).stdout, 'no schedules\n')
+    const [missing, none, rule, time] = await Promise.all([
+      parley(alpha('tasks', 'unschedule', 'nightly')),
+      parley(alpha('tasks', 'schedule', 'x', 'review')),
+      parley(alpha('tasks', 'schedule', 'x', 'review', '--every', '5000', '--misfire', 'some')),
+      parley(alpha('tasks', 'schedule', 'x', 'review', '--at', 'noon')),
+    ])
+    assertError(missing, 1, 'STA001', /no schedule nightly/)
+    assertError(none, 2, 'MSG001', /0 of cron, everyMs and at/)
+    assertError(rule, 2, 'MSG001', /--misfire some/)
+    assertError(time, 2, 'MSG001', /--at noon/)
+  })
+
   test('topics that are alive are reported without a pattern', async () => {
     const report = start(alpha('sub', '--report-topics', '--from', 'earliest', '--for', '300', '--json'))
     const rows = z.array(z.object({ topic: z.string() })).parse(jsonLines((await report.ended).stdout)[0])

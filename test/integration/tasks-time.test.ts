@@ -16,7 +16,7 @@ import {
   ParleyError,
 } from '../../node/index.ts'
 import { onAbort } from '../../protocols/async.ts'
-import { failureOf } from '../support/until.ts'
+import { failureOf, until } from '../support/until.ts'
 
 const END_MS = 20_000
 /** Also where it was before. */
@@ -49,13 +49,14 @@ describe('tasks and time', { timeout: 180_000 }, () => {
         dataDir,
         join: [...others],
         log: 'silent',
-        coordination: { expect: 2 },
+        coordination: { expect: 3 },
       })
       meshes.push(mesh)
       return mesh
     }
     ann = await start('ann')
     bob = await start('bob', ann.self.addresses)
+    await start('carl', [...ann.self.addresses, ...bob.self.addresses])
     await ann.coordinator.found({ timeoutMs: END_MS })
   })
   after(async () => {
@@ -149,5 +150,97 @@ describe('tasks and time', { timeout: 180_000 }, () => {
     // It has no more time than the task.
     assert.ok(isParleyError(await end('long', { deadline: Date.now() + 700 }), 'MSG005', 'COM001'))
     await Promise.all([wrong.stop(), serving.stop()])
+  })
+
+  it('a schedule begins a task at each of its times, once, although another node coordinates meanwhile', async () => {
+    const inputs: unknown[] = []
+    const work = await bob.tasks.work('tick', ({ input }) => {
+      inputs.push(input)
+      return null
+    })
+    await ann.tasks.schedule({
+      id: 'ticks',
+      everyMs: 1_000,
+      misfire: { all: 100 },
+      task: { type: 'tick', input: 'tock' },
+    })
+    const state = async () => (await bob.tasks.schedules()).find(({ id }) => id === 'ticks')
+    const fired = async (): Promise<number> => (await state())?.fired ?? 0
+    await until('two have begun', async () => (await fired()) >= 2)
+    // Three vote before long.
+    await until('another node can take over', () =>
+      ann.coordinator.transfer().then(
+        () => true,
+        () => false,
+      ),
+    )
+    const before = await fired()
+    await until('the next coordinator begins more', async () => (await fired()) >= before + 2)
+    // Made again it goes on; by somebody else, otherwise, it is refused.
+    await ann.tasks.schedule({
+      id: 'ticks',
+      everyMs: 1_000,
+      misfire: { all: 100 },
+      task: { type: 'tick', input: 'tock' },
+    })
+    const other = failureOf(bob.tasks.schedule({ id: 'ticks', everyMs: 5_000, task: { type: 'tick' } }))
+    assert.ok(isParleyError(await other, 'STA003') && ((await other) as ParleyError).reason === 'exists')
+    // In a mesh of one secret all may coordinate.
+    await bob.tasks.pauseSchedule('ticks')
+    const { owner, everyMs, isPaused, nextAt, lastAt = 0, fired: count = 0, held } = (await state()) ?? {}
+    assert.deepEqual([owner, everyMs, isPaused, nextAt, held], [ann.self.id, 1_000, true, undefined, 0])
+    const nominal = (back: number): string => new Date(lastAt - back * 1_000).toISOString().replace(/\.\d+|[-:]/g, '')
+    for (let back = 0; back < count; back += 1) {
+      const task = await ann.tasks.get(`ticks.${nominal(back)}`).ended({ timeoutMs: END_MS })
+      assert.deepEqual([task.status, task.record.submitter], ['completed', ann.self.id])
+    }
+    assert.ok(isParleyError(await failureOf(ann.tasks.get(`ticks.${nominal(count)}`).state()), 'STA001'))
+    assert.deepEqual([inputs.length, new Set(inputs).size], [count, 1])
+    await ann.tasks.resumeSchedule('ticks')
+    await until('it goes on', async () => (await fired()) > count)
+    await bob.tasks.unschedule('ticks')
+    assert.deepEqual(await ann.tasks.schedules(), [])
+    assert.ok(isParleyError(await failureOf(bob.tasks.unschedule('ticks')), 'STA001'))
+    await work.stop()
+  })
+
+  it('a schedule that cannot be made is refused with what is wrong; one of a single time goes with it', async () => {
+    const refused = async (given: object): Promise<unknown> =>
+      failureOf(ann.tasks.schedule({ id: 'x', task: { type: 'tick' }, ...given }))
+    for (const given of [
+      {},
+      { cron: '* * * * *', everyMs: 1_000 },
+      { everyMs: 10 },
+      { everyMs: 1_000, zone: 'UTC' },
+      { cron: '* * * *' },
+      { cron: '0 0 30 2 *' },
+      { cron: '0 3 * * *', zone: 'Mars/Olympus' },
+      { at: 'tomorrow' },
+      { at: 2_000, until: 1_000 },
+      { everyMs: 1_000, misfire: { all: 0 } },
+      { everyMs: 1_000, overlaps: 'skip' },
+      { everyMs: 1_000, task: { type: 'tick', deadline: 1 } },
+      { everyMs: 1_000, task: { type: 'a b' } },
+      { id: 'a b', everyMs: 1_000 },
+    ])
+      assert.ok(isParleyError(await refused(given), 'MSG001'), JSON.stringify(given))
+    assert.ok(isParleyError(await failureOf(ann.tasks.unschedule('a b')), 'MSG001'))
+    const work = await bob.tasks.work('told', ({ metadata }) => metadata)
+    const at = Math.floor(Date.now() / 1_000) * 1_000 + 1_000
+    await ann.tasks.schedule({ id: 'once', at: new Date(at), task: { type: 'told', metadata: 7, withinMs: 60_000 } })
+    const id = `once.${new Date(at).toISOString().replace(/\.\d+|[-:]/g, '')}`
+    await until(
+      'it begins',
+      async () =>
+        (await ann.tasks
+          .get(id)
+          .state()
+          .catch(() => undefined)) !== undefined,
+    )
+    const { record } = await ann.tasks.get(id).ended({ timeoutMs: END_MS })
+    assert.equal(record.deadline, at + 60_000)
+    assert.equal(await ann.tasks.get(id).result(), 7)
+    assert.deepEqual(await ann.tasks.schedules(), [])
+    await work.stop()
   })
 })

@@ -7,6 +7,40 @@ import { addNodeOptions } from './shared-options.ts'
 
 const MAX_MS = 2 ** 31 - 1
 const load = () => import('../commands/agreement/tasks-command.ts')
+const loadSchedules = () => import('../commands/agreement/schedules-command.ts')
+
+const registerSchedules = (add: (name: string, description: string) => Command): void => {
+  add('schedule', 'Begins a task at each time of a schedule.')
+    .argument('<ID>', 'of the schedule; its tasks are ID.<time>')
+    .argument('<TYPE>', 'what kind of work it is')
+    .argument('[JSON]', 'its input, - to read it from stdin; null unless given')
+    .option('--cron <fields>', 'minute, hour, day of month, month, day of week')
+    .option('--zone <name>', 'time zone of --cron, such as Europe/Berlin; UTC unless given')
+    .option('--every <ms>', 'milliseconds between two of them', wholeNumber(1_000, MAX_MS))
+    .option('--at <time>', 'once, such as 2026-11-25T03:00:00Z')
+    .option('--until <time>', 'none after this time')
+    .option('--misfire <rule>', 'of missed times: one, skip, or all:N; one unless given')
+    .addOption(new Option('--overlap <rule>', 'while the one before is open').choices(['allow', 'skip']))
+    .option('--type-version <version>', 'only workers that have this version')
+    .addOption(new Option('--priority <priority>', 'how urgent its tasks are').choices(PRIORITIES))
+    .option('--within <ms>', 'a task fails if it is not done by then', wholeNumber(1, MAX_MS))
+    .option('--attempt-timeout <ms>', 'an attempt that takes longer has failed', wholeNumber(100, MAX_MS))
+    .option('--json', 'print one line {id}')
+    .action(async (id, type, input, options) => (await loadSchedules()).makeSchedule(id, type, input, options))
+  add('schedules', 'Lists what begins tasks by time.')
+    .option('--wide', 'with rules and owners, however long the lines get')
+    .option('--json', 'print a JSON array')
+    .action(async (options) => (await loadSchedules()).listSchedules(options))
+  for (const [name, action, description] of [
+    ['unschedule', 'remove', 'Removes a schedule; tasks that it began go on.'],
+    ['pause-schedule', 'pause', 'Has a schedule begin nothing for a while.'],
+    ['resume-schedule', 'resume', 'Has a paused schedule go on.'],
+  ] as const)
+    add(name, description)
+      .argument('<ID>', 'of the schedule')
+      .option('--json', 'print one line {id}')
+      .action(async (id, options) => (await loadSchedules()).controlSchedule(action, id, options))
+}
 
 export const registerTasks = (program: Command): void => {
   const group = program
@@ -61,6 +95,7 @@ export const registerTasks = (program: Command): void => {
     .argument('<JSON>', 'the value, - to read it from stdin')
     .option('--json', 'print one line {id,status}')
     .action(async (id, name, value, options) => (await load()).provide(id, name, value, options))
+  registerSchedules(add)
   add('watch', 'Prints tasks, then each change, until Ctrl-C; of one task, until it has ended.')
     .argument('[TASK]', 'its id; all unless given')
     .option('--json', 'print lines of JSON {id,version,task}')

@@ -10,6 +10,11 @@ import type * as schemas from '../task-schemas.ts'
 type TaskMesh = Pick<Mesh, 'tasks'>
 const MOST = 1_000
 
+type Present<T> = { [K in keyof T]: Exclude<T[K], undefined> }
+/** Without what was not given. */
+const present = <T extends object>(given: T): Present<T> =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Present<T>
+
 const shown = ({ id, status, version, record, result, error, metadata }: TaskState): schemas.TaskShown => {
   const { type, typeVersion, submitter, submittedAt, changedAt, attempts, failures, losses } = record
   const { priority, worker, deadline, parent, dependencies = [], reason, attemptTimeoutMs } = record
@@ -88,6 +93,33 @@ export const controlTask = async (
     signal: () => handle.signal(name, (value ?? null) as Json),
   }
   return { id, status: await done[action]() }
+}
+
+export const makeSchedule = async (
+  { tasks }: TaskMesh,
+  { task: given, timeoutMs, ...schedule }: z.output<typeof schemas.ScheduleMakeSchema>,
+): Promise<z.input<typeof schemas.ScheduleDoneSchema>> => {
+  const { input, ...task } = given
+  // It was JSON on its way here.
+  await tasks.schedule(
+    { ...present(schedule), task: { ...present(task), input: (input ?? null) as Json } },
+    { timeoutMs },
+  )
+  return { id: schedule.id }
+}
+
+export const listSchedules = async (
+  { tasks }: TaskMesh,
+  { timeoutMs }: z.output<typeof schemas.SchedulesListSchema>,
+): Promise<z.input<typeof schemas.SchedulesListedSchema>> => ({ schedules: await tasks.schedules({ timeoutMs }) })
+
+export const controlSchedule = async (
+  { tasks }: TaskMesh,
+  { id, action }: z.output<typeof schemas.ScheduleControlSchema>,
+): Promise<z.input<typeof schemas.ScheduleDoneSchema>> => {
+  const done = { remove: tasks.unschedule, pause: tasks.pauseSchedule, resume: tasks.resumeSchedule }
+  await done[action](id)
+  return { id }
 }
 
 /** What there is, then each change, until the reader leaves, or the one that is watched has ended. */

@@ -31,6 +31,20 @@ const NO_DIGEST = ''
 /** UUID version 7: its ids sort as they were made. */
 export const newTaskId = ({ clock, random }: Pick<Port, 'clock' | 'random'>): string => uuid7(clock.now(), random(10))
 
+/** @param problem what cannot be done with what does not fit @throws MSG001 */
+export const checkedInput = <S extends z.ZodType>(schema: S, input: unknown, problem: string): z.output<S> => {
+  const parsed = schema.safeParse(input)
+  if (parsed.success) return parsed.data
+  const issues = parsed.error.issues
+    .slice(0, MAX_ISSUES)
+    .map(({ path, message }) => ({ path: path.join('.'), message }))
+  throw new ParleyError(
+    'MSG001',
+    `${problem}: ${issues.map(({ path, message }) => `${path}: ${message}`).join('; ')}`,
+    { hint: 'change or leave out the fields that are named', details: { issues } },
+  )
+}
+
 const ENCODER = new TextEncoder()
 
 /** @throws MSG001 */
@@ -58,20 +72,7 @@ export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, giv
     ...(metadata !== undefined && { metadata }),
     digest: NO_DIGEST,
   }
-  const parsed: z.ZodSafeParseResult<SubmittedTask> = SubmittedTaskSchema.safeParse(task)
-  if (!parsed.success) {
-    const issues = parsed.error.issues
-      .slice(0, MAX_ISSUES)
-      .map(({ path, message }) => ({ path: path.join('.'), message }))
-    throw new ParleyError(
-      'MSG001',
-      `the task cannot be submitted: ${issues.map(({ path, message }) => `${path}: ${message}`).join('; ')}`,
-      {
-        hint: 'change or leave out the fields that are named',
-        details: { issues },
-      },
-    )
-  }
-  const { id: _id, ...what } = { ...parsed.data, input: withoutHolders(parsed.data.input) }
-  return { ...parsed.data, digest: encodeText(port.hash(ENCODER.encode(JSON.stringify(what))), 'base16') }
+  const checked: SubmittedTask = checkedInput(SubmittedTaskSchema, task, 'the task cannot be submitted')
+  const { id: _id, ...what } = { ...checked, input: withoutHolders(checked.input) }
+  return { ...checked, digest: encodeText(port.hash(ENCODER.encode(JSON.stringify(what))), 'base16') }
 }

@@ -10,20 +10,7 @@ import type { ChangeBatcher } from './change-batcher.ts'
 import { newTaskId, submittedTask } from './submitted-task.ts'
 import type { SubmitTask, TaskWaitOptions } from './task-api.ts'
 import type { TaskTrackers, Tracker } from './task-trackers.ts'
-import { limitedWait } from './wait-limit.ts'
-
-/** Milliseconds until a submission is given up, unless told. */
-const SUBMIT_MS = 30_000
-
-const nobodyDecides = (timeoutMs: number): ParleyError =>
-  new ParleyError(
-    'COM001',
-    `nobody took the tasks over within ${timeoutMs} ms; whether they were accepted is not known`,
-    {
-      hint: 'is there a node with a data directory that coordinates? submit them again with the same ids',
-      details: { reason: 'no-leader' },
-    },
-  )
+import { limitedWait, nobodyDecides, SUBMIT_MS } from './wait-limit.ts'
 
 export interface SubmitterDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'random' | 'hash'>

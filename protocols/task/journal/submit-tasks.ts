@@ -1,6 +1,7 @@
 /** Tasks that are submitted: all of one submission, or none. Pure. */
 import { ParleyError, stateError } from '../../errors.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
+import { readSchedule, scheduleKey, scheduleOfTask } from '../schedule/schedule-record.ts'
 import type { Dependency, TaskRecord } from '../task-record.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
 import type { ChangeOf, SubmittedTask } from './task-changes.ts'
@@ -102,15 +103,20 @@ const known = (ledger: TaskLedger, task: SubmittedTask): Submitted | undefined =
   })
 }
 
-const recordOf = (ledger: TaskLedger, task: SubmittedTask, dependencies: readonly Dependency[]): TaskRecord => {
+export const newRecord = (
+  ledger: TaskLedger,
+  task: Omit<SubmittedTask, 'id' | 'input' | 'metadata' | 'digest'>,
+  dependencies: readonly Dependency[],
+  submitter: string,
+): TaskRecord => {
   const { type, typeVersion, priority, deadline, requirements, parent, retry, attemptTimeoutMs } = task
-  const { at, by } = ledger.facts
+  const { at } = ledger.facts
   const record: Omit<TaskRecord, 'size'> = {
     type,
     ...(typeVersion !== undefined && { typeVersion }),
     status: dependencies.length === 0 ? 'queued' : 'submitted',
     priority,
-    submitter: by,
+    submitter,
     ...(parent !== undefined && { parent }),
     submittedAt: at,
     changedAt: at,
@@ -126,13 +132,23 @@ const recordOf = (ledger: TaskLedger, task: SubmittedTask, dependencies: readonl
   return { ...record, size: sizeOfRecord(record) }
 }
 
+/** Ids of tasks that a schedule begins are its owner's. @throws STA003 `exists` */
+const checkSchedule = ({ tx, facts }: TaskLedger, id: string): void => {
+  const schedule = scheduleOfTask(id)
+  const owner = schedule === undefined ? undefined : readSchedule(tx.get(scheduleKey(schedule)))?.owner
+  if (owner === undefined || owner === facts.by) return
+  throw stateError('exists', `the id ${id} is one of the schedule ${schedule}`, 'choose another id', { task: id })
+}
+
 export const submitTasks = (ledger: TaskLedger, { tasks }: ChangeOf<'submit'>): readonly Submitted[] => {
   checkTwice(tasks)
   checkCycle(tasks)
+  for (const { id } of tasks) checkSchedule(ledger, id)
   const before = tasks.map((task) => known(ledger, task))
   const fresh = tasks.filter((_, i) => before[i] === undefined)
   const together = new Set(fresh.map(({ id }) => id))
-  const records = fresh.map((task) => recordOf(ledger, task, openDependencies(ledger, task, together)))
+  const { by } = ledger.facts
+  const records = fresh.map((task) => newRecord(ledger, task, openDependencies(ledger, task, together), by))
   ledger.room(records)
   for (const [i, { id, input, metadata, digest }] of fresh.entries()) {
     const record = records[i]

@@ -7,6 +7,7 @@
  */
 import * as z from 'zod'
 import { FenceSchema } from '../../journal/fencing/fence.ts'
+import { SCHEDULE_CHANGES } from '../schedule/schedule-changes.ts'
 import {
   AttemptTimeout,
   DependencySchema,
@@ -146,6 +147,7 @@ const CHANGES = [
 const LATER_CHANGES = [
   /** Its attempt took longer than it may. */
   z.object({ do: z.literal('time-out'), ...coordinating, ...attempt }),
+  ...SCHEDULE_CHANGES,
 ] as const
 
 export const FirstChangeSchema = z.discriminatedUnion('do', [

@@ -15,6 +15,8 @@ import {
   type Json,
   type RowName,
 } from '../../journal/state/command-kind.ts'
+import { fireSchedule, holdSchedule, makeSchedule, removeSchedule } from '../schedule/apply-schedules.ts'
+import { firedTaskId, SCHEDULES } from '../schedule/schedule-record.ts'
 import {
   CHECKPOINT_ROW,
   DONE,
@@ -130,6 +132,14 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
       return expireTask(ledger, change)
     case 'time-out':
       return timeOutAttempt(ledger, change)
+    case 'schedule':
+      return makeSchedule(ledger, change)
+    case 'unschedule':
+      return removeSchedule(ledger, change)
+    case 'hold-schedule':
+      return holdSchedule(ledger, change)
+    case 'fire':
+      return fireSchedule(ledger, change)
     case 'explain':
       return explainTask(ledger, change)
     case 'dismiss':
@@ -178,6 +188,13 @@ const rowsOf = (change: TaskChange): RowName[] => {
     case 'expire':
     case 'time-out':
       return ending(change.id)
+    case 'schedule':
+    case 'unschedule':
+      return [{ collection: SCHEDULES, key: change.id }]
+    case 'fire': {
+      const task = change.nominal === undefined ? [] : ending(firedTaskId(change.id, change.nominal))
+      return [{ collection: SCHEDULES, key: change.id }, ...task]
+    }
     case 'archive':
       return change.tasks.map(({ id, endedAt }) => ({ collection: ENDED, key: endedRow(endedAt, id) }))
     case 'forget':

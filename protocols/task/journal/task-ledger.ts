@@ -132,24 +132,20 @@ export class TaskLedger {
       })
   }
 
-  /** Checks that its submitter may hold one more. @returns the size that counts for it. @throws COM003 */
-  room(records: readonly TaskRecord[]): void {
+  /** Checks that their submitter may hold so many more. @throws COM003 */
+  room(records: readonly TaskRecord[], submitter: string = this.facts.by): void {
     const all = this.#usage(EVERYBODY)
-    const own = this.#usage(this.facts.by)
+    const own = this.#usage(submitter)
     const bytes = records.reduce((sum, { size }) => sum + size, 0)
     const isFree = all.tasks + records.length <= MAX_OPEN_TASKS && all.bytes + bytes <= MAX_OPEN_BYTES
     const isFair =
       own.tasks + records.length <= TIMES_FREE * (MAX_OPEN_TASKS - all.tasks) &&
       own.bytes + bytes <= TIMES_FREE * (MAX_OPEN_BYTES - all.bytes)
     if (isFree && isFair) return
-    throw new ParleyError(
-      'COM003',
-      `${this.facts.by} has ${own.tasks} open tasks, of ${all.tasks}, and may not add more`,
-      {
-        hint: 'wait until some of them ended, then submit again',
-        details: { reason: 'task-share', open: own.tasks, retryAfterMs: 1_000 },
-      },
-    )
+    throw new ParleyError('COM003', `${submitter} has ${own.tasks} open tasks, of ${all.tasks}, and may not add more`, {
+      hint: 'wait until some of them ended, then submit again',
+      details: { reason: 'task-share', open: own.tasks, retryAfterMs: 1_000 },
+    })
   }
 
   add(id: string, record: TaskRecord): void {

@@ -14,7 +14,7 @@ const vectors = z
   .object({ messages: Cases, answers: Cases, events: Cases, protocol: Cases, changes: Cases })
   .parse(JSON.parse(readFileSync(new URL('../../interop/vectors/tasks.json', import.meta.url), 'utf8')))
 
-const { feed, control, digest } = taskProtocol.methods
+const { feed, control, digest, schedule } = taskProtocol.methods
 const SCHEMAS: Readonly<Record<keyof typeof vectors, Readonly<Record<string, z.ZodType>>>> = {
   messages: TASK_MESSAGES,
   answers: TASK_ANSWERS,
@@ -26,6 +26,7 @@ const SCHEMAS: Readonly<Record<keyof typeof vectors, Readonly<Record<string, z.Z
     'feed item': feed.stream,
     'control request': control.request,
     'digest response': digest.response,
+    'schedule request': schedule.request,
   },
   changes: Object.fromEntries(TaskChangeSchema.options.map((schema) => [schema.shape.do.value, TaskChangeSchema])),
 }

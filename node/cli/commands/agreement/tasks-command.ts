@@ -26,10 +26,10 @@ export interface TasksCommandOptions extends Omit<NodeSelector, 'url'> {
 }
 
 /** Answers wait for the node's own limit. */
-const GRACE_MS = 2_000
+export const GRACE_MS = 2_000
 const SECOND_MS = 1_000
 
-const controlOf = async (options: Omit<NodeSelector, 'url'>) =>
+export const controlOf = async (options: Omit<NodeSelector, 'url'>) =>
   (await findControlledNode(await nodeOfOneMesh(options))).control
 
 const agoOf = (at: number, nowMs: number): string => {
