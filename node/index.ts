@@ -64,7 +64,14 @@ export type { Received } from '../protocols/delivery/receive/inbound-message.ts'
 export type { OutboxEntry, OutboxPage } from '../protocols/delivery/send/outbox-list.ts'
 export { ERROR_REASONS, type ErrorReason } from '../protocols/error-reasons.ts'
 export { CODES, type Code, type ErrorOf, isParleyError, ParleyError } from '../protocols/errors.ts'
-export type { Events, EventsFigures, PublishOptions, Receipt, SubscribeOptions } from '../protocols/events/api.ts'
+export type {
+  EventCursor,
+  Events,
+  EventsFigures,
+  PublishOptions,
+  Receipt,
+  SubscribeOptions,
+} from '../protocols/events/api.ts'
 export { defineEvent, type EventDefinition } from '../protocols/events/define-event.ts'
 export type { MeshEvent, Missed } from '../protocols/events/event.ts'
 export { DEFAULT_TOPIC } from '../protocols/events/events.ts'
@@ -141,6 +148,7 @@ export type {
   TasksChange,
   TaskWaitOptions,
 } from '../protocols/task/client/task-api.ts'
+export type { EventFilter, HeardEvent } from '../protocols/task/events/event-wait.ts'
 export type { ScheduledSubmission, ScheduleOptions, ScheduleState } from '../protocols/task/schedule/schedule-api.ts'
 export {
   stateChangedEvent,
@@ -159,6 +167,7 @@ export type {
   ProgressReport,
   TaskCallOptions,
   TaskContext,
+  WaitForEventOptions,
   WorkFunction,
   WorkItem,
 } from '../protocols/task/worker/task-context.ts'

@@ -43,6 +43,8 @@ export const STATE_REASONS = {
   'worker-gone': CHANGED,
   /** This serial was answered and acknowledged before. */
   'serial-done': CHANGED,
+  /** Events of the topic that a task waits for are gone for good: the one it waits for may have been among them. */
+  missed: { severity: 'error', recovery: 'none' },
   /** Too many commands of a session are not acknowledged. */
   'session-full': PASSING,
 

@@ -5,6 +5,7 @@ import type { Registration } from '../registration.ts'
 import type { Priority } from '../wire/envelope.ts'
 import type { EventDefinition } from './define-event.ts'
 import type { InvalidEvent, Listener, MeshEvent, Missed } from './event.ts'
+import type { CursorPosition } from './history/history-contract.ts'
 
 export interface PublishOptions {
   /** Where the definition is for a family of topics (`tasks.status.*`): the one to publish to. */
@@ -33,7 +34,20 @@ export interface Receipt {
 }
 
 /** Where a subscription starts; see SubscribeOptions. */
-export type StartPosition = 'earliest' | 'latest' | { readonly since: number | Date } | { readonly last: number }
+export type StartPosition =
+  | 'earliest'
+  | 'latest'
+  | { readonly since: number | Date }
+  | { readonly last: number }
+  | { readonly cursor: EventCursor }
+
+/** A place in the history of one first word, as JSON: a program keeps it, and subscribes from there later, on any node. */
+export interface EventCursor {
+  /** Milliseconds since 1970: of publishers that are not named, events count from then on. */
+  readonly createdAt: number
+  /** By publisher, the number of the next event. */
+  readonly positions: readonly CursorPosition[]
+}
 
 export interface SubscribeOptions {
   /** Told about events that are gone for good, and about those dropped because this subscription's queue was full. */
@@ -42,7 +56,8 @@ export interface SubscribeOptions {
    * Where to start, `latest` unless told: with what is published from now on. Else with what this node and its neighbours
    * still hold: `earliest`, all of it (events of an epoch that are gone are reported as missed); `since`, by the publishers'
    * clocks (milliseconds since 1970, or a Date); `last`, so many events of each publisher under the first word, before
-   * the pattern is applied. Events of one publisher come in order, its earlier epochs first, none twice.
+   * the pattern is applied; `cursor`, what came after `cursor()` was asked. Events of one publisher come in order, its earlier
+   * epochs first, none twice.
    */
   from?: StartPosition
   /**
@@ -158,6 +173,12 @@ export interface Events {
     listener?: Listener<z.output<S>>,
     options?: SubscribeOptions,
   ): Promise<Subscription<z.output<S>>>
+  /**
+   * Where the history of this topic's first word ends now, as far as this node and its neighbours know: what is published
+   * after it resolved comes to a subscription from there.
+   * @throws MSG001 for a first word that is a wildcard; COM003 for too many first words
+   */
+  cursor(topic: string): Promise<EventCursor>
   topics(): TopicFigures[]
   /** Whether anybody listens to the first word of this topic, as far as this node knows: itself, or a neighbour. */
   hasAudience(topic: string): boolean

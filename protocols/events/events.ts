@@ -13,6 +13,7 @@
  * (event-dispatch.ts), queue, listener (subscription-queue.ts). Wire: batch.proto; protocol.ts.
  * State: soft, dropped at stop, but for what the store keeps of history and positions.
  */
+
 import { type EventChains, type HearChain, NO_CHAINS } from '../interceptors/chains.ts'
 import type { Quota } from '../limits/quota.ts'
 import { createRegistration } from '../registration.ts'
@@ -142,6 +143,7 @@ export const createEvents = (
       for (const { pattern } of dispatch.all()) found.set(pattern, (found.get(pattern) ?? 0) + 1)
       return found
     },
+    cursor: (topic: string) => subscriptions.cursor(topic),
     figures: all,
     recent: () => dispatch.recent.list(),
     retune(next: Partial<EventsSettings>) {

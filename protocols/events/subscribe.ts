@@ -5,11 +5,12 @@
  * State: how each open subscription is ended.
  */
 import { onAbort } from '../async.ts'
+import { ParleyError } from '../errors.ts'
 import type { HearChain } from '../interceptors/chains.ts'
 import type { Stop } from '../port.ts'
 import { createRegistration } from '../registration.ts'
 import { checkKeys } from '../unknown-keys.ts'
-import type { SubscribeOptions, Subscription } from './api.ts'
+import type { EventCursor, SubscribeOptions, Subscription } from './api.ts'
 import type { EventChannel } from './channels/event-channel.ts'
 import { defineEvent, type EventDefinition } from './define-event.ts'
 import type { Listener } from './event.ts'
@@ -97,6 +98,25 @@ export class Subscriptions {
       unsubscribe()
       throw error
     }
+  }
+
+  /** See Events.cursor. */
+  async cursor(topic: string): Promise<EventCursor> {
+    const { channels, port } = this.#deps
+    if (isOpen(topic))
+      throw new ParleyError('MSG001', `the topic ${topic.slice(0, 80)} has no first word`, {
+        hint: 'name its first word: a history is kept by that',
+      })
+    const word = firstWord(topic)
+    const createdAt = port.clock.now()
+    // The neighbours say how far they are.
+    const listening = await this.subscribe(topic, () => {})
+    const positions = channels.publishers(word).flatMap((publisher) => {
+      const position = channels.position(publisher, word)
+      return position === undefined ? [] : [{ publisher, word, ...position }]
+    })
+    await listening.stop()
+    return { createdAt, positions }
   }
 
   closeAll(): void {

@@ -14,7 +14,7 @@ import type { CatchupRegistry } from './replay/catchup-registry.ts'
 import { CatchupSubscription } from './replay/catchup-subscription.ts'
 import type { DurableCursor } from './replay/durable-cursors.ts'
 import type { CatalogQuery } from './replay/history-catalog.ts'
-import { checkCount, checkFrom } from './subscribe-options.ts'
+import { checkCount, checkFrom, cursorOf } from './subscribe-options.ts'
 
 const ATTEMPTS = 5
 const RETRY_MS = 100
@@ -103,7 +103,7 @@ export const createCatchupSource = (
   }
   const settingsOfOne = {
     from: checkFrom(options.from),
-    cursor: cursor?.saved,
+    cursor: cursor?.saved ?? cursorOf(options.from),
     ack: options.ack === true,
     attempts: checkCount('attempts', options.attempts ?? ATTEMPTS),
     retryMs: checkCount('retryMs', options.retryMs ?? RETRY_MS),

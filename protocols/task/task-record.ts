@@ -170,6 +170,8 @@ export const TaskRecordSchema = z.object({
   wait: z
     .object({
       name: EffectName,
+      /** Of an event: its topic. */
+      topic: z.string().max(256).optional(),
       /** What is wanted, for who is to give it. */
       prompt: smallJson(MAX_PROMPT_BYTES).optional(),
       /** Not longer than until then. */

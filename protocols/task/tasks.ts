@@ -29,6 +29,7 @@ import { TaskSubmitter } from './client/task-submitter.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
 import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
 import { taskProtocol } from './contract.ts'
+import { EventWatcher } from './events/event-watcher.ts'
 import { FeedFollower } from './feed/feed-follower.ts'
 import { notLeading, TaskFeeds } from './feed/task-feeds.ts'
 import { JournalView } from './journal-view.ts'
@@ -50,7 +51,7 @@ const MOST_SHOWN = 500
 export interface TasksDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'hash' | 'log' | 'to' | 'members' | 'onMember'>
   readonly journal: Journal
-  readonly events: Pick<Events, 'publish' | 'hasAudience'>
+  readonly events: Pick<Events, 'publish' | 'hasAudience' | 'subscribe' | 'cursor'>
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
   /** This node's copy of the journal. */
   member(): JournalMember | undefined
@@ -112,6 +113,7 @@ class NodeTasks implements TasksFeature {
     this.#feeds = new TaskFeeds(port, () => (coordinator.status().acting ? member() : undefined))
     this.#worker = new TaskWorker({
       ...{ port, batcher: this.#batcher, values: bytes.transfers, call: deps.call },
+      cursorOf: (topic) => deps.events.cursor(topic),
       live: () => this.#own().live(this.#end.signal),
       readRows: (id) => this.#reader.work(id),
       submit: async (task, signal) => this.submit(task, { signal }),
@@ -241,7 +243,7 @@ class NodeTasks implements TasksFeature {
   }
 
   async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {
-    const { port, member, onPresence, presenceOf, retainMs } = this.#deps
+    const { port, member, events, onPresence, presenceOf, retainMs } = this.#deps
     const scheduler = new TaskScheduler(
       {
         ...{ port, batcher: this.#batcher, announcer: this.#announcer, member, onPresence, presenceOf },
@@ -252,8 +254,9 @@ class NodeTasks implements TasksFeature {
     )
     this.#scheduler = scheduler
     const schedules = new ScheduleRunner({ port, batcher: this.#batcher, member }, epoch, signal)
+    const watcher = new EventWatcher({ port, batcher: this.#batcher, events, member }, epoch, signal)
     try {
-      await Promise.all([scheduler.run(), schedules.run()])
+      await Promise.all([scheduler.run(), schedules.run(), watcher.run()])
     } finally {
       if (this.#scheduler === scheduler) this.#scheduler = undefined
     }

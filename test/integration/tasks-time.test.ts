@@ -243,4 +243,56 @@ describe('tasks and time', { timeout: 180_000 }, () => {
     assert.deepEqual(await ann.tasks.schedules(), [])
     await work.stop()
   })
+
+  it('a task waits for an event: what is published after that counts, also where nobody runs and others coordinate', async () => {
+    const begun: string[] = []
+    const work = await bob.tasks.work('order', async ({ id, input }, { waitForEvent }) => {
+      begun.push(id)
+      const { data, source, topic } = await waitForEvent('paid', {
+        topic: 'orders.*',
+        filter: { data: { order: Number(input) }, source: ann.self.id },
+      })
+      return { paid: Object(data).cents, topic, isAnn: source === ann.self.id }
+    })
+    const pay = (mesh: Mesh, order: number, cents: number) => mesh.events.publish('orders.paid', { order, cents })
+    // Before the wait: it does not count.
+    await pay(ann, 1, 1)
+    const first = await ann.tasks.submit({ type: 'order', input: 1 })
+    const waits = (id: string) => async () => (await ann.tasks.get(id).state()).record.wait?.topic === 'orders.*'
+    await until('it waits', waits(first.id))
+    assert.equal(bob.tasks.counts().working, 0)
+    await pay(ann, 2, 2)
+    await pay(bob, 1, 3)
+    await pay(ann, 1, 4)
+    assert.deepEqual(await first.result({ timeoutMs: END_MS }), { paid: 4, topic: 'orders.paid', isAnn: true })
+    assert.equal(begun.length, 2)
+
+    const second = await ann.tasks.submit({ type: 'order', input: 7 })
+    await until('it waits', waits(second.id))
+    await work.stop()
+    await ann.coordinator.transfer()
+    await pay(ann, 7, 5)
+    await pay(ann, 7, 6)
+    await until('it was given', async () => (await second.state()).status === 'queued')
+    const again = await bob.tasks.work('order', async (_task, { waitForEvent }) => {
+      const { data } = await waitForEvent('paid', { topic: 'orders.*' })
+      return Object(data).cents
+    })
+    assert.equal(await second.result({ timeoutMs: END_MS }), 5)
+    await again.stop()
+  })
+
+  it('a wait for an event ends with its time; what cannot be waited for is refused', async () => {
+    const work = await bob.tasks.work('wait', async ({ input }, { waitForEvent }) => {
+      const asked = Object(input) as { topic: string; filter?: object }
+      const { id } = await waitForEvent('it', { timeoutMs: 300, ...asked })
+      return id
+    })
+    const end = async (input: { topic: string; filter?: { [key: string]: string } }) =>
+      failureOf((await ann.tasks.submit({ type: 'wait', input, retry: { max: 0 } })).result({ timeoutMs: END_MS }))
+    assert.ok(isParleyError(await end({ topic: 'quiet.topic' }), 'COM001'))
+    for (const input of [{ topic: '#' }, { topic: 'a b' }, { topic: 'a', filter: { sender: 'x' } }])
+      assert.ok(isParleyError(await end(input), 'MSG001'), JSON.stringify(input))
+    await work.stop()
+  })
 })

@@ -17,7 +17,7 @@ const running = (ledger: TaskLedger, id: string, record: TaskRecord): TaskRecord
 /** The assignee works on it. @throws STA002 while it is held */
 const working = (
   ledger: TaskLedger,
-  change: ChangeOf<'start' | 'effect' | 'checkpoint' | 'complete' | 'fail' | 'sleep' | 'wait'>,
+  change: ChangeOf<'start' | 'effect' | 'checkpoint' | 'complete' | 'fail' | 'sleep' | 'wait' | 'listen'>,
 ) => {
   const record = ledger.ofAttempt(change)
   if (record.status === 'assigned' || record.status === 'running') return record
@@ -26,6 +26,8 @@ const working = (
     details: { task: change.id, fence: change.fence, status: record.status },
   })
 }
+
+export { running as runningTask, working as workingTask }
 
 export const startAttempt = (ledger: TaskLedger, change: ChangeOf<'start'>): null => {
   running(ledger, change.id, working(ledger, change))

@@ -1,12 +1,13 @@
 /** What peers decide about what is theirs: submitters about their tasks, workers about their registration. Pure. */
 import { ParleyError } from '../../errors.ts'
+import { endEventWait } from '../events/event-wait-index.ts'
 import { signalRow, type TaskRecord, type WorkerRecord } from '../task-record.ts'
 import type { TaskStatus } from '../task-status.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
 
 /** Of one task. */
-const MAX_SIGNALS = 1_000
+export const MAX_SIGNALS = 1_000
 
 const wrongState = (id: string, status: TaskStatus, what: string): ParleyError =>
   new ParleyError('STA003', `the task ${id} is ${status}, and cannot be ${what}`, {
@@ -32,6 +33,7 @@ export const goOn = (ledger: TaskLedger, id: string, record: TaskRecord): void =
   const { worker: _worker, registration: _registration, fence: _fence, reason: _reason, wait: _wait, ...more } = record
   const { attemptUntil: _until, ...rest } = more
   ledger.change(id, rest, { status: 'queued' })
+  endEventWait(ledger.tx, id, record)
 }
 
 /** What it waits for; where it does not wait for that yet, it finds it then. The first one counts. */
@@ -48,7 +50,8 @@ export const signalTask = (ledger: TaskLedger, change: ChangeOf<'signal'>): { st
       details: { reason: 'effects', task: id },
     })
   ledger.putSignal(id, row, value)
-  if (record.wait?.name !== name) return { status: record.status, known: false }
+  // Who waits for an event is given that alone.
+  if (record.wait?.name !== name || record.wait.topic !== undefined) return { status: record.status, known: false }
   goOn(ledger, id, record)
   return { status: 'queued', known: false }
 }

@@ -7,6 +7,7 @@
  */
 import * as z from 'zod'
 import { FenceSchema } from '../../journal/fencing/fence.ts'
+import { HeardSchema, ListenSchema } from '../events/event-wait.ts'
 import { SCHEDULE_CHANGES } from '../schedule/schedule-changes.ts'
 import {
   AttemptTimeout,
@@ -148,6 +149,10 @@ const LATER_CHANGES = [
   /** Its attempt took longer than it may. */
   z.object({ do: z.literal('time-out'), ...coordinating, ...attempt }),
   ...SCHEDULE_CHANGES,
+  /** It waits for an event, from this place in the history of its topic on. */
+  z.object({ do: z.literal('listen'), ...attempt, name: EffectName, ...ListenSchema.shape }),
+  /** The first event that fits came, or may have been among what is gone. */
+  z.object({ do: z.literal('hear'), ...coordinating, id: TaskId, name: EffectName, heard: HeardSchema }),
 ] as const
 
 export const FirstChangeSchema = z.discriminatedUnion('do', [

@@ -15,6 +15,8 @@ import {
   type Json,
   type RowName,
 } from '../../journal/state/command-kind.ts'
+import { hearEvent, listenAttempt } from '../events/apply-event-waits.ts'
+import { eventRow, listenRow } from '../events/event-wait.ts'
 import { fireSchedule, holdSchedule, makeSchedule, removeSchedule } from '../schedule/apply-schedules.ts'
 import { firedTaskId, SCHEDULES } from '../schedule/schedule-record.ts'
 import {
@@ -132,6 +134,10 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
       return expireTask(ledger, change)
     case 'time-out':
       return timeOutAttempt(ledger, change)
+    case 'listen':
+      return listenAttempt(ledger, change)
+    case 'hear':
+      return hearEvent(ledger, change)
     case 'schedule':
       return makeSchedule(ledger, change)
     case 'unschedule':
@@ -153,10 +159,8 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
 
 const done = (id: string): RowName => ({ collection: DONE, key: id })
 const ofWork = (id: string, key: string): RowName => ({ collection: workOf(id), key })
-const signal = ({ id, name }: { readonly id: string; readonly name: string }): RowName => ({
-  collection: signalsOf(id),
-  key: signalRow(name),
-})
+const ofSignals = (id: string, key: string): RowName => ({ collection: signalsOf(id), key })
+const signal = ({ id, name }: { readonly id: string; readonly name: string }): RowName => ofSignals(id, signalRow(name))
 /** What may end it. */
 const ending = (id: string): RowName[] => [done(id), ofWork(id, INPUT_ROW)]
 
@@ -188,6 +192,10 @@ const rowsOf = (change: TaskChange): RowName[] => {
     case 'expire':
     case 'time-out':
       return ending(change.id)
+    case 'listen':
+      return [ofSignals(change.id, eventRow(change.name)), ofSignals(change.id, listenRow(change.name))]
+    case 'hear':
+      return [...ending(change.id), ofSignals(change.id, eventRow(change.name))]
     case 'schedule':
     case 'unschedule':
       return [{ collection: SCHEDULES, key: change.id }]

@@ -8,6 +8,7 @@ import { ParleyError, stateError } from '../../errors.ts'
 import { compareFences } from '../../journal/fencing/fence.ts'
 import { EpochSchema, epochKey } from '../../journal/state/built-in-kinds.ts'
 import type { CollectionTx, EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
+import { endEventWait } from '../events/event-wait-index.ts'
 import {
   CHECKPOINT_ROW,
   DONE,
@@ -194,6 +195,7 @@ export class TaskLedger {
       ...(error !== undefined && { error }),
     }
     this.hasWritten = true
+    endEventWait(this.tx, id, before)
     this.tx.collection(DONE).put(id, done as unknown as Json)
     this.work(id).drop()
     this.signals(id).drop()

@@ -5,6 +5,7 @@
  */
 import { delay } from '../../async.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
+import type { EventCursor } from '../../events/api.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port } from '../../port.ts'
@@ -12,28 +13,13 @@ import type { BytesTransfers } from '../bytes/bytes-transfers.ts'
 import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
 import type { ChangeBatcher, Decided } from '../client/change-batcher.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
-import type { RecordedEffect, Waited } from '../journal/attempt-changes.ts'
+import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
-import {
-  CHECKPOINT_ROW,
-  EffectKey,
-  EffectName,
-  effectRow,
-  INPUT_ROW,
-  signalRow,
-  sleepRow,
-  waitRow,
-} from '../task-record.ts'
+import { CHECKPOINT_ROW, EffectKey, EffectName, effectRow, INPUT_ROW, sleepRow } from '../task-record.ts'
 import { mayRetry, taskError } from './attempt-error.ts'
+import { type WaitingAttempt, waitForEvent, waitForSignal } from './attempt-waits.ts'
 import { type MakeCall, recordedCall } from './recorded-call.ts'
-import type {
-  EffectFacts,
-  EffectOptions,
-  ProgressReport,
-  TaskContext,
-  WaitForOptions,
-  WorkFunction,
-} from './task-context.ts'
+import type { EffectFacts, EffectOptions, ProgressReport, TaskContext, WorkFunction } from './task-context.ts'
 import { type AttemptWork, workItem } from './work-item.ts'
 
 /** An attempt that reports nothing says so after this time that it has begun. */
@@ -45,6 +31,8 @@ export interface AttemptDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
   readonly batcher: Pick<ChangeBatcher, 'decide'>
   readonly call: MakeCall
+  /** Where the history of a topic ends now. */
+  cursorOf(topic: string): Promise<EventCursor>
   submit(task: SubmitTask, signal: AbortSignal): Promise<TaskHandle>
   progress(id: string, fraction: number, report: ProgressReport): void
   /** Values that are too large for the journal. */
@@ -155,7 +143,7 @@ export class TaskAttempt {
   }
 
   #context(): TaskContext {
-    const { progress, submit, call } = this.#deps
+    const { progress, submit, call, cursorOf } = this.#deps
     const effect: TaskContext['effect'] = (...given) => this.#effect(...given)
     const remainingMs = (): number | undefined => this.#remainingMs()
     const { id, fence } = this.#work
@@ -178,7 +166,8 @@ export class TaskAttempt {
         if (!signal.aborted && fraction >= 0 && fraction <= 1) progress(id, fraction, report)
       },
       sleep: (name, ms) => this.#sleep(name, ms),
-      waitFor: (name, options) => this.#waitFor(name, options),
+      waitFor: (name, options) => waitForSignal(this.#waiting(), name, options),
+      waitForEvent: (name, options) => waitForEvent(this.#waiting(), cursorOf, name, options),
       submit: (name, task) => submit({ ...task, id: `${id}.${name}`, parent: id }, signal),
       remainingMs,
     }
@@ -248,23 +237,14 @@ export class TaskAttempt {
     await delay(port.timers, Math.max(0, until - port.clock.now()), this.#end.signal)
   }
 
-  async #waitFor(name: string, { status = 'input_required', prompt, timeoutMs }: WaitForOptions = {}): Promise<Json> {
-    const { id, fence } = this
-    this.#use('wait', name, waitRow(name))
-    const known = this.#rows.get(signalRow(name))
-    if (known !== undefined) return known
-    const { result } = await this.#checked({
-      ...{ do: 'wait', id, fence, name, status },
-      ...(prompt !== undefined && { prompt }),
-      ...(timeoutMs !== undefined && { until: this.#deps.port.clock.now() + timeoutMs }),
-    })
-    const { given = null, isGiven, isOver } = result as unknown as Waited
-    if (isGiven) return given
-    if (!isOver) this.#suspend(`it waits for ${name}`)
-    throw new ParleyError('COM001', `nobody gave ${name} to the task ${id} in time`, {
-      hint: 'handle.signal(name, value) gives it',
-      details: { task: id, name },
-    })
+  #waiting(): WaitingAttempt {
+    return {
+      ...{ id: this.id, fence: this.fence, rows: this.#rows },
+      use: (what, name, row) => this.#use(what, name, row),
+      decide: async (change) => (await this.#checked(change)).result,
+      suspend: (why) => this.#suspend(why),
+      now: () => this.#deps.port.clock.now(),
+    }
   }
 
   async #effect<T extends TaskValue>(

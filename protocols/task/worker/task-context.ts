@@ -6,6 +6,7 @@ import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { TaskValue } from '../bytes/stored-bytes.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
+import type { EventFilter, HeardEvent } from '../events/event-wait.ts'
 import type { Requirements } from '../task-record.ts'
 
 /** The task that an attempt works on. */
@@ -81,6 +82,15 @@ export interface WaitForOptions {
   readonly timeoutMs?: number
 }
 
+export interface WaitForEventOptions {
+  /** A topic, or a pattern whose first word is none of the wildcards. */
+  readonly topic: string
+  /** Which of them: by publisher (a peer id), type, and fields of its data. Each one unless told. */
+  readonly filter?: EventFilter
+  /** Milliseconds; as long as it takes unless told. */
+  readonly timeoutMs?: number
+}
+
 export interface TaskContext {
   /**
    * Aborted when the task is paused, canceled or given to another worker, its time is over, or this node stops: what is done
@@ -137,6 +147,14 @@ export interface TaskContext {
    * @throws COM001 where nobody gave it in time
    */
   waitFor(name: string, options?: WaitForOptions): Promise<Json>
+  /**
+   * Waits for an event: the first one of the topic that fits, published after the wait began, also while nobody runs the task.
+   * The attempt ends here, as with `sleep`. The coordinator follows the topic from where the wait began.
+   * @param name as of an effect; used once in a task
+   * @throws STA003 `missed` where events of the topic's first word are gone for good: it may have been among them; COM001 where
+   *   none came in time; COM003 where too many tasks wait for events; MSG001
+   */
+  waitForEvent(name: string, options: WaitForEventOptions): Promise<HeardEvent>
   /** Submits a child: the same name in another attempt is the same task. @throws as `tasks.submit` does */
   submit(name: string, task: Omit<SubmitTask, 'id' | 'parent'>): Promise<TaskHandle>
   /** Milliseconds until the deadline, or until this attempt has taken as long as it may; undefined: it has neither. */

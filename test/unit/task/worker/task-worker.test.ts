@@ -52,6 +52,7 @@ const create = () => {
       throw new Error('no children here')
     },
     values: { store: async (_what, value) => (value === undefined ? null : (value as Json)), load: async (row) => row },
+    cursorOf: async () => ({ createdAt: 0, positions: [] }),
     call: async () => {
       throw new Error('nobody is called here')
     },

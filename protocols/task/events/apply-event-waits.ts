@@ -1,0 +1,64 @@
+/** What comes of changes of tasks that wait for events. Pure. */
+import { ParleyError, stateError } from '../../errors.ts'
+import type { Json } from '../../journal/state/command-kind.ts'
+import { runningTask, workingTask } from '../journal/attempt-changes.ts'
+import { goOn, MAX_SIGNALS } from '../journal/peer-changes.ts'
+import type { ChangeOf } from '../journal/task-changes.ts'
+import type { TaskLedger } from '../journal/task-ledger.ts'
+import { eventRow, type Heard, type ListenRow, listenRow, MAX_EVENT_WAITS } from './event-wait.ts'
+import { beginEventWait, eventWaits } from './event-wait-index.ts'
+
+/** A peer's tasks may have three times of what is free, as shares of the journal are cut. */
+const TIMES_FREE = 3
+
+export interface Listened {
+  /** It came before: the attempt goes on. */
+  readonly heard?: Heard
+  readonly isOver: boolean
+}
+
+/** @throws COM003 */
+const checkRoom = (ledger: TaskLedger, id: string, submitter: string): void => {
+  const { all, own } = eventWaits(ledger.tx, submitter)
+  const isFair = all < MAX_EVENT_WAITS && own + 1 <= TIMES_FREE * (MAX_EVENT_WAITS - all)
+  if (!isFair)
+    throw new ParleyError('COM003', `${own} tasks of ${submitter} wait for events, of ${all}, and no more may`, {
+      hint: 'wait until some of them have ended',
+      details: { reason: 'task-share', task: id, retryAfterMs: 5_000 },
+    })
+  if (ledger.signals(id).rows() >= MAX_SIGNALS)
+    throw new ParleyError('COM003', `the task ${id} was given ${MAX_SIGNALS} signals`, {
+      hint: 'it takes no more: what is given is used once',
+      details: { reason: 'effects', task: id },
+    })
+}
+
+export const listenAttempt = (ledger: TaskLedger, change: ChangeOf<'listen'>): Listened => {
+  const { do: _do, id, fence: _fence, name, ...given } = change
+  const record = workingTask(ledger, change)
+  const signals = ledger.signals(id)
+  // This part wrote them.
+  const heard = signals.get(eventRow(name)) as unknown as Heard | undefined
+  if (heard !== undefined) return { heard, isOver: false }
+  // Where it begins, and how long it lasts, was said when it began.
+  const begun = signals.get(listenRow(name)) as unknown as ListenRow | undefined
+  const { topic, until } = begun ?? given
+  if (until !== undefined && until <= ledger.facts.at) return { isOver: true }
+  checkRoom(ledger, id, record.submitter)
+  if (begun === undefined) ledger.putSignal(id, listenRow(name), given as unknown as Json)
+  const wait = { name, topic, ...(until !== undefined && { until }) }
+  ledger.free(id, runningTask(ledger, id, record), { status: 'input_required', wait })
+  beginEventWait(ledger.tx, id, record, name)
+  return { isOver: false }
+}
+
+/** The first one counts. */
+export const hearEvent = (ledger: TaskLedger, { epoch, id, name, heard }: ChangeOf<'hear'>): null => {
+  ledger.requireCoordinator(epoch)
+  const record = ledger.open(id)
+  if (record.wait?.name !== name || record.wait.topic === undefined)
+    throw stateError('task-status', `the task ${id} does not wait for ${name}`, 'look at it again', { task: id })
+  ledger.putSignal(id, eventRow(name), heard as unknown as Json)
+  goOn(ledger, id, record)
+  return null
+}
