@@ -15,6 +15,7 @@ import { taskJournal } from '../../../protocols/task/journal/task-kinds.ts'
 import { TASKS_PART } from '../../../protocols/task/task-record.ts'
 import { createTasks, type TasksFeature } from '../../../protocols/task/tasks.ts'
 import { createJournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
+import { checkClock, startClock } from './clock.ts'
 import { TaskObserver } from './observer.ts'
 import { Sink } from './sink.ts'
 
@@ -41,6 +42,8 @@ export interface TasksTotals {
   repeated: number
   /** Nodes that were asked by another one than the submitter. */
   watched: number
+  /** Tasks that a schedule began. */
+  ticks: number
 }
 
 interface Running {
@@ -70,7 +73,7 @@ export const runTasksWorld = async ({
   const { time, random } = mesh.network
   const totals: TasksTotals = {
     ...{ steps, submitted: 0, completed: 0, failed: 0, canceled: 0, kills: 0, powerCuts: 0, cuts: 0 },
-    ...{ pauses: 0, again: 0, effects: 0, repeated: 0, watched: 0 },
+    ...{ pauses: 0, again: 0, effects: 0, repeated: 0, watched: 0, ticks: 0 },
   }
   const running = new Map<string, Running>()
   const observer = new TaskObserver()
@@ -145,6 +148,7 @@ export const runTasksWorld = async ({
     })
     await node.port.serve(taskProtocol, tasks.handlers)
     running.set(name, { node, tasks })
+    tasks.work('tick', () => null).catch((error: unknown) => tell(`${name} hears no clock: ${textOf(error)}`))
     doTask(node, tasks).catch((error: unknown) => tell(`${name} does not work: ${textOf(error)}`))
     tell(`${name} starts`)
   }
@@ -274,6 +278,9 @@ export const runTasksWorld = async ({
   for (const name of NAMES) await start(name, NAMES.length)
   await mesh.untilLeader(20_000)
   await time.run(6_000)
+  const clock = running.get('m0')
+  if (clock === undefined) throw new Error('no node is there')
+  await time.settled(startClock(clock.tasks), HEAL_MS)
   for (let step = 0; step < steps; step += 1) {
     submit()
     if (random() < 0.15) control()
@@ -306,6 +313,9 @@ export const runTasksWorld = async ({
   } catch (error) {
     throw new Error(`${textOf(error)}; still open: ${observer.open().join(', ')}`)
   }
+  // Its owner, whichever process that is by now, pauses it.
+  const owner = running.get('m0') ?? first
+  totals.ticks = await time.settled(checkClock(owner.tasks, owner.node.journal), HEAL_MS)
   look()
   totals.effects = sink.runs
   totals.repeated = sink.repeated
