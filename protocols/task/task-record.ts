@@ -11,7 +11,8 @@ import { JsonSchema } from '../journal/state/built-in-kinds.ts'
 import type { Json } from '../journal/state/command-kind.ts'
 import { partPrefix } from '../part.ts'
 import { PRIORITIES } from '../wire/envelope.ts'
-import { TASK_STATUSES } from './task-status.ts'
+import type { KeptHistory } from './history-entry.ts'
+import { TASK_STATUSES, type TaskStatus } from './task-status.ts'
 
 export const TASKS_PART = 'tasks'
 const PREFIX = partPrefix(TASKS_PART)
@@ -45,6 +46,10 @@ export const effectOf = (row: string): { readonly name: string; readonly key: st
 export const sleepRow = (name: string): string => `sleep/${name}`
 /** How long a wait of that name lasts. */
 export const waitRow = (name: string): string => `wait/${name}`
+export const HISTORY_PREFIX = 'history/'
+/** What happened to an open task: its first entries, the newest effects, the newest of all else (journal/history-notes.ts). */
+export const HISTORY_ROWS = [`${HISTORY_PREFIX}first`, `${HISTORY_PREFIX}effects`, `${HISTORY_PREFIX}others`] as const
+export const isHistoryRow = (row: string): boolean => row.startsWith(HISTORY_PREFIX)
 /** The collection of what was given to an open task: it outlives checkpoints. */
 export const signalsOf = (id: string): string => `${PREFIX}signals/${id}`
 export const signalRow = (name: string): string => `signal/${name}`
@@ -183,6 +188,19 @@ export interface DoneTask {
   readonly metadata?: Json
   readonly result?: Json
   readonly error?: TaskError
+  /** Absent: it ended under a version without histories. */
+  readonly history?: KeptHistory
+  /** Of one that was not completed: it can be submitted again. Absent under a version without histories. */
+  readonly input?: Json
+}
+
+/** A row of ENDED, for whoever lists what ended. */
+export interface EndedTask {
+  readonly type: string
+  readonly status: TaskStatus
+  readonly attempts: number
+  readonly worker?: string
+  readonly reason?: string
 }
 
 /** Row INPUT_ROW. */

@@ -12,6 +12,7 @@ import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
+import type { Json } from '../journal/state/command-kind.ts'
 import type { TableData } from '../part.ts'
 import type { Port, Stop } from '../port.ts'
 import type { Registration } from '../registration.ts'
@@ -19,9 +20,10 @@ import type { Tasks, TasksCounts } from './api.ts'
 import { RESULT_ROW, storedRow } from './bytes/stored-bytes.ts'
 import type { TaskBytes } from './bytes/task-bytes.ts'
 import { ChangeBatcher } from './client/change-batcher.ts'
+import { failedTask } from './client/failed-task.ts'
 import { ackMessage, readTaskMessage, rejectMessage, statusMessage, type TaskAnswer } from './client/seed-messages.ts'
 import { newTaskId } from './client/submitted-task.ts'
-import type { SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
+import type { RetryTask, SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
 import { TaskControls } from './client/task-control.ts'
 import { createTaskHandle } from './client/task-handle.ts'
 import { TaskReader, tasksTable } from './client/task-reader.ts'
@@ -120,7 +122,7 @@ class NodeTasks implements TasksFeature {
         const { machine } = this.#feeds.leading()
         return tasksDigest(port, { version: machine.version(), tasks: new JournalView({ machine }).tasks() })
       },
-      control: async (asked) => ({ status: await this.#controls.asCoordinator(asked) }),
+      control: async (asked, { peer }) => ({ status: await this.#controls.asCoordinator(asked, peer) }),
     }
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
@@ -137,6 +139,11 @@ class NodeTasks implements TasksFeature {
     return accepted.map(({ id, tracker }) => this.#handle(id, tracker))
   }
 
+  async retry(id: string, { id: as, ...options }: RetryTask = {}): Promise<TaskHandle> {
+    const load = (row: Json) => this.#bytes.transfers.load(row, { task: id, row: INPUT_ROW }, options)
+    return this.submit(await failedTask(this.#reader, load, id, { as, signal: options.signal }), options)
+  }
+
   get(id: string): TaskHandle {
     return this.#handle(id, undefined)
   }
@@ -151,6 +158,7 @@ class NodeTasks implements TasksFeature {
         recorded: (one) => this.#reader.recorded(one),
         load: (one, stored, signal) =>
           this.#bytes.transfers.load(storedRow(stored), { task: one, row: RESULT_ROW }, { signal }),
+        history: (one, signal) => this.#reader.history(one, signal),
       },
       id,
     )

@@ -1,15 +1,19 @@
 /** Tasks as any node reads them from the journal. */
-import { ParleyError } from '../../errors.ts'
 import type { Journal } from '../../journal/client/journal-client.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { TableData } from '../../part.ts'
 import { readStored } from '../bytes/stored-bytes.ts'
 import type { FeedTask } from '../contract.ts'
+import { completeHistory } from '../history-entry.ts'
+import { keptHistory } from '../journal/history-notes.ts'
+import { notFound } from '../journal/task-ledger.ts'
 import {
   CHECKPOINT_ROW,
   DONE,
   type DoneTask,
   effectOf,
+  HISTORY_PREFIX,
+  HISTORY_ROWS,
   INPUT_ROW,
   readTask,
   signalsOf,
@@ -23,6 +27,7 @@ import { isFinal } from '../task-status.ts'
 import type {
   ListTasks,
   TaskChangesOptions,
+  TaskHistory,
   TaskRecorded,
   TaskState,
   TasksChange,
@@ -76,14 +81,36 @@ export class TaskReader {
     const record = readTask(found?.value)
     if (found !== undefined && record !== undefined && !isFinal(record.status))
       return stateOf(id, found.version, record)
-    const { rows } = await this.#journal.rows(DONE, { key: id, ...options })
+    const done = await this.done(id, signal)
+    return stateOf(id, found?.version ?? 0, done.record, done)
+  }
+
+  /** What a final one left. @throws STA001 */
+  async done(id: string, signal: AbortSignal | undefined): Promise<DoneTask> {
+    const { rows } = await this.#journal.rows(DONE, { key: id, ...(signal !== undefined && { signal }) })
     // This part wrote it.
     const done = rows.find(({ key }) => key === id)?.value as unknown as DoneTask | undefined
-    if (done !== undefined) return stateOf(id, found?.version ?? 0, done.record, done)
-    throw new ParleyError('STA001', `there is no task ${id}`, {
-      hint: 'it was never submitted, or ended longer ago than tasks.retainMs',
-      details: { task: id },
+    if (done === undefined) throw notFound(id)
+    return done
+  }
+
+  /** @throws STA001 */
+  async history(id: string, signal: AbortSignal | undefined): Promise<TaskHistory> {
+    const options = signal === undefined ? {} : { signal }
+    // They go when it ends: they are read before its record is.
+    const { rows } = await this.#journal.rows(workOf(id), {
+      ...options,
+      after: HISTORY_PREFIX,
+      most: HISTORY_ROWS.length,
     })
+    const record = readTask((await this.#journal.get(taskKey(id), options))?.value)
+    if (record !== undefined && !isFinal(record.status)) {
+      const { dropped, entries } = keptHistory(new Map(rows.map(({ key, value }) => [key, value])))
+      return { dropped, entries: completeHistory(record, entries) }
+    }
+    const done = await this.done(id, signal)
+    const { dropped = 0, entries = [] } = done.history ?? {}
+    return { dropped, entries: completeHistory(done.record, entries, done.error) }
   }
 
   /** Input, checkpoint and effects of an open one, and what it was given. */

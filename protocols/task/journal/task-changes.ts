@@ -61,18 +61,20 @@ const attempt = { id: TaskId, fence: FenceSchema }
 /** Of the coordinator of this epoch alone. */
 const coordinating = { epoch: Epoch }
 
+/** Of who submitted it; with an epoch, of its coordinator, which says for whom. */
+const control = { epoch: Epoch.optional(), asker: PeerId.optional() }
+
 /** Final tasks, with when they ended. */
 const Ended = z.array(z.object({ id: TaskId, endedAt: Millis })).max(MAX_FORGOTTEN)
 
 export const TaskChangeSchema = z.discriminatedUnion('do', [
   /** All of them, or none. */
   z.object({ do: z.literal('submit'), tasks: z.array(SubmittedTaskSchema).min(1).max(MAX_TOGETHER) }),
-  /** Of who submitted it; with an epoch, of its coordinator. */
-  z.object({ do: z.literal('pause'), id: TaskId, reason: Reason.optional(), epoch: Epoch.optional() }),
-  z.object({ do: z.literal('resume'), id: TaskId, checkpoint: Value.optional(), epoch: Epoch.optional() }),
+  z.object({ do: z.literal('pause'), id: TaskId, reason: Reason.optional(), ...control }),
+  z.object({ do: z.literal('resume'), id: TaskId, checkpoint: Value.optional(), ...control }),
   /** What it waits for, or will. */
-  z.object({ do: z.literal('signal'), id: TaskId, name: EffectName, value: Value, epoch: Epoch.optional() }),
-  z.object({ do: z.literal('cancel'), id: TaskId, reason: Reason.optional(), epoch: Epoch.optional() }),
+  z.object({ do: z.literal('signal'), id: TaskId, name: EffectName, value: Value, ...control }),
+  z.object({ do: z.literal('cancel'), id: TaskId, reason: Reason.optional(), ...control }),
 
   z.object({
     do: z.literal('register'),

@@ -1,5 +1,5 @@
 /**
- * The journal command of tasks: what gathered in one turn of a node, each change answered by itself. Pure.
+ * The journal commands of tasks: what gathered in one turn of a node, each change answered by itself. Pure.
  *
  * A change that is refused has changed nothing; one that fails once it has written fails the command, and whoever sent it sends
  * its changes again, fewer at a time (client/change-batcher.ts).
@@ -50,6 +50,7 @@ import {
   settleDependencies,
   wakeTask,
 } from './coordinator-changes.ts'
+import { HistoryNotes, historyRowsOf } from './history-notes.ts'
 import {
   cancelTask,
   pauseTask,
@@ -66,6 +67,8 @@ import { TaskLedger } from './task-ledger.ts'
 
 /** Of records: open tasks, workers, what submitters hold. */
 const MAX_BYTES = 16 * 1024 * 1024
+/** From this level of the part on tasks have a history. */
+const HISTORY_LEVEL = 2
 /** Of inputs, checkpoints, effects, and what final tasks left. */
 const MAX_COLLECTION_BYTES = 16 * 1024 * 1024 * 1024
 
@@ -183,10 +186,12 @@ const rowsOf = (change: TaskChange): RowName[] => {
   }
 }
 
-const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange): ChangeAnswer => {
-  const ledger = new TaskLedger(tx, facts)
+const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange, notes?: HistoryNotes): ChangeAnswer => {
+  const ledger = new TaskLedger(tx, facts, notes)
   try {
-    return { ok: (apply(ledger, change) ?? null) as Json }
+    const ok = (apply(ledger, change) ?? null) as Json
+    notes?.flush()
+    return { ok }
   } catch (error) {
     // Once something was written, all of the command has to fail with it.
     if (!isParleyError(error) || ledger.hasWritten) throw error
@@ -194,18 +199,31 @@ const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange): ChangeAns
   }
 }
 
+const Changes = z.object({ changes: z.array(TaskChangeSchema).min(1).max(MAX_CHANGES_AT_ONCE) })
+
+/** As nodes decide that do not know histories, or while a voter does not: it writes what it always wrote. */
 export const changeTasks = defineJournalCommand({
   name: `${TASKS_PART}.change`,
   level: 1,
-  input: z.object({ changes: z.array(TaskChangeSchema).min(1).max(MAX_CHANGES_AT_ONCE) }),
+  input: Changes,
   output: ChangeAnswersSchema,
   rows: ({ changes }) => changes.flatMap(rowsOf),
   apply: (tx, { changes }, facts) => changes.map((change) => answer(tx, facts, change)),
 })
 
+/** The same, and what happens is noted in the history of each task. */
+export const decideTasks = defineJournalCommand({
+  name: `${TASKS_PART}.decide`,
+  level: HISTORY_LEVEL,
+  input: Changes,
+  output: ChangeAnswersSchema,
+  rows: ({ changes }) => changes.flatMap((change) => [...rowsOf(change), ...historyRowsOf(change)]),
+  apply: (tx, { changes }, facts) => changes.map((change) => answer(tx, facts, change, new HistoryNotes(tx))),
+})
+
 export const taskJournal = {
-  level: 2,
+  level: HISTORY_LEVEL,
   maxBytes: MAX_BYTES,
   maxCollectionBytes: MAX_COLLECTION_BYTES,
-  kinds: [changeTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
+  kinds: [changeTasks, decideTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
 } as const

@@ -127,3 +127,32 @@ test('who gives up before it was sent is not decided; one that waits in vain for
   await assert.rejects(waiting.at(-1) ?? Promise.resolve(), { code: 'COM003' })
   await time.settled(Promise.all(waiting.slice(0, -1)), 60_000)
 })
+
+test('while a voter does not know histories, changes are decided as it knows them; later it is asked again', async () => {
+  const time = createVirtualTime()
+  const asked: string[] = []
+  let isOlder = true
+  const journal = {
+    async submit({ name, level }: { name: string; level: number }, { changes }: { changes: TaskChange[] }) {
+      asked.push(name)
+      if (isOlder && level > 1) {
+        // A coordinator of the older version knows no such command; others know it, and not for all.
+        if (asked.length > 2) throw stateError('level', 'not every voter has it', 'wait')
+        throw new ParleyError('MSG004', 'the journal knows no command', { details: { reason: 'unknown-command' } })
+      }
+      return { result: changes.map((change) => ({ ok: idOf(change) })), version: 1, fence: { term: 1, index: 1 } }
+    },
+  } as unknown as Pick<Journal, 'submit'>
+  const batcher = new ChangeBatcher(journal, { timers: time, clock: { now: time.now, monotonic: time.now } })
+  const decide = async (id: string) => (await time.settled(batcher.decide(cancel(id)), 1_000)).result
+  assert.equal(await decide('a'), 'a')
+  assert.equal(await decide('b'), 'b')
+  assert.deepEqual(asked.splice(0), ['tasks.decide', 'tasks.change', 'tasks.change'])
+  await time.run(10_000)
+  assert.equal(await decide('c'), 'c')
+  assert.deepEqual(asked.splice(0), ['tasks.decide', 'tasks.change'])
+  isOlder = false
+  await time.run(10_000)
+  assert.equal(await decide('d'), 'd')
+  assert.deepEqual(asked.splice(0), ['tasks.decide'])
+})
