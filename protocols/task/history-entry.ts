@@ -61,15 +61,9 @@ export interface TaskHappened {
   readonly reason?: string
 }
 
-/** What a final task keeps of its history. */
-export interface KeptHistory {
-  readonly dropped: number
-  readonly entries: readonly string[]
-}
-
 /** What stands behind letter, time and attempt, in this order; the last one may have blanks in it. */
 type Field = 'worker' | 'by' | 'name' | 'key' | 'bytes' | 'until' | 'task' | 'reason'
-const FORMS: Readonly<Record<string, readonly [what: HappenedWhat, ...fields: Field[]]>> = {
+const FORMS = {
   q: ['queued'],
   a: ['assigned', 'worker'],
   r: ['running'],
@@ -86,27 +80,24 @@ const FORMS: Readonly<Record<string, readonly [what: HappenedWhat, ...fields: Fi
   f: ['attempt-failed', 'reason'],
   l: ['worker-lost', 'worker', 'reason'],
   b: ['released', 'reason'],
-}
-const LETTERS: ReadonlyMap<string, string> = new Map(Object.entries(FORMS).map(([letter, [what]]) => [what, letter]))
+} as const satisfies Readonly<Record<string, readonly [what: HappenedWhat, ...fields: Field[]]>>
+export type EntryLetter = keyof typeof FORMS
 const NUMBERS: ReadonlySet<Field> = new Set(['bytes', 'until'])
 
-export const ASSIGNED = 'a '
-export const isEffectEntry = (entry: string): boolean => entry.startsWith('e ')
+/** Between entries: neither names nor ids have it, and JSON does not escape it. */
+export const ENTRY_END = '¦'
+export const isAssigned = (entry: string): boolean => entry.startsWith('a ')
 export const timeOf = (entry: string): number => Number.parseInt(entry.slice(2), 10)
 
-export const encodeHappened = ({ at, what, attempt = 0, ...rest }: TaskHappened): string => {
-  const letter = LETTERS.get(what)
-  const [, ...fields] = FORMS[letter ?? ''] ?? []
-  const values = fields.map((field) => rest[field] ?? '')
-  return [letter, Math.floor(at), attempt, ...values].join(' ').slice(0, MAX_ENTRY)
-}
+/** @param fields as FORMS has them, joined by blanks */
+export const historyEntry = (letter: EntryLetter, at: number, attempt: number, fields = ''): string =>
+  `${letter} ${Math.floor(at)} ${attempt} ${fields.replaceAll(ENTRY_END, '|')}`.slice(0, MAX_ENTRY)
 
 /** Undefined: a newer version wrote it. */
-export const decodeHappened = (entry: string): TaskHappened | undefined => {
+export const readEntry = (entry: string): TaskHappened | undefined => {
   const [letter = '', at, attempt, ...words] = entry.split(' ')
-  const form = FORMS[letter]
-  if (form === undefined || !Object.hasOwn(FORMS, letter)) return undefined
-  const [what, ...fields] = form
+  if (!Object.hasOwn(FORMS, letter)) return undefined
+  const [what, ...fields] = FORMS[letter as EntryLetter]
   const found: { -readonly [K in Field]?: string | number } = {}
   for (const [i, field] of fields.entries()) {
     const text = i === fields.length - 1 ? words.slice(i).join(' ') : (words[i] ?? '')
@@ -126,7 +117,7 @@ export const completeHistory = (
   error?: DoneTask['error'],
 ): readonly TaskHappened[] => {
   const { status, submittedAt, changedAt, submitter, worker, attempts, reason } = record
-  const all = kept.flatMap((entry) => decodeHappened(entry) ?? [])
+  const all = kept.flatMap((entry) => readEntry(entry) ?? [])
   const isTold = all.some(({ what, attempt }) => what === 'assigned' && attempt === attempts)
   const entries: TaskHappened[] = [{ at: submittedAt, what: 'submitted', by: submitter }, ...all]
   if (status === 'assigned' && !isTold)

@@ -11,7 +11,6 @@ import { JsonSchema } from '../journal/state/built-in-kinds.ts'
 import type { Json } from '../journal/state/command-kind.ts'
 import { partPrefix } from '../part.ts'
 import { PRIORITIES } from '../wire/envelope.ts'
-import type { KeptHistory } from './history-entry.ts'
 import { TASK_STATUSES, type TaskStatus } from './task-status.ts'
 
 export const TASKS_PART = 'tasks'
@@ -188,8 +187,8 @@ export interface DoneTask {
   readonly metadata?: Json
   readonly result?: Json
   readonly error?: TaskError
-  /** Absent: it ended under a version without histories. */
-  readonly history?: KeptHistory
+  /** As text (journal/history-notes.ts). Absent: it ended under a version without histories. */
+  readonly history?: string
   /** Of one that was not completed: it can be submitted again. Absent under a version without histories. */
   readonly input?: Json
 }

@@ -5,7 +5,7 @@ import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows
 import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 import { completeHistory, type TaskHappened } from '../../protocols/task/history-entry.ts'
-import { keptHistory } from '../../protocols/task/journal/history-notes.ts'
+import { keptEntries } from '../../protocols/task/journal/history-notes.ts'
 import type { SubmittedTask, TaskChange } from '../../protocols/task/journal/task-changes.ts'
 import { type ChangeAnswer, changeTasks, decideTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
 import {
@@ -78,12 +78,8 @@ export class TaskJournal {
     const done = (await collections.read(DONE, id)) as DoneTask | undefined
     const record = done?.record ?? this.task(id)
     if (record === undefined) throw new Error(`there is no task ${id}`)
-    const rows = new Map<string, Json>()
-    for (const row of HISTORY_ROWS) {
-      const value = await collections.read(workOf(id), row)
-      if (value !== undefined) rows.set(row, value)
-    }
-    const { dropped, entries } = done === undefined ? keptHistory(rows) : (done.history ?? { dropped: 0, entries: [] })
+    const open = await Promise.all(HISTORY_ROWS.map((row) => collections.read(workOf(id), row)))
+    const { dropped, entries } = keptEntries(done === undefined ? (open as (string | undefined)[]) : [done.history])
     return { dropped, entries: completeHistory(record, entries, done?.error) }
   }
 

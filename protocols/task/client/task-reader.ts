@@ -5,7 +5,7 @@ import type { TableData } from '../../part.ts'
 import { readStored } from '../bytes/stored-bytes.ts'
 import type { FeedTask } from '../contract.ts'
 import { completeHistory } from '../history-entry.ts'
-import { keptHistory } from '../journal/history-notes.ts'
+import { keptEntries } from '../journal/history-notes.ts'
 import { notFound } from '../journal/task-ledger.ts'
 import {
   CHECKPOINT_ROW,
@@ -105,11 +105,12 @@ export class TaskReader {
     })
     const record = readTask((await this.#journal.get(taskKey(id), options))?.value)
     if (record !== undefined && !isFinal(record.status)) {
-      const { dropped, entries } = keptHistory(new Map(rows.map(({ key, value }) => [key, value])))
+      const found = HISTORY_ROWS.map((row) => rows.find(({ key }) => key === row)?.value as string | undefined)
+      const { dropped, entries } = keptEntries(found)
       return { dropped, entries: completeHistory(record, entries) }
     }
     const done = await this.done(id, signal)
-    const { dropped = 0, entries = [] } = done.history ?? {}
+    const { dropped, entries } = keptEntries([done.history])
     return { dropped, entries: completeHistory(done.record, entries, done.error) }
   }
 

@@ -54,7 +54,7 @@ export const recordEffect = (ledger: TaskLedger, change: ChangeOf<'effect'>): Re
   const bytes = work.bytes()
   ledger.putRow(id, row, value)
   // As it lies on the disks of the voters.
-  ledger.note(id, now, { what: 'effect', bytes: work.bytes() - bytes - row.length - ROW_BYTES, name, key })
+  ledger.note(id, now, 'e', `${work.bytes() - bytes - row.length - ROW_BYTES} ${name} ${key}`)
   return {}
 }
 
@@ -62,7 +62,7 @@ export const recordCheckpoint = (ledger: TaskLedger, change: ChangeOf<'checkpoin
   const { id, value } = change
   const record = running(ledger, id, working(ledger, change))
   ledger.putCheckpoint(id, value)
-  ledger.note(id, record, { what: 'checkpoint', bytes: JSON.stringify(value).length })
+  ledger.note(id, record, 'c', String(JSON.stringify(value).length))
   return null
 }
 
@@ -84,7 +84,7 @@ export const failAttempt = (ledger: TaskLedger, change: ChangeOf<'fail'>): { rea
     ledger.end(id, { ...record, failures }, 'failed', { error, reason })
     return { retried: false }
   }
-  ledger.note(id, record, { what: 'attempt-failed', reason: `${error.code} ${reason}` })
+  ledger.note(id, record, 'f', `${error.code} ${reason}`)
   const notBefore = ledger.facts.at + retryDelayMs(record.retry, failures)
   ledger.free(id, record, { status: 'queued', failures, notBefore, reason })
   return { retried: true }
@@ -98,7 +98,7 @@ export const sleepAttempt = (ledger: TaskLedger, change: ChangeOf<'sleep'>): { r
   const due = typeof before === 'number' ? before : until
   if (before === undefined) {
     ledger.putRow(id, sleepRow(name), due)
-    ledger.note(id, record, { what: 'sleep', until: due, name })
+    ledger.note(id, record, 'z', `${due} ${name}`)
   }
   // A due time that has passed is no reason to begin anew.
   if (!stays && due > ledger.facts.at) ledger.free(id, record, { status: 'queued', notBefore: due, reason: SLEEPS })
@@ -124,7 +124,7 @@ export const waitAttempt = (ledger: TaskLedger, change: ChangeOf<'wait'>): Waite
   if (due !== undefined && due <= ledger.facts.at) return { isGiven: false, isOver: true }
   if (begun === undefined) ledger.putRow(id, waitRow(name), due ?? null)
   const wait = { name, ...(prompt !== undefined && { prompt }), ...(due !== undefined && { until: due }) }
-  ledger.note(id, record, { what: 'wait', name })
+  ledger.note(id, record, 'w', name)
   ledger.free(id, record, { status, wait })
   return { isGiven: false, isOver: false }
 }
@@ -132,7 +132,7 @@ export const waitAttempt = (ledger: TaskLedger, change: ChangeOf<'wait'>): Waite
 /** Its worker stops: it is nobody's fault. */
 export const releaseAttempt = (ledger: TaskLedger, { id, fence, reason }: ChangeOf<'release'>): null => {
   const record = ledger.ofAttempt({ id, fence })
-  ledger.note(id, record, { what: 'released', reason })
+  ledger.note(id, record, 'b', reason)
   if (record.status === 'assigned' || record.status === 'running') ledger.free(id, record, { status: 'queued', reason })
   // Held: it stays so, and goes elsewhere when it is resumed.
   else ledger.free(id, record, { reason: record.reason ?? reason })

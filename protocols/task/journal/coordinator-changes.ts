@@ -64,7 +64,7 @@ export const settleDependencies = (ledger: TaskLedger, { id, epoch }: ChangeOf<'
   }
   const { dependencies = [], ...rest } = record
   if (open.length === 0) {
-    ledger.note(id, record, { what: 'queued' })
+    ledger.note(id, record, 'q')
     ledger.change(id, rest, { status: 'queued' })
   } else if (open.length < dependencies.length) ledger.change(id, record, { dependencies: open })
   return { waits: open.length > 0 }
@@ -76,8 +76,7 @@ export const loseAttempt = (ledger: TaskLedger, change: ChangeOf<'lose'>): null 
   const record = ledger.find(id)
   if (record?.fence === undefined || isFinal(record.status) || compareFences(record.fence, fence) !== 0)
     throw changed(id)
-  const lost = { what: 'worker-lost', ...(record.worker !== undefined && { worker: record.worker }), reason } as const
-  ledger.note(id, record, lost)
+  ledger.note(id, record, 'l', `${record.worker ?? ''} ${reason}`)
   if (record.status !== 'assigned' && record.status !== 'running') {
     // Held: it stays so, and whoever is free takes it when it is resumed.
     ledger.free(id, record, record.reason === undefined ? {} : { reason: record.reason })
@@ -95,7 +94,7 @@ export const wakeTask = (ledger: TaskLedger, { id, epoch }: ChangeOf<'wake'>): n
   ledger.requireCoordinator(epoch)
   const record = ledger.open(id)
   if (record.wait?.until === undefined || record.wait.until > ledger.facts.at) throw changed(id)
-  ledger.note(id, record, { what: 'woken' })
+  ledger.note(id, record, 'k')
   goOn(ledger, id, record)
   return null
 }

@@ -3,52 +3,59 @@
  * behind them the newest effects and the newest of all else, so that a note costs the same however long a history is. With the
  * end of a task its history goes into what the task leaves. Pure.
  *
- * A task that was given to a worker is not noted by that: its record says so, and the next note tells it too. So a task that is
- * submitted, done and completed costs no row. State: the notes of this change.
+ * A row is text: how many entries it ever had, then those that are kept. That a task was given to a worker is not noted at once:
+ * its record says so, and the next note tells it too. So a task that is submitted, done and completed costs no row.
+ * State: the notes of this change.
  */
-import type { CollectionTx, JournalTx, Json, RowName } from '../../journal/state/command-kind.ts'
+import type { CollectionTx, JournalTx, RowName } from '../../journal/state/command-kind.ts'
 import {
-  ASSIGNED,
   EFFECT_ENTRIES,
-  encodeHappened,
+  ENTRY_END,
+  type EntryLetter,
   FIRST_ENTRIES,
-  isEffectEntry,
-  type KeptHistory,
+  historyEntry,
+  isAssigned,
   OTHER_ENTRIES,
-  type TaskHappened,
   timeOf,
 } from '../history-entry.ts'
 import { HISTORY_ROWS, type TaskRecord, workOf } from '../task-record.ts'
 import type { TaskChange } from './task-changes.ts'
 
 const [FIRST, EFFECTS, OTHERS] = HISTORY_ROWS
+const MOST = { [FIRST]: FIRST_ENTRIES, [EFFECTS]: EFFECT_ENTRIES, [OTHERS]: OTHER_ENTRIES }
+type Row = keyof typeof MOST
 
-/** A row: how many there ever were, and those that are kept. */
-interface Noted {
-  readonly n: number
-  readonly all: readonly string[]
-}
-const NONE: Noted = { n: 0, all: [] }
-
-const readNoted = (work: Pick<CollectionTx, 'get'>, row: string): Noted | undefined =>
-  work.get(row) as unknown as Noted | undefined
-
-const with_ = ({ n, all }: Noted, entry: string, most: number): Noted => ({
-  n: n + 1,
-  all: all.length < most ? [...all, entry] : [...all.slice(all.length - most + 1), entry],
-})
-
-/** Effects and others as they came. */
-const mergeNoted = (rows: readonly (Noted | undefined)[]): KeptHistory => {
-  const [first = NONE, effects = NONE, others = NONE] = rows
-  const newest = [...others.all, ...effects.all].sort((a, b) => timeOf(a) - timeOf(b))
-  const entries = [...first.all, ...newest]
-  return { dropped: first.n + effects.n + others.n - entries.length, entries }
+const readRow = (work: CollectionTx, row: Row): string | undefined => {
+  const text = work.get(row)
+  return typeof text === 'string' ? text : undefined
 }
 
-/** Of an open task, by its rows as they were read. */
-export const keptHistory = (rows: ReadonlyMap<string, Json>): KeptHistory =>
-  mergeNoted(HISTORY_ROWS.map((row) => rows.get(row) as unknown as Noted | undefined))
+/** How many there ever were. */
+const countOf = (row: string): number => Number.parseInt(row, 10)
+
+const withEntry = (row: string | undefined, entry: string, most: number): string => {
+  if (row === undefined) return `1${ENTRY_END}${entry}`
+  const n = countOf(row)
+  const begin = row.indexOf(ENTRY_END)
+  const kept = n < most ? begin : row.indexOf(ENTRY_END, begin + 1)
+  return `${n + 1}${kept < 0 ? '' : row.slice(kept)}${ENTRY_END}${entry}`
+}
+
+export interface KeptEntries {
+  readonly entries: readonly string[]
+  readonly dropped: number
+}
+
+/** Rows of an open task, or what a final one keeps, as entries in their order. */
+export const keptEntries = (rows: readonly (string | undefined)[]): KeptEntries => {
+  const [first = [], ...later] = rows.map((row) => (row === undefined ? [] : row.split(ENTRY_END).slice(1)))
+  const newest = later.flat().sort((a, b) => timeOf(a) - timeOf(b))
+  const all = [...first, ...newest]
+  const had = rows.reduce((sum, row) => sum + (row === undefined ? 0 : countOf(row)), 0)
+  // What two rows have is told once.
+  const entries = all.filter((entry, i) => !isAssigned(entry) || all.indexOf(entry) === i)
+  return { entries, dropped: had - all.length }
+}
 
 export class HistoryNotes {
   readonly #tx: JournalTx
@@ -59,65 +66,74 @@ export class HistoryNotes {
     this.#tx = tx
   }
 
-  /** @param record as it was before */
-  note(id: string, record: TaskRecord, happened: Omit<TaskHappened, 'attempt'>): void {
-    const notes = this.#notes.get(id) ?? []
+  /** @param before its record, as it was */
+  note(id: string, before: TaskRecord, letter: EntryLetter, at: number, fields?: string): void {
+    const notes = this.#notesOf(id, before)
+    notes.push(historyEntry(letter, at, before.attempts, fields))
     this.#notes.set(id, notes)
-    const { status, attempts, changedAt, worker = '' } = record
-    if (status === 'assigned' && notes.length === 0)
-      notes.push(encodeHappened({ at: changedAt, what: status, attempt: attempts, worker }))
-    notes.push(encodeHappened({ ...happened, attempt: attempts }))
   }
 
   /** What was noted is written. */
   flush(): void {
-    for (const [id, notes] of this.#notes) {
-      const work = this.#tx.collection(workOf(id))
-      for (const [row, noted] of this.#added(work, notes)) work.put(row, noted as unknown as Json)
-    }
+    for (const [id, notes] of this.#notes) this.#write(this.#tx.collection(workOf(id)), notes)
     this.#notes.clear()
   }
 
-  /** Of a task that ends: with this change it is not written any more, but kept with what the task leaves. */
-  close(id: string, record: TaskRecord): KeptHistory {
-    const { status, attempts, changedAt, worker = '' } = record
-    const notes = this.#notes.get(id) ?? []
+  /** Of a task that ends: what it leaves has its history from now on, as text. */
+  close(id: string, before: TaskRecord): string {
+    const notes = this.#notesOf(id, before)
     this.#notes.delete(id)
-    if (status === 'assigned' && notes.length === 0)
-      notes.push(encodeHappened({ at: changedAt, what: status, attempt: attempts, worker }))
     const work = this.#tx.collection(workOf(id))
-    const added = this.#added(work, notes)
-    return mergeNoted(HISTORY_ROWS.map((row) => added.get(row) ?? readNoted(work, row)))
+    const first = readRow(work, FIRST)
+    const isAll = first === undefined || countOf(first) < FIRST_ENTRIES
+    const later = isAll ? [] : [readRow(work, EFFECTS), readRow(work, OTHERS)]
+    const { entries, dropped } = keptEntries([first, ...later])
+    const added = notes.filter((entry) => !isAssigned(entry) || !entries.includes(entry))
+    return [dropped + entries.length + added.length, ...entries, ...added].join(ENTRY_END)
   }
 
-  /** Rows that change. */
-  #added(work: CollectionTx, notes: readonly string[]): Map<string, Noted> {
-    const changed = new Map<string, Noted>()
-    const read = (row: string): Noted | undefined => changed.get(row) ?? readNoted(work, row)
+  #notesOf(id: string, { status, attempts, changedAt, worker }: TaskRecord): string[] {
+    const notes = this.#notes.get(id)
+    if (notes !== undefined) return notes
+    return status === 'assigned' ? [historyEntry('a', changedAt, attempts, worker)] : []
+  }
+
+  #write(work: CollectionTx, notes: readonly string[]): void {
+    const isEffect = notes.some((entry) => entry.startsWith('e '))
+    const row = isEffect ? EFFECTS : OTHERS
+    // Where there is such a row, the first one is full.
+    let later = readRow(work, row)
+    let first = later === undefined || isAssigned(notes[0] ?? '') ? readRow(work, FIRST) : undefined
+    const isFull = later !== undefined || (first !== undefined && countOf(first) >= FIRST_ENTRIES)
+    let room = isFull ? 0 : FIRST_ENTRIES - (first === undefined ? 0 : countOf(first))
+    let isFirst = false
     for (const entry of notes) {
-      const [row, most] = isEffectEntry(entry)
-        ? ([EFFECTS, EFFECT_ENTRIES] as const)
-        : ([OTHERS, OTHER_ENTRIES] as const)
-      // Where there is such a row, the first one is full.
-      const later = read(row)
-      const first = later === undefined || entry.startsWith(ASSIGNED) ? (read(FIRST) ?? NONE) : undefined
-      if (entry.startsWith(ASSIGNED) && [first, later].some((noted) => noted?.all.includes(entry))) continue
-      if (later === undefined && first !== undefined && first.all.length < FIRST_ENTRIES)
-        changed.set(FIRST, with_(first, entry, FIRST_ENTRIES))
-      else changed.set(row, with_(later ?? NONE, entry, most))
+      if (isAssigned(entry) && (first?.includes(entry) === true || later?.includes(entry) === true)) continue
+      if (room > 0) {
+        first = withEntry(first, entry, FIRST_ENTRIES)
+        isFirst = true
+        room -= 1
+      } else later = withEntry(later, entry, MOST[row])
     }
-    return changed
+    if (isFirst && first !== undefined) work.put(FIRST, first)
+    if (room === 0 && later !== undefined) work.put(row, later)
   }
 }
 
-const allRows = (id: string): RowName[] => HISTORY_ROWS.map((key) => ({ collection: workOf(id), key }))
+const rowsIn = (id: string, keys: readonly Row[]): RowName[] => {
+  const collection = workOf(id)
+  return keys.map((key) => ({ collection, key }))
+}
+const OF_EFFECTS: readonly Row[] = [FIRST, EFFECTS]
+const OF_OTHERS: readonly Row[] = [FIRST, OTHERS]
 
 /** Rows of histories that a change may read or write. */
 export const historyRowsOf = (change: TaskChange): RowName[] => {
   switch (change.do) {
     case 'submit':
-      return change.tasks.flatMap(({ parent }) => (parent === undefined ? [] : allRows(parent)))
+      return change.tasks.flatMap(({ parent }) => (parent === undefined ? [] : rowsIn(parent, OF_OTHERS)))
     case 'effect':
+      return rowsIn(change.id, OF_EFFECTS)
     case 'start':
     case 'release':
     case 'sleep':
@@ -125,6 +141,8 @@ export const historyRowsOf = (change: TaskChange): RowName[] => {
     case 'signal':
     case 'wake':
     case 'pause':
+      return rowsIn(change.id, OF_OTHERS)
+    // It may end, or makes the collection anew.
     case 'resume':
     case 'cancel':
     case 'checkpoint':
@@ -133,7 +151,7 @@ export const historyRowsOf = (change: TaskChange): RowName[] => {
     case 'settle':
     case 'lose':
     case 'expire':
-      return allRows(change.id)
+      return rowsIn(change.id, HISTORY_ROWS)
     default:
       return []
   }

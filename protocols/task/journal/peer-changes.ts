@@ -30,8 +30,7 @@ export const pauseTask = (
   ledger.requireControl(record, epoch)
   if (record.status === 'paused') return { status: 'paused' }
   if (record.status !== 'running' && record.status !== 'assigned') throw wrongState(id, record.status, 'paused')
-  const by = askedBy(ledger, epoch, asker)
-  ledger.note(id, record, { what: 'paused', by, ...(reason !== undefined && { reason }) })
+  ledger.note(id, record, 'p', `${askedBy(ledger, epoch, asker)} ${reason ?? ''}`)
   ledger.change(id, record, { status: 'paused', fence: ledger.facts.fence, ...(reason !== undefined && { reason }) })
   return { status: 'paused' }
 }
@@ -56,7 +55,7 @@ export const signalTask = (ledger: TaskLedger, change: ChangeOf<'signal'>): { st
       details: { reason: 'effects', task: id },
     })
   ledger.putSignal(id, row, value)
-  ledger.note(id, record, { what: 'signal', by: askedBy(ledger, epoch, asker), name })
+  ledger.note(id, record, 'g', `${askedBy(ledger, epoch, asker)} ${name}`)
   if (record.wait?.name !== name) return { status: record.status, known: false }
   goOn(ledger, id, record)
   return { status: 'queued', known: false }
@@ -73,7 +72,7 @@ export const resumeTask = (
   ledger.requireControl(record, epoch)
   if (!HELD.has(record.status)) throw wrongState(id, record.status, 'resumed')
   if (checkpoint !== undefined) ledger.putCheckpoint(id, checkpoint)
-  ledger.note(id, record, { what: 'resumed', by: askedBy(ledger, epoch, asker) })
+  ledger.note(id, record, 'u', askedBy(ledger, epoch, asker))
   // Two moves of one entry: it runs, and whoever is free takes it.
   goOn(ledger, id, record)
   return { status: 'queued' }
@@ -85,7 +84,7 @@ export const cancelTask = (
 ): { status: TaskStatus } => {
   const record: TaskRecord = ledger.open(id)
   ledger.requireControl(record, epoch)
-  ledger.note(id, record, { what: 'canceled', by: askedBy(ledger, epoch, asker) })
+  ledger.note(id, record, 'x', askedBy(ledger, epoch, asker))
   ledger.end(id, record, 'canceled', reason === undefined ? {} : { reason })
   return { status: 'canceled' }
 }

@@ -130,7 +130,7 @@ const noteChild = (ledger: TaskLedger, id: string, parent: string | undefined): 
   const record = parent === undefined ? undefined : ledger.find(parent)
   if (parent === undefined || record === undefined || isFinal(record.status)) return
   const { by } = ledger.facts
-  if (record.submitter === by || record.worker === by) ledger.note(parent, record, { what: 'child', task: id })
+  if (record.submitter === by || record.worker === by) ledger.note(parent, record, 'd', id)
 }
 
 export const submitTasks = (ledger: TaskLedger, { tasks }: ChangeOf<'submit'>): readonly Submitted[] => {

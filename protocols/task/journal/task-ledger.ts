@@ -8,7 +8,7 @@ import { ParleyError, stateError } from '../../errors.ts'
 import { compareFences } from '../../journal/fencing/fence.ts'
 import { EpochSchema, epochKey } from '../../journal/state/built-in-kinds.ts'
 import type { CollectionTx, EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
-import type { TaskHappened } from '../history-entry.ts'
+import type { EntryLetter } from '../history-entry.ts'
 import {
   CHECKPOINT_ROW,
   DONE,
@@ -170,15 +170,15 @@ export class TaskLedger {
     if (status !== undefined && status !== before.status && movesBetween(before.status, status).length === 0)
       throw new Error(`a task cannot become ${status} from ${before.status}`)
     const isMoved = status !== undefined && status !== before.status
-    if (isMoved && status === 'running') this.note(id, before, { what: status })
+    if (isMoved && status === 'running') this.note(id, before, 'r')
     const record = { ...before, ...changes, ...(isMoved && { changedAt: this.facts.at }) }
     this.#write(id, record)
     return record
   }
 
   /** For its history. @param before its record, as it was */
-  note(id: string, before: TaskRecord, happened: Omit<TaskHappened, 'at' | 'attempt'>): void {
-    this.#notes?.note(id, before, { ...happened, at: this.facts.at })
+  note(id: string, before: TaskRecord, letter: EntryLetter, fields?: string): void {
+    this.#notes?.note(id, before, letter, this.facts.at, fields)
   }
 
   /** Back to the queue, or elsewhere without a worker. */
