@@ -129,6 +129,7 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
     '/api/tasks/list': (input) => tasks.listTasks(deps.mesh(), read(taskSchemas.TaskListSchema, input)),
     '/api/tasks/show': (input) => tasks.showTask(deps.mesh(), read(taskSchemas.TaskShowSchema, input)),
     '/api/tasks/submit': (input) => tasks.submitTask(deps.mesh(), read(taskSchemas.TaskSubmitSchema, input)),
+    '/api/tasks/retry': (input) => tasks.retryTask(deps.mesh(), read(taskSchemas.TaskRetrySchema, input)),
     '/api/tasks/control': (input) => tasks.controlTask(deps.mesh(), read(taskSchemas.TaskControlSchema, input)),
     async '/api/stop'() {
       const self = await thisProcess()

@@ -56,6 +56,12 @@ export const signalRow = (name: string): string => `signal/${name}`
 const DIGITS = 15
 export const endedRow = (at: number, id: string): string => `${String(Math.floor(at)).padStart(DIGITS, '0')}/${id}`
 
+/** Of such a row. */
+export const readEndedRow = (key: string): { readonly id: string; readonly endedAt: number } => {
+  const slash = key.indexOf('/')
+  return { id: key.slice(slash + 1), endedAt: Number(key.slice(0, slash)) }
+}
+
 /** Bytes of an input, a checkpoint, the value of an effect and a result, each, as JSON. */
 export const MAX_VALUE_BYTES = 16_384
 export const MAX_DEPENDENCIES = 64
@@ -198,8 +204,8 @@ export interface EndedTask {
   readonly type: string
   readonly status: TaskStatus
   readonly attempts: number
-  readonly worker?: string
-  readonly reason?: string
+  readonly worker?: string | undefined
+  readonly reason?: string | undefined
 }
 
 /** Row INPUT_ROW. */

@@ -13,7 +13,7 @@ import type { Events } from '../events/api.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import type { Json } from '../journal/state/command-kind.ts'
-import type { TableData } from '../part.ts'
+import type { BoardData, TableData, TimelineData } from '../part.ts'
 import type { Port, Stop } from '../port.ts'
 import type { Registration } from '../registration.ts'
 import type { Tasks, TasksCounts } from './api.ts'
@@ -26,9 +26,10 @@ import { newTaskId } from './client/submitted-task.ts'
 import type { RetryTask, SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
 import { TaskControls } from './client/task-control.ts'
 import { createTaskHandle } from './client/task-handle.ts'
-import { TaskReader, tasksTable } from './client/task-reader.ts'
+import { TaskReader } from './client/task-reader.ts'
 import { TaskSubmitter } from './client/task-submitter.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
+import { readBoard, tasksTable, timelineOf } from './client/task-views.ts'
 import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
 import { taskProtocol } from './contract.ts'
 import { FeedFollower } from './feed/feed-follower.ts'
@@ -38,6 +39,7 @@ import { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
 import type { Liveness } from './scheduler/worker-presence.ts'
 import { bytesFigures, type TaskFigures } from './task-figures.ts'
+import { INPUT_ROW } from './task-record.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
 
@@ -66,6 +68,10 @@ export interface TasksFeature extends Tasks {
   figures(): TaskFigures
   /** Open tasks, for people. */
   table(): Promise<TableData>
+  /** Open tasks by their state, and what ended lately. */
+  board(): Promise<BoardData>
+  /** What happened to one. @throws STA001 */
+  timeline(id: string): Promise<TimelineData>
   drain(leftMs: number): Promise<void>
   stop(): Promise<void>
 }
@@ -214,6 +220,17 @@ class NodeTasks implements TasksFeature {
 
   async table(): Promise<TableData> {
     return tasksTable(await this.list({ most: MOST_SHOWN, timeoutMs: SHOW_MS }))
+  }
+
+  board(): Promise<BoardData> {
+    const { journal, port } = this.#deps
+    return readBoard(journal, port.clock.now(), SHOW_MS)
+  }
+
+  async timeline(id: string): Promise<TimelineData> {
+    const handle = this.get(id)
+    const { record } = await handle.state({ timeoutMs: SHOW_MS })
+    return timelineOf(await handle.history({ timeoutMs: SHOW_MS }), record.parent)
   }
 
   drain(leftMs: number): Promise<void> {

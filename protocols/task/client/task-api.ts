@@ -118,6 +118,8 @@ export interface TaskHandle {
 
 export interface ListTasks {
   readonly status?: TaskStatus
+  /** Those whose ids are below this one, as those of its children are. */
+  readonly under?: string
   /** Behind this id. */
   readonly after?: string
   /** At most; 100 unless told. */

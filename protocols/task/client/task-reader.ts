@@ -1,7 +1,6 @@
 /** Tasks as any node reads them from the journal. */
 import type { Journal } from '../../journal/client/journal-client.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
-import type { TableData } from '../../part.ts'
 import { readStored } from '../bytes/stored-bytes.ts'
 import type { FeedTask } from '../contract.ts'
 import { completeHistory } from '../history-entry.ts'
@@ -57,14 +56,6 @@ export const stateOf = (
   ...(done?.metadata !== undefined && { metadata: done.metadata }),
   ...resultIn(done?.result),
   ...(done?.error !== undefined && { error: done.error }),
-})
-
-/** For people. */
-export const tasksTable = (tasks: readonly TaskState[]): TableData => ({
-  columns: ['task', 'type', 'status', 'attempts', 'worker', 'reason'],
-  rows: tasks.map(({ id, status, record: { type, attempts, worker = '', reason = '' } }) => [
-    ...[id, type, status, attempts, worker, reason],
-  ]),
 })
 
 export class TaskReader {
@@ -143,12 +134,13 @@ export class TaskReader {
 
   async list({
     status,
+    under,
     after = '',
     most = LISTED,
     signal,
     timeoutMs,
   }: ListTasks & TaskWaitOptions): Promise<TaskState[]> {
-    const { records } = await this.#journal.list(TASK_PREFIX, {
+    const { records } = await this.#journal.list(under === undefined ? TASK_PREFIX : `${taskKey(under)}.`, {
       ...(signal !== undefined && { signal }),
       ...(timeoutMs !== undefined && { timeoutMs }),
     })

@@ -3,13 +3,14 @@
  * costs what it reads and nothing when there is none. Anything but GET and HEAD is refused here.
  */
 import { Hono } from 'hono'
+import { isParleyError } from '../../../../protocols/errors.ts'
 import type { Log, Metrics } from '../../../../protocols/port.ts'
 import { VERSION } from '../../../platform/version.ts'
 import { jsonResponse, problemResponse, respond } from '../../http/http-responses.ts'
 import { CONTENT_TYPE } from '../../metrics/exposition.ts'
 import type { DebugSource } from '../debug-schemas.ts'
 import type { EventStreams } from '../event-streams.ts'
-import { type PartSource, PartViewQuery } from '../part-schemas.ts'
+import { type PartDataView, type PartSource, PartViewQuery } from '../part-schemas.ts'
 import { isAllowedHost } from '../request-guard.ts'
 import { SCHEMAS } from './debug-operations.ts'
 import { addMessageRoutes } from './message-routes.ts'
@@ -43,8 +44,15 @@ export const partView = async (parts: PartSource, query: Readonly<Record<string,
   const asked = PartViewQuery.safeParse(query)
   if (!asked.success)
     return problemResponse(400, 'no part and view are named', 'ask as in ?part=acme/tally&view=counts')
-  const { part, view } = asked.data
-  const data = await parts.data(part, view)
+  const { part, view, id } = asked.data
+  let data: PartDataView | undefined
+  try {
+    data = await parts.data(part, view, id)
+  } catch (error) {
+    if (isParleyError(error, 'STA001', 'MSG001'))
+      return problemResponse(error.code === 'STA001' ? 404 : 400, error.message, error.hint ?? 'see /api/parts')
+    throw error
+  }
   if (data !== undefined) return jsonResponse(SCHEMAS.PartData.parse(data))
   return problemResponse(
     404,
