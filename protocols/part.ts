@@ -74,8 +74,9 @@ export interface TimelineData {
 export interface BoardCard {
   readonly id: string
   readonly title: string
-  /** What it is, in a few words each. */
+  /** What it is, in a few words each; the first one is drawn in the tone. */
   readonly facts?: readonly string[]
+  readonly tone?: 'good' | 'busy' | 'held' | 'bad'
   /** Since when it is so; milliseconds since 1970. */
   readonly at?: number
   /** Peer id of who it is of. */

@@ -60,8 +60,9 @@ const viewOf = ({ part, state, problem, started }: PartFacts): PartView => {
 
 const left = (all: readonly unknown[]): number => Math.max(0, all.length - MAX_ROWS)
 
-const cardOf = ({ id, title, facts = [], at, peer }: BoardCard) => ({
+const cardOf = ({ id, title, facts = [], tone, at, peer }: BoardCard) => ({
   ...{ id: short(id), title: short(title), facts: facts.slice(0, MAX_FACTS).map(short) },
+  ...(tone !== undefined && { tone }),
   ...(at !== undefined && { at: finite(at) }),
   ...(peer !== undefined && { peer: short(peer) }),
 })

@@ -50,6 +50,7 @@ const Card = z.object({
   id: z.string(),
   title: z.string(),
   facts: z.array(z.string()),
+  tone: z.enum(['good', 'busy', 'held', 'bad']).optional(),
   at: z.number().optional(),
   peer: z.string().optional(),
 })

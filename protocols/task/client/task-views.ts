@@ -34,6 +34,16 @@ const COLUMNS: Readonly<Record<TaskStatus, ColumnName>> = {
   rejected: 'Ended lately',
 }
 
+const TONES: Readonly<Partial<Record<TaskStatus, NonNullable<BoardCard['tone']>>>> = {
+  running: 'busy',
+  paused: 'held',
+  input_required: 'held',
+  auth_required: 'held',
+  completed: 'good',
+  failed: 'bad',
+  rejected: 'bad',
+}
+
 export const tasksTable = (tasks: readonly TaskState[]): TableData => ({
   columns: ['task', 'type', 'status', 'attempts', 'worker', 'reason'],
   rows: tasks.map(({ id, status, record: { type, attempts, worker = '', reason = '' } }) => [
@@ -51,7 +61,15 @@ const cardOf = (id: string, task: EndedTask & Pick<TaskRecord, 'wait'> & { reado
     ...(wait === undefined ? [] : [`wants ${wait.name}`]),
     ...(reason === undefined ? [] : [reason]),
   ]
-  return { id, title: type, facts, at, ...(worker !== undefined && { peer: worker }) }
+  const tone = TONES[status]
+  return {
+    id,
+    title: type,
+    facts,
+    at,
+    ...(tone !== undefined && { tone }),
+    ...(worker !== undefined && { peer: worker }),
+  }
 }
 
 /** What ended and was put away since, the newest last. */

@@ -11,6 +11,7 @@ import { Messages } from './tabs/messages-tab.ts'
 import { Metrics } from './tabs/metrics-tab.ts'
 import { Parts } from './tabs/parts-tab.ts'
 import { Peers } from './tabs/peers-tab.ts'
+import { Tasks } from './tabs/tasks-tab.ts'
 import { Topics } from './tabs/topics-tab.ts'
 import { html, type Markup } from './widgets/html.ts'
 
@@ -21,6 +22,7 @@ const VIEWS: Record<store.TabId, () => Markup> = {
   calls: Calls,
   conversations: Conversations,
   messages: Messages,
+  tasks: Tasks,
   coordinator: Coordinator,
   events: Events,
   metrics: Metrics,
