@@ -9,9 +9,9 @@ import { isFinal, type TaskStatus } from './task-status.ts'
 /** Entries of a task from its beginning on, which are never dropped. */
 export const FIRST_ENTRIES = 32
 /** The newest effects behind them. */
-export const EFFECT_ENTRIES = 32
+export const EFFECT_ENTRIES = 16
 /** The newest of all else behind them. */
-export const OTHER_ENTRIES = 96
+export const OTHER_ENTRIES = 64
 /** Characters of an entry. */
 const MAX_ENTRY = 256
 
@@ -84,14 +84,14 @@ const FORMS = {
 export type EntryLetter = keyof typeof FORMS
 const NUMBERS: ReadonlySet<Field> = new Set(['bytes', 'until'])
 
-/** Between entries: neither names nor ids have it, and JSON does not escape it. */
-export const ENTRY_END = '¦'
+/** In front of each entry: no name, key or id has it, it is ASCII, and JSON does not escape it. */
+export const ENTRY_END = '\x7f'
 export const isAssigned = (entry: string): boolean => entry.startsWith('a ')
 export const timeOf = (entry: string): number => Number.parseInt(entry.slice(2), 10)
 
 /** @param fields as FORMS has them, joined by blanks */
 export const historyEntry = (letter: EntryLetter, at: number, attempt: number, fields = ''): string =>
-  `${letter} ${Math.floor(at)} ${attempt} ${fields.replaceAll(ENTRY_END, '|')}`.slice(0, MAX_ENTRY)
+  `${letter} ${Math.floor(at)} ${attempt} ${fields.replaceAll(ENTRY_END, ' ')}`.slice(0, MAX_ENTRY)
 
 /** Undefined: a newer version wrote it. */
 export const readEntry = (entry: string): TaskHappened | undefined => {

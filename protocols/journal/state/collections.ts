@@ -39,6 +39,8 @@ const found = (rows: ChangedRows | undefined, id: string, key: string): { value:
   return value !== undefined || of?.has(key) === true ? { value } : undefined
 }
 
+const changedSize = (key: string, value: string | undefined): number => ROW_BYTES + key.length + (value?.length ?? 0)
+
 /** What a command made of a collection. */
 export interface CollectionChange {
   readonly name: string
@@ -152,8 +154,9 @@ export class Collections {
       const changed = this.#changed.get(after.id) ?? new Map<string, string | undefined>()
       this.#changed.set(after.id, changed)
       for (const [key, value] of rows) {
+        // A row that is written again is saved once.
+        this.#changedBytes += changedSize(key, value) - (changed.has(key) ? changedSize(key, changed.get(key)) : 0)
         changed.set(key, value)
-        this.#changedBytes += ROW_BYTES + key.length + (value?.length ?? 0)
       }
     }
   }
@@ -162,6 +165,7 @@ export class Collections {
   changedBytes = (): number => this.#changedBytes + this.#savingBytes
 
   #drop({ id }: Collection): void {
+    for (const [key, value] of this.#changed.get(id) ?? []) this.#changedBytes -= changedSize(key, value)
     this.#changed.delete(id)
     // Where it was never in a snapshot, nothing is left of it.
     if (madeAt(id) <= (this.#saved?.version ?? 0) || this.#saving?.has(id) === true) this.#dropped.add(id)

@@ -72,7 +72,7 @@ export interface TaskRecorded {
 
 /** What happened to a task, as far as it is kept: from its beginning on, then the newest of it. */
 export interface TaskHistory {
-  /** In the order in which they happened; at most 162. */
+  /** In the order in which they happened; at most 114. */
   readonly entries: readonly TaskHappened[]
   /** So many more there were, behind the first ones. */
   readonly dropped: number

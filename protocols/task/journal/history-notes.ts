@@ -85,11 +85,14 @@ export class HistoryNotes {
     this.#notes.delete(id)
     const work = this.#tx.collection(workOf(id))
     const first = readRow(work, FIRST)
-    const isAll = first === undefined || countOf(first) < FIRST_ENTRIES
-    const later = isAll ? [] : [readRow(work, EFFECTS), readRow(work, OTHERS)]
-    const { entries, dropped } = keptEntries([first, ...later])
-    const added = notes.filter((entry) => !isAssigned(entry) || !entries.includes(entry))
-    return [dropped + entries.length + added.length, ...entries, ...added].join(ENTRY_END)
+    if (first !== undefined && countOf(first) >= FIRST_ENTRIES) {
+      const { entries, dropped } = keptEntries([first, readRow(work, EFFECTS), readRow(work, OTHERS)])
+      const added = notes.filter((entry) => !isAssigned(entry) || !entries.includes(entry))
+      return [dropped + entries.length + added.length, ...entries, ...added].join(ENTRY_END)
+    }
+    let all = first ?? '0'
+    for (const entry of notes) if (!isAssigned(entry) || !all.includes(entry)) all = withEntry(all, entry, Infinity)
+    return all
   }
 
   #notesOf(id: string, { status, attempts, changedAt, worker }: TaskRecord): string[] {
@@ -99,24 +102,21 @@ export class HistoryNotes {
   }
 
   #write(work: CollectionTx, notes: readonly string[]): void {
-    const isEffect = notes.some((entry) => entry.startsWith('e '))
-    const row = isEffect ? EFFECTS : OTHERS
-    // Where there is such a row, the first one is full.
-    let later = readRow(work, row)
-    let first = later === undefined || isAssigned(notes[0] ?? '') ? readRow(work, FIRST) : undefined
-    const isFull = later !== undefined || (first !== undefined && countOf(first) >= FIRST_ENTRIES)
-    let room = isFull ? 0 : FIRST_ENTRIES - (first === undefined ? 0 : countOf(first))
-    let isFirst = false
+    const row = notes.some((entry) => entry.startsWith('e ')) ? EFFECTS : OTHERS
+    // A task of many rows has most likely filled the first one, which then need not be read.
+    const far = work.rows() > FIRST_ENTRIES && !isAssigned(notes[0] ?? '') ? readRow(work, row) : undefined
+    let first = far === undefined ? readRow(work, FIRST) : undefined
+    const had = far !== undefined ? FIRST_ENTRIES : first === undefined ? 0 : countOf(first)
+    let later = far ?? (had < FIRST_ENTRIES ? undefined : readRow(work, row))
+    let n = had
     for (const entry of notes) {
       if (isAssigned(entry) && (first?.includes(entry) === true || later?.includes(entry) === true)) continue
-      if (room > 0) {
-        first = withEntry(first, entry, FIRST_ENTRIES)
-        isFirst = true
-        room -= 1
-      } else later = withEntry(later, entry, MOST[row])
+      if (n < FIRST_ENTRIES) first = withEntry(first, entry, FIRST_ENTRIES)
+      else later = withEntry(later, entry, MOST[row])
+      n += 1
     }
-    if (isFirst && first !== undefined) work.put(FIRST, first)
-    if (room === 0 && later !== undefined) work.put(row, later)
+    if (first !== undefined && had < FIRST_ENTRIES) work.put(FIRST, first)
+    if (later !== undefined) work.put(row, later)
   }
 }
 

@@ -159,7 +159,7 @@ test('the longest names and reasons fit an entry; what a newer version wrote is 
   const text = historyEntry('f', 1, 1, reason)
   assert.equal(text.length, 256)
   assert.ok(reason.startsWith(readEntry(text)?.reason ?? '-'))
-  assert.equal(readEntry(historyEntry('f', 1, 1, `a${ENTRY_END}b`))?.reason, 'a|b')
+  assert.equal(readEntry(historyEntry('f', 1, 1, `a${ENTRY_END}b`))?.reason, 'a b')
   assert.equal(readEntry('? 1 1 new'), undefined)
   assert.equal(readEntry('toString 1 1'), undefined)
   assert.equal(readEntry(''), undefined)
