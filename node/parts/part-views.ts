@@ -117,7 +117,7 @@ export const createPartViews = (parts: Pick<PartRunner, 'facts'>): PartSource =>
     if (spec === undefined || read === undefined) return undefined
     if (spec.of !== undefined && id === undefined)
       throw new ParleyError('MSG001', `the view ${view} of ${name} shows one ${spec.of}`, {
-        hint: `say which one, as in &id=…`,
+        hint: 'give its id too',
       })
     // `implementPart` checks that a view gives the data of its form.
     const data: PartDataView = FORMS[spec.form](spec.title, (await read(id ?? '')) as never)

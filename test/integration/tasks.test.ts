@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test'
 import {
   createMesh,
   isParleyError,
+  type Json,
   type Mesh,
   makeSecret,
   ParleyError,
@@ -176,6 +177,76 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
     const failure = await failureOf(hopeless.result())
     // What is no error of the mesh stays at its node.
     assert.ok(isParleyError(failure, 'APP001') && failure.message === 'the handler failed')
+    await work.stop()
+  })
+
+  it('says what happened to it, on any node; what failed is submitted again, as often as asked', async () => {
+    let isBroken = true
+    const work = await bob.tasks.work('brittle', async ({ input, metadata }, { effect, checkpoint }) => {
+      await effect('look', () => 'abc', { key: 'k' })
+      await checkpoint({ half: true })
+      if (isBroken) throw new ParleyError('APP001', 'it is broken', { details: { retry: false } })
+      return { input, metadata } as Json
+    })
+    const input = { page: 1 }
+    const task = await carl.tasks.submit({ id: 'brittle-1', type: 'brittle', input, metadata: 'm', priority: 'high' })
+    assert.equal((await task.ended({ timeoutMs: END_MS })).status, 'failed')
+    const { entries, dropped } = await ann.tasks.get('brittle-1').history({ timeoutMs: END_MS })
+    assert.equal(dropped, 0)
+    assert.deepEqual(
+      entries.map(({ what, attempt, by, worker, name, key, bytes, reason }) =>
+        [what, attempt, by ?? worker, name, key, bytes, reason].filter((one) => one !== undefined),
+      ),
+      [
+        ['submitted', carl.self.id],
+        ['assigned', 1, bob.self.id],
+        ['running', 1],
+        ['effect', 1, 'look', 'k', 5],
+        ['checkpoint', 1, 13],
+        ['failed', 1, 'it is broken'],
+      ],
+    )
+    isBroken = false
+    const again = await ann.tasks.retry('brittle-1', { id: 'brittle-2' })
+    assert.deepEqual(await again.result({ timeoutMs: END_MS }), { input, metadata: 'm' })
+    const { record } = await again.state()
+    assert.deepEqual([record.priority, record.submitter, record.typeVersion], [2, ann.self.id, undefined])
+    assert.equal((await ann.tasks.retry('brittle-1', { id: 'brittle-2' })).id, 'brittle-2')
+    assert.notEqual((await ann.tasks.retry('brittle-1', { timeoutMs: END_MS })).id, 'brittle-2')
+    assert.equal(await refused(ann.tasks.retry('brittle-2')), 'STA003 not-failed')
+    assert.equal(await refused(ann.tasks.retry('nobody')), 'STA001')
+    assert.equal(await refused(ann.tasks.get('nobody').history()), 'STA001')
+    await work.stop()
+    const open = await ann.tasks.submit({ type: 'brittle' })
+    assert.equal(await refused(ann.tasks.retry(open.id)), 'STA003 not-failed')
+    assert.equal(await open.cancel('enough'), 'canceled')
+    const [first, last] = [(await open.history()).entries.at(0), (await open.history()).entries.at(-1)]
+    assert.deepEqual(
+      [first?.what, last?.what, last?.by, last?.reason],
+      ['submitted', 'canceled', ann.self.id, 'enough'],
+    )
+    // By an older version: nothing of it was kept.
+    const old = await ann.tasks.submit({ type: 'brittle', id: 'brittle-old' })
+    await ann.journal.submit(changeTasks, { changes: [{ do: 'cancel', id: old.id }] })
+    assert.equal((await old.ended({ timeoutMs: END_MS })).status, 'canceled')
+    assert.equal(await refused(ann.tasks.retry(old.id)), 'STA003 input-gone')
+    assert.deepEqual(
+      (await old.history()).entries.map(({ what }) => what),
+      ['submitted', 'canceled'],
+    )
+  })
+
+  it('a large input of a task that failed is there for another try', async () => {
+    let isBroken = true
+    const work = await bob.tasks.work('large', ({ input }) => {
+      if (isBroken) throw new ParleyError('APP001', 'it is broken', { details: { retry: false } })
+      return String(input).length
+    })
+    const task = await ann.tasks.submit({ id: 'large-1', type: 'large', input: 'x'.repeat(100_000) })
+    assert.equal((await task.ended({ timeoutMs: END_MS })).status, 'failed')
+    isBroken = false
+    const again = await ann.tasks.retry('large-1')
+    assert.equal(await again.result({ timeoutMs: END_MS }), 100_000)
     await work.stop()
   })
 

@@ -66,9 +66,10 @@ const rowsOf = (change: TaskChange): number => {
   return 6
 }
 
-/** Not every voter has the command, or the coordinator itself has not. */
-const isTooEarly = (error: unknown): boolean =>
-  isRefusedFor(error, 'level') || (isParleyError(error, 'MSG004') && error.details.reason === 'unknown-command')
+/** The voters have tasks, and not all of them histories: of an older version, as the coordinator may be itself. */
+const isOfOlderVoters = (error: unknown): boolean =>
+  (isParleyError(error, 'STA003') && error.details.reason === 'level' && Number(error.details.agreed) > 0) ||
+  (isParleyError(error, 'MSG004') && error.details.reason === 'unknown-command')
 
 export class ChangeBatcher {
   readonly #journal: Pick<Journal, 'submit'>
@@ -173,9 +174,8 @@ export class ChangeBatcher {
       try {
         return await this.#journal.submit(this.#kind(), { changes }, { isChecked: true })
       } catch (error) {
-        if (!isTooEarly(error)) throw error
-        if (!this.#isOfOlder()) {
-          // The same as voters of an older version take it.
+        if (!this.#isOfOlder() && isOfOlderVoters(error)) {
+          // The same as they take it.
           this.#olderAt = clock.monotonic()
           continue
         }

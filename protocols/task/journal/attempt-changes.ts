@@ -2,6 +2,7 @@
 import { ParleyError } from '../../errors.ts'
 import { ROW_BYTES } from '../../journal/state/collection-rows.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
+import { readStored } from '../bytes/stored-bytes.ts'
 import { effectRow, reasonText, signalRow, sleepRow, type TaskRecord, waitRow } from '../task-record.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
@@ -53,8 +54,9 @@ export const recordEffect = (ledger: TaskLedger, change: ChangeOf<'effect'>): Re
   const now = running(ledger, id, record)
   const bytes = work.bytes()
   ledger.putRow(id, row, value)
-  // As it lies on the disks of the voters.
-  ledger.note(id, now, 'e', `${work.bytes() - bytes - row.length - ROW_BYTES} ${name} ${key}`)
+  // Of a large value its own size, not that of what stands for it.
+  const size = readStored(value)?.size ?? work.bytes() - bytes - row.length - ROW_BYTES
+  ledger.note(id, now, 'e', `${size} ${name} ${key}`)
   return {}
 }
 
@@ -62,7 +64,7 @@ export const recordCheckpoint = (ledger: TaskLedger, change: ChangeOf<'checkpoin
   const { id, value } = change
   const record = running(ledger, id, working(ledger, change))
   ledger.putCheckpoint(id, value)
-  ledger.note(id, record, 'c', String(JSON.stringify(value).length))
+  ledger.note(id, record, 'c', String(readStored(value)?.size ?? JSON.stringify(value).length))
   return null
 }
 

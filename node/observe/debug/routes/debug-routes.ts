@@ -3,7 +3,7 @@
  * costs what it reads and nothing when there is none. Anything but GET and HEAD is refused here.
  */
 import { Hono } from 'hono'
-import { isParleyError } from '../../../../protocols/errors.ts'
+import { isParleyError, type ParleyError } from '../../../../protocols/errors.ts'
 import type { Log, Metrics } from '../../../../protocols/port.ts'
 import { VERSION } from '../../../platform/version.ts'
 import { jsonResponse, problemResponse, respond } from '../../http/http-responses.ts'
@@ -39,6 +39,16 @@ type Refused = (why: { reason: string }) => void
 export const countRefused = (metrics: Pick<Metrics, 'counter'> | undefined): Refused =>
   metrics?.counter('debug_refused_total', 'What the debug endpoint refused, by reason', ['reason']) ?? (() => {})
 
+/** Of what a part says of the id that it is asked for, or of the journal that it reads. */
+const STATUS: Partial<Record<ParleyError['code'], number>> = {
+  STA001: 404,
+  MSG001: 400,
+  STA003: 503,
+  COM001: 504,
+  COM002: 503,
+  COM003: 503,
+}
+
 /** The same for the control socket. */
 export const partView = async (parts: PartSource, query: Readonly<Record<string, string>>): Promise<Response> => {
   const asked = PartViewQuery.safeParse(query)
@@ -49,9 +59,9 @@ export const partView = async (parts: PartSource, query: Readonly<Record<string,
   try {
     data = await parts.data(part, view, id)
   } catch (error) {
-    if (isParleyError(error, 'STA001', 'MSG001'))
-      return problemResponse(error.code === 'STA001' ? 404 : 400, error.message, error.hint ?? 'see /api/parts')
-    throw error
+    const status = isParleyError(error) ? STATUS[error.code] : undefined
+    if (!isParleyError(error) || status === undefined) throw error
+    return problemResponse(status, error.message, error.hint ?? 'see /api/parts', {}, { code: error.code })
   }
   if (data !== undefined) return jsonResponse(SCHEMAS.PartData.parse(data))
   return problemResponse(

@@ -137,7 +137,7 @@ test('while a voter does not know histories, changes are decided as it knows the
       asked.push(name)
       if (isOlder && level > 1) {
         // A coordinator of the older version knows no such command; others know it, and not for all.
-        if (asked.length > 2) throw stateError('level', 'not every voter has it', 'wait')
+        if (asked.length > 2) throw stateError('level', 'the voters have tasks@1', 'wait', { agreed: 1 })
         throw new ParleyError('MSG004', 'the journal knows no command', { details: { reason: 'unknown-command' } })
       }
       return { result: changes.map((change) => ({ ok: idOf(change) })), version: 1, fence: { term: 1, index: 1 } }
@@ -147,10 +147,10 @@ test('while a voter does not know histories, changes are decided as it knows the
   const decide = async (id: string) => (await time.settled(batcher.decide(cancel(id)), 1_000)).result
   assert.equal(await decide('a'), 'a')
   assert.equal(await decide('b'), 'b')
-  assert.deepEqual(asked.splice(0), ['tasks.decide', 'tasks.change', 'tasks.change'])
+  assert.deepEqual(asked, ['tasks.decide', 'tasks.change', 'tasks.change'])
   await time.run(10_000)
   assert.equal(await decide('c'), 'c')
-  assert.deepEqual(asked.splice(0), ['tasks.decide', 'tasks.change'])
+  assert.deepEqual(asked.splice(0).slice(3), ['tasks.decide', 'tasks.change'])
   isOlder = false
   await time.run(10_000)
   assert.equal(await decide('d'), 'd')
