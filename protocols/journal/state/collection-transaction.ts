@@ -3,7 +3,7 @@
  * State: its changes.
  */
 import { stateError } from '../../errors.ts'
-import { COLLECTIONS_LEVEL, type Collection, collectionId, ROW_BYTES, sizeOf } from './collection-rows.ts'
+import { COLLECTIONS_LEVEL, type Collection, collectionId, rowSize, sizeOf } from './collection-rows.ts'
 import type { CollectionChange, Collections } from './collections.ts'
 import type { CollectionTx, Json, RowName } from './command-kind.ts'
 
@@ -27,8 +27,6 @@ interface Draft {
   isThere: boolean
   changed: Map<string, string | undefined>
 }
-
-const rowSize = (key: string, text: string): number => ROW_BYTES + key.length + text.length
 
 const byCollection = (named: readonly RowName[]): Map<string, Set<string>> => {
   const found = new Map<string, Set<string>>()

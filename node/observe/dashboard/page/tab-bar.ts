@@ -11,9 +11,12 @@ import { Messages } from './tabs/messages-tab.ts'
 import { Metrics } from './tabs/metrics-tab.ts'
 import { Parts } from './tabs/parts-tab.ts'
 import { Peers } from './tabs/peers-tab.ts'
-import { Tasks } from './tabs/tasks-tab.ts'
 import { Topics } from './tabs/topics-tab.ts'
 import { html, type Markup } from './widgets/html.ts'
+import { PartView } from './widgets/part-view.ts'
+
+/** A board by state, and the timeline of the one that is chosen. */
+const Tasks = (): Markup => html`<${PartView} part="tasks" view="board" />`
 
 const VIEWS: Record<store.TabId, () => Markup> = {
   agents: Agents,

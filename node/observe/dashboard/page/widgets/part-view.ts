@@ -5,13 +5,13 @@
 import { useState } from 'preact/hooks'
 import type { PartDataView } from '../../../debug/part-schemas.ts'
 import { ago, count, dateTime, when } from '../data/format.ts'
-import { type Lane, lanesOf } from '../data/timeline-lanes.ts'
 import { usePolled } from '../live/use-polled.ts'
 import * as store from '../state/page-state.ts'
 import { html, type Markup } from './html.ts'
 import { Badge, Empty, NodeLink, Table } from './widgets.ts'
 
 type Of<Form extends PartDataView['form']> = Extract<PartDataView, { form: Form }>
+type Entry = Of<'timeline'>['entries'][number]
 type Card = Of<'board'>['columns'][number]['cards'][number]
 /** Undefined: nothing can be opened. */
 type Open = ((id: string) => void) | undefined
@@ -25,6 +25,24 @@ const Opener = ({ id, open, opened }: { id: string; open: Open; opened?: string 
   open === undefined
     ? html`<code class="break">${id}</code>`
     : html`<button type="button" class="link break" aria-pressed=${id === opened} onClick=${() => open(id)}>${id}</button>`
+
+interface Lane {
+  /** Empty: of none. */
+  readonly name: string
+  readonly entries: readonly Entry[]
+}
+
+/** Entries below the names of their lanes, as they follow each other. */
+const lanesOf = (entries: readonly Entry[]): Lane[] => {
+  const lanes: { name: string; entries: Entry[] }[] = []
+  for (const entry of entries) {
+    const { lane: name = '' } = entry
+    const last = lanes.at(-1)
+    if (last?.name === name) last.entries.push(entry)
+    else lanes.push({ name, entries: [entry] })
+  }
+  return lanes
+}
 
 const Graph = ({ data }: { data: Of<'graph'> }): Markup => {
   const named = new Map(data.nodes.map(({ id, label }) => [id, label]))
