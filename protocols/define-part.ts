@@ -121,8 +121,11 @@ const checkShown = (name: string, figures: FigureSpecs = {}, views: ViewSpecs = 
       )
     if (help === '') throw unusable(`the figure ${figure} of ${name} has no help`, 'say in one line what it counts')
   }
-  for (const view of Object.keys(views))
+  for (const [view, { opens }] of Object.entries(views)) {
     if (!OWN.test(view)) throw unusable(`the view ${view} of ${name} is not named as it must be`, 'use a-z, 0-9 and -')
+    if (opens !== undefined && (!Object.hasOwn(views, opens) || views[opens]?.of === undefined))
+      throw unusable(`the view ${view} of ${name} opens ${opens}, which shows no single thing`, 'give that view `of`')
+  }
 }
 
 const checkProtocols = (name: string, protocols: readonly AnyProtocol[]): void => {

@@ -45,7 +45,11 @@ export type FigureValue = number | Iterable<readonly [value: string, figure: num
 /** What a view is drawn as. */
 export interface ViewSpec {
   readonly title: string
-  readonly form: 'table' | 'timeline' | 'graph'
+  readonly form: 'table' | 'timeline' | 'graph' | 'board'
+  /** It shows one of them, as in `task`: it is read with the id of one, which may be anything. */
+  readonly of?: string
+  /** The view of this part that shows more of what a card or an entry opens, by its id. */
+  readonly opens?: string
 }
 export type Cell = string | number | boolean | null
 export interface TableData {
@@ -53,9 +57,34 @@ export interface TableData {
   readonly columns: readonly string[]
   readonly rows: readonly (readonly Cell[])[]
 }
+export interface TimelineEntry {
+  /** Milliseconds since 1970. */
+  readonly at: number
+  readonly text: string
+  /** Entries of one lane stand below its name. */
+  readonly lane?: string
+  /** Peer id of who it is of. */
+  readonly peer?: string
+  /** The id that it opens in the view of `opens`. */
+  readonly id?: string
+}
 export interface TimelineData {
-  /** `at`: milliseconds since 1970. */
-  readonly entries: readonly { readonly at: number; readonly text: string }[]
+  readonly entries: readonly TimelineEntry[]
+}
+export interface BoardCard {
+  readonly id: string
+  readonly title: string
+  /** What it is, in a few words each; the first one is drawn in the tone. */
+  readonly facts?: readonly string[]
+  readonly tone?: 'good' | 'busy' | 'held' | 'bad'
+  /** Since when it is so; milliseconds since 1970. */
+  readonly at?: number
+  /** Peer id of who it is of. */
+  readonly peer?: string
+}
+export interface BoardData {
+  /** `all`: how many there are, where these cards are not all of them. */
+  readonly columns: readonly { readonly title: string; readonly all?: number; readonly cards: readonly BoardCard[] }[]
 }
 export interface GraphData {
   readonly nodes: readonly { readonly id: string; readonly label: string }[]
@@ -65,6 +94,7 @@ interface DataOf {
   readonly table: TableData
   readonly timeline: TimelineData
   readonly graph: GraphData
+  readonly board: BoardData
 }
 export type ViewData = DataOf[keyof DataOf]
 
@@ -157,7 +187,10 @@ export interface Started<Api, F = FigureSpecs, V = ViewSpecs, S = ZodType> {
   /** Read when somebody looks. */
   figures?(): { readonly [K in keyof F]: FigureValue }
   readonly views?: {
-    readonly [K in keyof V]: () => V[K] extends ViewSpec ? DataOf[V[K]['form']] | Promise<DataOf[V[K]['form']]> : never
+    /** @param id of a view `of` something @throws STA001 where there is no such thing */
+    readonly [K in keyof V]: (
+      id: string,
+    ) => V[K] extends ViewSpec ? DataOf[V[K]['form']] | Promise<DataOf[V[K]['form']]> : never
   }
   readiness?(): PartReadiness
   /** Other options; `needs-restart`: it goes on with those that it has. Must not fail: they are checked before. */

@@ -39,6 +39,10 @@ export const STATE_REASONS = {
   'taken-back': CHANGED,
   /** The task is in another state by now. */
   'task-status': CHANGED,
+  /** The task is open or completed: only one that ended otherwise is submitted again. */
+  'not-failed': WRONG_STATE,
+  /** What the task was submitted with was not kept. */
+  'input-gone': WRONG_STATE,
   /** The worker that was chosen is gone. */
   'worker-gone': CHANGED,
   /** This serial was answered and acknowledged before. */

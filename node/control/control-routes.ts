@@ -133,6 +133,7 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
     '/api/tasks/schedules': (input) => tasks.listSchedules(deps.mesh(), read(taskSchemas.SchedulesListSchema, input)),
     '/api/tasks/schedule-control': (input) =>
       tasks.controlSchedule(deps.mesh(), read(taskSchemas.ScheduleControlSchema, input)),
+    '/api/tasks/retry': (input) => tasks.retryTask(deps.mesh(), read(taskSchemas.TaskRetrySchema, input)),
     '/api/tasks/control': (input) => tasks.controlTask(deps.mesh(), read(taskSchemas.TaskControlSchema, input)),
     async '/api/stop'() {
       const self = await thisProcess()

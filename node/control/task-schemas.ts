@@ -3,7 +3,7 @@
  *
  * | Path | |
  * |---|---|
- * | POST `/api/tasks/list`, `/api/tasks/show`, `/api/tasks/submit`, `/api/tasks/control` | |
+ * | POST `/api/tasks/list`, `/api/tasks/show`, `/api/tasks/submit`, `/api/tasks/control`, `/api/tasks/retry` | |
  * | POST `/api/tasks/watch` | a stream |
  * | POST `/api/tasks/schedule`, `/api/tasks/schedules`, `/api/tasks/schedule-control` | |
  */
@@ -75,6 +75,7 @@ export type ScheduleShown = z.output<typeof ScheduleShownSchema>
 export const SchedulesListedSchema = z.object({ schedules: z.array(ScheduleShownSchema) })
 export const ScheduleDoneSchema = z.object({ id: z.string() })
 
+export const TaskRetrySchema = z.strictObject({ id: Id, as: Id.optional(), timeoutMs: TimeoutSchema })
 export const TaskWatchSchema = z.strictObject({ id: Id.optional() })
 
 export const TaskShownSchema = z.object({
@@ -104,6 +105,21 @@ export const TaskShownSchema = z.object({
 })
 export type TaskShown = z.output<typeof TaskShownSchema>
 
+/** As TaskHappened. */
+const HappenedSchema = z.object({
+  at: z.number(),
+  what: z.string(),
+  attempt: z.number().optional(),
+  worker: z.string().optional(),
+  by: z.string().optional(),
+  name: z.string().optional(),
+  key: z.string().optional(),
+  bytes: z.number().optional(),
+  until: z.number().optional(),
+  task: z.string().optional(),
+  reason: z.string().optional(),
+})
+
 export const TasksListedSchema = z.object({ tasks: z.array(TaskShownSchema) })
 export const TaskDetailsSchema = z.object({
   task: TaskShownSchema,
@@ -115,6 +131,10 @@ export const TaskDetailsSchema = z.object({
       effects: z.array(z.object({ name: z.string(), key: z.string(), value: z.unknown() })),
     })
     .optional(),
+  /** What happened to it; absent from a node without histories. */
+  history: z.object({ dropped: z.number(), entries: z.array(HappenedSchema) }).optional(),
+  /** That are open, or ended a moment ago. */
+  children: z.array(z.object({ id: z.string(), status: Status })).optional(),
 })
 export type TaskDetails = z.output<typeof TaskDetailsSchema>
 export const TaskControlledSchema = z.object({ id: z.string(), status: Status })

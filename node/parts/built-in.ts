@@ -95,12 +95,16 @@ export const tasks = definePart({
   protocols: [taskProtocol, taskBytesProtocol],
   journal: taskJournal,
   figures: TASK_FIGURES,
-  views: { open: { title: 'Open tasks', form: 'table' } },
+  views: {
+    board: { title: 'Board', form: 'board', opens: 'timeline' },
+    timeline: { title: 'Timeline', form: 'timeline', of: 'task', opens: 'timeline' },
+    open: { title: 'Open tasks', form: 'table' },
+  },
   activate: 'start',
   load: async (): Loading<TasksFeature> => {
     const [{ createTasks }, { createTaskBytes }] = await Promise.all([
       import('../../protocols/task/tasks.ts'),
-      import('./task-bytes.ts'),
+      import('./held-bytes.ts'),
     ])
     return {
       default: implementPart<typeof tasks>({
@@ -131,7 +135,11 @@ export const tasks = definePart({
             api,
             handlers: [answers(taskProtocol, api.handlers), answers(taskBytesProtocol, bytes.handlers)],
             figures: () => api.figures(),
-            views: { open: () => api.table() },
+            views: {
+              board: () => api.board(),
+              timeline: (id) => api.timeline(id),
+              open: () => api.table(),
+            },
             drain: (leftMs) => api.drain(leftMs),
             stop: () => api.stop(),
             disk: { bytes: () => bytes.bytes() },

@@ -1,7 +1,16 @@
 /** What parts show, read from those that run when somebody looks: views, cut to what can be shown, and figures among the metrics. */
 import { wireId } from '../../protocols/define.ts'
+import { ParleyError } from '../../protocols/errors.ts'
 import { offerOf } from '../../protocols/journal/part-kinds.ts'
-import type { FigureValue, GraphData, TableData, TimelineData, ViewData } from '../../protocols/part.ts'
+import type {
+  BoardCard,
+  BoardData,
+  FigureValue,
+  GraphData,
+  TableData,
+  TimelineData,
+  ViewData,
+} from '../../protocols/part.ts'
 import type { PartDataView, PartSource, PartView } from '../observe/debug/part-schemas.ts'
 import type { NamedMetrics, NodeMetrics } from '../observe/metrics/metrics.ts'
 import type { PartFacts, PartRunner } from './runner.ts'
@@ -9,6 +18,10 @@ import type { PartFacts, PartRunner } from './runner.ts'
 export const MAX_ROWS = 1_000
 export const MAX_COLUMNS = 32
 export const MAX_CHARS = 1_024
+/** Cards of a board, in all of its columns. */
+export const MAX_CARDS = 200
+const MAX_BOARD_COLUMNS = 8
+const MAX_FACTS = 8
 const MAX_FIGURE_ROWS = 50
 
 const short = (text: string): string => (text.length <= MAX_CHARS ? text : `${text.slice(0, MAX_CHARS - 1)}…`)
@@ -38,11 +51,21 @@ const viewOf = ({ part, state, problem, started }: PartFacts): PartView => {
     figures: Object.entries(part.figures ?? {}).map(([figure, { help }]) =>
       figureOf(figure, help, figures[figure] ?? 0),
     ),
-    views: Object.entries(views).map(([view, { title, form }]) => ({ name: view, title, form })),
+    views: Object.entries(views).map(([view, { title, form, of }]) => ({
+      ...{ name: view, title, form },
+      ...(of !== undefined && { of }),
+    })),
   }
 }
 
 const left = (all: readonly unknown[]): number => Math.max(0, all.length - MAX_ROWS)
+
+const cardOf = ({ id, title, facts = [], tone, at, peer }: BoardCard) => ({
+  ...{ id: short(id), title: short(title), facts: facts.slice(0, MAX_FACTS).map(short) },
+  ...(tone !== undefined && { tone }),
+  ...(at !== undefined && { at: finite(at) }),
+  ...(peer !== undefined && { peer: short(peer) }),
+})
 
 const FORMS = {
   table(title: string, { columns, rows }: TableData): PartDataView {
@@ -51,7 +74,12 @@ const FORMS = {
     return { form: 'table', title, left: left(rows), columns: columns.slice(0, MAX_COLUMNS).map(short), rows: cells }
   },
   timeline(title: string, { entries }: TimelineData): PartDataView {
-    const cut = entries.slice(0, MAX_ROWS).map(({ at, text }) => ({ at: finite(at), text: short(text) }))
+    const cut = entries.slice(0, MAX_ROWS).map(({ at, text, lane, peer, id }) => ({
+      ...{ at: finite(at), text: short(text) },
+      ...(lane !== undefined && { lane: short(lane) }),
+      ...(peer !== undefined && { peer: short(peer) }),
+      ...(id !== undefined && { id: short(id) }),
+    }))
     return { form: 'timeline', title, left: left(entries), entries: cut }
   },
   graph(title: string, { nodes, edges }: GraphData): PartDataView {
@@ -66,19 +94,34 @@ const FORMS = {
     }))
     return { form: 'graph', title, left: left(nodes), nodes: shown, edges: lines }
   },
+  board(title: string, { columns }: BoardData): PartDataView {
+    const shown = columns.slice(0, MAX_BOARD_COLUMNS)
+    const most = Math.floor(MAX_CARDS / Math.max(1, shown.length))
+    const cut = shown.map(({ title: column, cards, all = 0 }) => ({
+      ...{ title: short(column), all: Math.max(cards.length, finite(all)) },
+      cards: cards.slice(0, most).map(cardOf),
+    }))
+    const more = cut.reduce((sum, { all, cards }) => sum + all - cards.length, 0)
+    return { form: 'board', title, left: more, columns: cut }
+  },
 } as const
 
 export const createPartViews = (parts: Pick<PartRunner, 'facts'>): PartSource => ({
   list: () => parts.facts().map(viewOf),
-  async data(name, view) {
+  async data(name, view, id) {
     const found = parts.facts().find(({ part }) => part.name === name)
     const spec = found?.part.views?.[view]
-    const reads: Readonly<Record<string, (() => ViewData | Promise<ViewData>) | undefined>> =
+    const reads: Readonly<Record<string, ((id: string) => ViewData | Promise<ViewData>) | undefined>> =
       found?.started?.views ?? {}
     const read = Object.hasOwn(reads, view) ? reads[view] : undefined
     if (spec === undefined || read === undefined) return undefined
+    if (spec.of !== undefined && id === undefined)
+      throw new ParleyError('MSG001', `the view ${view} of ${name} shows one ${spec.of}`, {
+        hint: 'give its id too',
+      })
     // `implementPart` checks that a view gives the data of its form.
-    return FORMS[spec.form](spec.title, (await read()) as never)
+    const data: PartDataView = FORMS[spec.form](spec.title, (await read(id ?? '')) as never)
+    return spec.opens === undefined ? data : { ...data, opens: spec.opens }
   },
 })
 

@@ -64,6 +64,7 @@ const checkLevel = ({ name, level, part }: KnownKind, { records }: JournalMachin
     'level',
     `${name} needs ${part}@${level}, and ${what}`,
     `give ${part} to createMesh({ parts }) of all nodes that may vote, in the newest version; then try again`,
+    { part, agreed: has },
   )
 }
 

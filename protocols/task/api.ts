@@ -5,6 +5,7 @@ import type { TaskValue } from './bytes/stored-bytes.ts'
 import type { TaskAnswer } from './client/seed-messages.ts'
 import type {
   ListTasks,
+  RetryTask,
   SubmitTask,
   TaskChangesOptions,
   TaskHandle,
@@ -47,6 +48,12 @@ export interface Tasks {
   submit(task: SubmitTask, options?: TaskWaitOptions): Promise<TaskHandle>
   /** Several that may depend on each other, all of them or none; at most 64. @throws as `submit`; MSG001 with `details.cycle` */
   submitAll(tasks: readonly SubmitTask[], options?: TaskWaitOptions): Promise<TaskHandle[]>
+  /**
+   * Submits a task that failed, was canceled or rejected once more, as a new task: same type, version, input, metadata, priority,
+   * requirements and retries. Its deadline, parent and dependencies are not taken along.
+   * @throws STA003 `not-failed` for one that is open or completed, `input-gone` where its input was not kept; STA001; as `submit`
+   */
+  retry(id: string, options?: RetryTask): Promise<TaskHandle>
   /** A task by its id, from any node. It is not looked up: asking it tells whether it is there. */
   get(id: string): TaskHandle
   /** Open tasks, and those that ended a moment ago, sorted by id. */

@@ -1,6 +1,9 @@
 /** What a node counts of tasks. */
 import type { FigureSpec } from '../part.ts'
+import type { TasksCounts } from './api.ts'
 import type { BytesFigures } from './bytes/task-bytes.ts'
+import type { BatcherCounts } from './client/change-batcher.ts'
+import type { BoardCounts } from './scheduler/board-task.ts'
 
 export const TASK_FIGURES = {
   open: { kind: 'gauge', help: 'Tasks that have not ended, where this node coordinates' },
@@ -30,10 +33,25 @@ export const TASK_FIGURES = {
 } as const satisfies Readonly<Record<string, FigureSpec>>
 export type TaskFigures = { readonly [K in keyof typeof TASK_FIGURES]: number }
 
-type BytesFigureNames = Extract<keyof TaskFigures, `bytes_${string}`>
+export interface Counted {
+  /** Undefined: this node does not coordinate. */
+  readonly board: (BoardCounts & { readonly placed: number }) | undefined
+  readonly feeds: number
+  readonly decided: Pick<BatcherCounts, 'changes' | 'decisions'>
+  readonly own: TasksCounts
+  /** Changes that were not told by events. */
+  readonly untold: number
+  readonly bytes: BytesFigures
+}
 
-export const bytesFigures = (of: BytesFigures): Pick<TaskFigures, BytesFigureNames> => ({
-  ...{ bytes_held: of.held, bytes_held_size: of.bytes, bytes_stored_total: of.stored, bytes_fetched_total: of.fetched },
-  ...{ bytes_lost_total: of.lost, bytes_damaged_total: of.damaged },
-  ...{ bytes_copied_total: of.copied, bytes_refused_total: of.refused },
+export const taskFigures = ({ board, feeds, decided, own, untold, bytes }: Counted): TaskFigures => ({
+  ...{ open: board?.open ?? 0, queued: board?.queued ?? 0, in_work: board?.inWork ?? 0 },
+  ...{ workers: board?.workers ?? 0, placed_total: board?.placed ?? 0, working: own.working, feeds },
+  ...{ submitted_total: own.submitted, completed_total: own.completed },
+  ...{ failed_total: own.failed, abandoned_total: own.abandoned },
+  ...{ effects_run_total: own.effectsRun, effects_known_total: own.effectsKnown },
+  ...{ changes_total: decided.changes, decisions_total: decided.decisions, untold_total: untold },
+  ...{ bytes_held: bytes.held, bytes_held_size: bytes.bytes, bytes_stored_total: bytes.stored },
+  ...{ bytes_fetched_total: bytes.fetched, bytes_lost_total: bytes.lost, bytes_damaged_total: bytes.damaged },
+  ...{ bytes_copied_total: bytes.copied, bytes_refused_total: bytes.refused },
 })

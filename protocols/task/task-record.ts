@@ -11,7 +11,7 @@ import { JsonSchema } from '../journal/state/built-in-kinds.ts'
 import type { Json } from '../journal/state/command-kind.ts'
 import { partPrefix } from '../part.ts'
 import { PRIORITIES } from '../wire/envelope.ts'
-import { TASK_STATUSES } from './task-status.ts'
+import { TASK_STATUSES, type TaskStatus } from './task-status.ts'
 
 export const TASKS_PART = 'tasks'
 const PREFIX = partPrefix(TASKS_PART)
@@ -45,12 +45,22 @@ export const effectOf = (row: string): { readonly name: string; readonly key: st
 export const sleepRow = (name: string): string => `sleep/${name}`
 /** How long a wait of that name lasts. */
 export const waitRow = (name: string): string => `wait/${name}`
+export const HISTORY_PREFIX = 'history/'
+/** What happened to an open task: its first entries, the newest effects, the newest of all else (journal/history-notes.ts). */
+export const HISTORY_ROWS = [`${HISTORY_PREFIX}first`, `${HISTORY_PREFIX}effects`, `${HISTORY_PREFIX}others`] as const
+export const isHistoryRow = (row: string): boolean => row.startsWith(HISTORY_PREFIX)
 /** The collection of what was given to an open task: it outlives checkpoints. */
 export const signalsOf = (id: string): string => `${PREFIX}signals/${id}`
 export const signalRow = (name: string): string => `signal/${name}`
 
 const DIGITS = 15
 export const endedRow = (at: number, id: string): string => `${String(Math.floor(at)).padStart(DIGITS, '0')}/${id}`
+
+/** Of such a row. */
+export const readEndedRow = (key: string): { readonly id: string; readonly endedAt: number } => {
+  const slash = key.indexOf('/')
+  return { id: key.slice(slash + 1), endedAt: Number(key.slice(0, slash)) }
+}
 
 /** Bytes of an input, a checkpoint, the value of an effect and a result, each, as JSON. */
 export const MAX_VALUE_BYTES = 16_384
@@ -192,6 +202,19 @@ export interface DoneTask {
   readonly metadata?: Json
   readonly result?: Json
   readonly error?: TaskError
+  /** As text (journal/history-notes.ts). Absent: it ended under a version without histories. */
+  readonly history?: string
+  /** Of one that was not completed: it can be submitted again. Absent under a version without histories. */
+  readonly input?: Json
+}
+
+/** A row of ENDED, for whoever lists what ended. */
+export interface EndedTask {
+  readonly type: string
+  readonly status: TaskStatus
+  readonly attempts: number
+  readonly worker?: string | undefined
+  readonly reason?: string | undefined
 }
 
 /** Row INPUT_ROW. */

@@ -12,7 +12,8 @@ import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
-import type { TableData } from '../part.ts'
+import type { Json } from '../journal/state/command-kind.ts'
+import type { BoardData, TableData, TimelineData } from '../part.ts'
 import type { Port, Stop } from '../port.ts'
 import type { Registration } from '../registration.ts'
 import type { Tasks, TasksCounts } from './api.ts'
@@ -21,12 +22,13 @@ import type { TaskBytes } from './bytes/task-bytes.ts'
 import { ChangeBatcher } from './client/change-batcher.ts'
 import { ackMessage, readTaskMessage, rejectMessage, statusMessage, type TaskAnswer } from './client/seed-messages.ts'
 import { newTaskId } from './client/submitted-task.ts'
-import type { SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
+import type { RetryTask, SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
 import { TaskControls } from './client/task-control.ts'
 import { createTaskHandle } from './client/task-handle.ts'
-import { TaskReader, tasksTable } from './client/task-reader.ts'
-import { TaskSubmitter } from './client/task-submitter.ts'
+import { TaskReader } from './client/task-reader.ts'
+import { failedTask, TaskSubmitter } from './client/task-submitter.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
+import { readBoard, tasksTable, timelineOf } from './client/task-views.ts'
 import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
 import { taskProtocol } from './contract.ts'
 import { EventWatcher } from './events/event-watcher.ts'
@@ -38,7 +40,8 @@ import { Schedules } from './schedule/schedules.ts'
 import { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
 import type { Liveness } from './scheduler/worker-presence.ts'
-import { bytesFigures, type TaskFigures } from './task-figures.ts'
+import { type TaskFigures, taskFigures } from './task-figures.ts'
+import { INPUT_ROW } from './task-record.ts'
 import type { MakeCall } from './worker/recorded-call.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
@@ -69,6 +72,10 @@ export interface TasksFeature extends Tasks {
   figures(): TaskFigures
   /** Open tasks, for people. */
   table(): Promise<TableData>
+  /** Open tasks by their state, and what ended lately. */
+  board(): Promise<BoardData>
+  /** What happened to one. @throws STA001 */
+  timeline(id: string): Promise<TimelineData>
   drain(leftMs: number): Promise<void>
   stop(): Promise<void>
 }
@@ -128,7 +135,7 @@ class NodeTasks implements TasksFeature {
         const { machine } = this.#feeds.leading()
         return tasksDigest(port, { version: machine.version(), tasks: new JournalView({ machine }).tasks() })
       },
-      control: async (asked) => ({ status: await this.#controls.asCoordinator(asked) }),
+      control: async (asked, { peer }) => ({ status: await this.#controls.asCoordinator(asked, peer) }),
       schedule: async (asked) => {
         await this.#schedules.asCoordinator(asked)
         return {}
@@ -149,6 +156,11 @@ class NodeTasks implements TasksFeature {
     return accepted.map(({ id, tracker }) => this.#handle(id, tracker))
   }
 
+  async retry(id: string, { id: as, ...options }: RetryTask = {}): Promise<TaskHandle> {
+    const load = (row: Json) => this.#bytes.transfers.load(row, { task: id, row: INPUT_ROW }, options)
+    return this.submit(await failedTask(this.#reader, load, id, { as, signal: options.signal }), options)
+  }
+
   get(id: string): TaskHandle {
     return this.#handle(id, undefined)
   }
@@ -163,6 +175,7 @@ class NodeTasks implements TasksFeature {
         recorded: (one) => this.#reader.recorded(one),
         load: (one, stored, signal) =>
           this.#bytes.transfers.load(storedRow(stored), { task: one, row: RESULT_ROW }, { signal }),
+        history: (one, signal) => this.#reader.history(one, signal),
       },
       id,
     )
@@ -203,27 +216,25 @@ class NodeTasks implements TasksFeature {
   }
 
   figures(): TaskFigures {
-    const board = this.#scheduler?.counts()
-    const { feeds } = this.#feeds.counts()
-    const { changes, decisions } = this.#batcher.counts()
-    return {
-      ...{
-        open: board?.open ?? 0,
-        queued: board?.queued ?? 0,
-        in_work: board?.inWork ?? 0,
-        workers: board?.workers ?? 0,
-      },
-      ...{ placed_total: board?.placed ?? 0, working: this.#worker.attempts(), feeds },
-      ...{ submitted_total: this.#counts.submitted, completed_total: this.#counts.completed },
-      ...{ failed_total: this.#counts.failed, abandoned_total: this.#counts.abandoned },
-      ...{ effects_run_total: this.#counts.effectsRun, effects_known_total: this.#counts.effectsKnown },
-      ...{ changes_total: changes, decisions_total: decisions, untold_total: this.#announcer.dropped() },
-      ...bytesFigures(this.#bytes.figures()),
-    }
+    return taskFigures({
+      ...{ board: this.#scheduler?.counts(), feeds: this.#feeds.counts().feeds, decided: this.#batcher.counts() },
+      ...{ own: this.counts(), untold: this.#announcer.dropped(), bytes: this.#bytes.figures() },
+    })
   }
 
   async table(): Promise<TableData> {
     return tasksTable(await this.list({ most: MOST_SHOWN, timeoutMs: SHOW_MS }))
+  }
+
+  board(): Promise<BoardData> {
+    const { journal, port } = this.#deps
+    return readBoard(journal, port.clock.now(), SHOW_MS)
+  }
+
+  async timeline(id: string): Promise<TimelineData> {
+    const handle = this.get(id)
+    const { record } = await handle.state({ timeoutMs: SHOW_MS })
+    return timelineOf(await handle.history({ timeoutMs: SHOW_MS }), record.parent)
   }
 
   drain(leftMs: number): Promise<void> {

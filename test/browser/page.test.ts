@@ -146,7 +146,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     assert.equal(await heading.innerText(), 'At a glance')
 
     for (const [at, tab] of TABS.entries()) {
-      await page.keyboard.press(String(at + 1))
+      await page.keyboard.press(String((at + 1) % 10))
       await page.getByRole('tab', { name: tab, selected: true }).waitFor()
     }
     await untilFocused(page, 'tab-metrics')
@@ -313,6 +313,69 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     await until('all are shown', async () => (await letters.count()) === 5)
   })
 
+  it('shows tasks on a board by their state, and one with its attempts, effects and children', async () => {
+    await peer('cleo').ask('workSums', undefined)
+    const ada = peer('ada')
+    await ada.ask('submitSum', { id: 'monday', of: [1, 2, 3], fails: 1, child: true })
+    await ada.ask('submitSum', { id: 'tuesday', of: [1], fails: 2 })
+    await ada.ask('submitSum', { id: 'asks', of: [1], waits: 'approval' })
+    await ada.ask('submitUnknown', { id: 'stays' })
+    assert.equal(await ada.ask('endOfTask', { id: 'monday' }), 'completed')
+    assert.equal(await ada.ask('endOfTask', { id: 'tuesday' }), 'failed')
+    await page.keyboard.press('7')
+    const cardsOf = async (column: string): Promise<string> => (await region(column).innerText()).replace(/\s+/g, ' ')
+    await until(
+      'all are where they belong',
+      async () => {
+        const [ended, held, waiting] = [await cardsOf('Ended lately'), await cardsOf('Held'), await cardsOf('Waiting')]
+        const isOver = /monday sum completed 2 attempts/.test(ended) && /tuesday sum failed 2 attempts/.test(ended)
+        return (
+          isOver &&
+          /asks sum input_required.*wants approval/.test(held) &&
+          /stays nobody-does-this queued/.test(waiting)
+        )
+      },
+      WITHIN_MS,
+    )
+    await region('Ended lately').getByRole('button', { name: 'monday', exact: true }).click()
+    const one = region('monday')
+    await one.getByText('completed').waitFor({ timeout: WITHIN_MS })
+    const told = (await one.innerText()).replace(/\s+/g, ' ')
+    const time = '[\\d:-]+(?: [\\d:]+)?'
+    const steps = [
+      ...[
+        'submitted ada',
+        'Attempt 1',
+        'given to a worker cleo',
+        'running',
+        'effect sum all, 1 bytes',
+        'the attempt failed: ',
+      ],
+      ...[
+        'Attempt 2',
+        'given to a worker cleo',
+        'running',
+        'checkpoint, 1 bytes',
+        'submitted the task monday.part monday.part',
+      ],
+      ...['effect told, 1 bytes', 'completed'],
+    ]
+    const expected = steps.map((step) => (step.startsWith('Attempt') ? step : `${time} ${step}`)).join('.*?')
+    assert.match(told, new RegExp(expected))
+    await one.getByRole('button', { name: 'monday.part', exact: true }).click()
+    await region('monday.part').getByText('submitted by the task monday').waitFor({ timeout: WITHIN_MS })
+    await region('monday.part').getByRole('button', { name: 'monday', exact: true }).click()
+    await one.getByText('Attempt 2').waitFor({ timeout: WITHIN_MS })
+    await region('Ended lately').getByRole('button', { name: 'tuesday', exact: true }).click()
+    await region('tuesday').getByText('onerror=alert(1)').first().waitFor({ timeout: WITHIN_MS })
+    assert.equal(await page.locator('#page img, #page script').count(), 0)
+    await keepPicture(page, 'tasks-chosen')
+    const findings = await seriousFindings(page, '.tabs', true)
+    assert.deepEqual(findings, [])
+    await page.getByRole('button', { name: 'Close tuesday' }).click()
+    await region('tuesday').waitFor({ state: 'detached' })
+  })
+
   it('folds the graph, and leaves it folded after a reload', async () => {
     const canvas = page.locator('#graph')
     await page.keyboard.press('f')
@@ -340,7 +403,7 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     await untilFocused(page, 'graph')
     await page.keyboard.press('Home')
     for (const [at, tab] of TABS.entries()) {
-      await page.keyboard.press(String(at + 1))
+      await page.keyboard.press(String((at + 1) % 10))
       await page.getByRole('tab', { name: tab, selected: true }).waitFor()
       await page.locator(VIEWS[tab]).first().waitFor({ timeout: WITHIN_MS })
       // What is around the views is the same for all.

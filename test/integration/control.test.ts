@@ -335,6 +335,30 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     const end = await parley(alpha('tasks', 'submit', 'review', '--within', '300', '--wait', '--json'))
     assertError(end, 1, 'APP001', /is failed/)
     assert.match(end.stdout, /"reason":"deadline"/)
+    const past = await parley(beta('tasks', 'show', 'r1'))
+    assert.match(past.stdout, /^WHEN +ATTEMPT +WHAT +WHO$/m)
+    assert.match(past.stdout, /Z +submitted +…\S{8}\n\S+Z +canceled: enough +…\S{8}$/m)
+    const details = JSON.parse((await parley(beta('tasks', 'show', 'r2', '--json'))).stdout)
+    assert.deepEqual(
+      details.history.entries.map(({ what }: { what: string }) => what),
+      ['submitted', 'failed'],
+    )
+    const again = await parley(beta('tasks', 'retry', 'r1', '--id', 'r3'))
+    assert.equal(again.stdout, 'r3 is queued\n')
+    assert.match((await parley(alpha('tasks', 'show', 'r3'))).stdout, /^input {2,}\{"page":1\}$/m)
+    const [open, gone] = await Promise.all([
+      parley(alpha('tasks', 'retry', 'r3')),
+      parley(alpha('tasks', 'retry', 'nobody')),
+    ])
+    assertError(open, 1, 'STA003', /is queued, and is not submitted again/)
+    assertError(gone, 1, 'STA001', /no task nobody/)
+    const board = await parley(alpha('parts', 'tasks', 'board', '--wide'))
+    assert.match(board.stdout, /^Waiting \(1\) +r3 +review, queued/m)
+    assert.match(board.stdout, /^Ended lately \(\d\) +r1 +review, canceled, enough/m)
+    const line = await parley(alpha('parts', 'tasks', 'timeline', 'r1'))
+    assert.match(line.stdout, /Z submitted\n\S+Z canceled: enough\n$/)
+    assertError(await parley(alpha('parts', 'tasks', 'timeline')), 2, 'MSG001', /shows one task/)
+    assertError(await parley(alpha('parts', 'tasks', 'timeline', 'nobody')), 1, 'STA001', /no task nobody/)
     const given = await parley(alpha('tasks', 'provide', 'r1', 'approval', 'true'))
     assertError(given, 1, 'STA003', /canceled/)
   })

@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test'
 import {
   createMesh,
   isParleyError,
+  type Json,
   type Mesh,
   makeSecret,
   ParleyError,
@@ -17,7 +18,7 @@ import {
 import { onAbort } from '../../protocols/async.ts'
 import { tasksDigest } from '../../protocols/task/client/tasks-digest.ts'
 import type { TaskChange } from '../../protocols/task/journal/task-changes.ts'
-import { changeTasks2 } from '../../protocols/task/journal/task-kinds.ts'
+import { changeTasks, decideTasks } from '../../protocols/task/journal/task-kinds.ts'
 import { failureOf, until } from '../support/until.ts'
 
 const END_MS = 20_000
@@ -176,6 +177,76 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
     const failure = await failureOf(hopeless.result())
     // What is no error of the mesh stays at its node.
     assert.ok(isParleyError(failure, 'APP001') && failure.message === 'the handler failed')
+    await work.stop()
+  })
+
+  it('says what happened to it, on any node; what failed is submitted again, as often as asked', async () => {
+    let isBroken = true
+    const work = await bob.tasks.work('brittle', async ({ input, metadata }, { effect, checkpoint }) => {
+      await effect('look', () => 'abc', { key: 'k' })
+      await checkpoint({ half: true })
+      if (isBroken) throw new ParleyError('APP001', 'it is broken', { details: { retry: false } })
+      return { input, metadata } as Json
+    })
+    const input = { page: 1 }
+    const task = await carl.tasks.submit({ id: 'brittle-1', type: 'brittle', input, metadata: 'm', priority: 'high' })
+    assert.equal((await task.ended({ timeoutMs: END_MS })).status, 'failed')
+    const { entries, dropped } = await ann.tasks.get('brittle-1').history({ timeoutMs: END_MS })
+    assert.equal(dropped, 0)
+    assert.deepEqual(
+      entries.map(({ what, attempt, by, worker, name, key, bytes, reason }) =>
+        [what, attempt, by ?? worker, name, key, bytes, reason].filter((one) => one !== undefined),
+      ),
+      [
+        ['submitted', carl.self.id],
+        ['assigned', 1, bob.self.id],
+        ['running', 1],
+        ['effect', 1, 'look', 'k', 5],
+        ['checkpoint', 1, 13],
+        ['failed', 1, 'it is broken'],
+      ],
+    )
+    isBroken = false
+    const again = await ann.tasks.retry('brittle-1', { id: 'brittle-2' })
+    assert.deepEqual(await again.result({ timeoutMs: END_MS }), { input, metadata: 'm' })
+    const { record } = await again.state()
+    assert.deepEqual([record.priority, record.submitter, record.typeVersion], [2, ann.self.id, undefined])
+    assert.equal((await ann.tasks.retry('brittle-1', { id: 'brittle-2' })).id, 'brittle-2')
+    assert.notEqual((await ann.tasks.retry('brittle-1', { timeoutMs: END_MS })).id, 'brittle-2')
+    assert.equal(await refused(ann.tasks.retry('brittle-2')), 'STA003 not-failed')
+    assert.equal(await refused(ann.tasks.retry('nobody')), 'STA001')
+    assert.equal(await refused(ann.tasks.get('nobody').history()), 'STA001')
+    await work.stop()
+    const open = await ann.tasks.submit({ type: 'brittle' })
+    assert.equal(await refused(ann.tasks.retry(open.id)), 'STA003 not-failed')
+    assert.equal(await open.cancel('enough'), 'canceled')
+    const [first, last] = [(await open.history()).entries.at(0), (await open.history()).entries.at(-1)]
+    assert.deepEqual(
+      [first?.what, last?.what, last?.by, last?.reason],
+      ['submitted', 'canceled', ann.self.id, 'enough'],
+    )
+    // By an older version: nothing of it was kept.
+    const old = await ann.tasks.submit({ type: 'brittle', id: 'brittle-old' })
+    await ann.journal.submit(changeTasks, { changes: [{ do: 'cancel', id: old.id }] })
+    assert.equal((await old.ended({ timeoutMs: END_MS })).status, 'canceled')
+    assert.equal(await refused(ann.tasks.retry(old.id)), 'STA003 input-gone')
+    assert.deepEqual(
+      (await old.history()).entries.map(({ what }) => what),
+      ['submitted', 'canceled'],
+    )
+  })
+
+  it('a large input of a task that failed is there for another try', async () => {
+    let isBroken = true
+    const work = await bob.tasks.work('large', ({ input }) => {
+      if (isBroken) throw new ParleyError('APP001', 'it is broken', { details: { retry: false } })
+      return String(input).length
+    })
+    const task = await ann.tasks.submit({ id: 'large-1', type: 'large', input: 'x'.repeat(100_000) })
+    assert.equal((await task.ended({ timeoutMs: END_MS })).status, 'failed')
+    isBroken = false
+    const again = await ann.tasks.retry('large-1')
+    assert.equal(await again.result({ timeoutMs: END_MS }), 100_000)
     await work.stop()
   })
 
@@ -445,7 +516,8 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
     })
     const task = await ann.tasks.submit({ type: 'sleepy' })
     await until('it sleeps', async () => (await task.state()).record.reason === 'it sleeps')
-    assert.equal(bob.tasks.counts().working, 0)
+    // Its worker may hear of the decision a moment later.
+    await until('its worker has room', () => bob.tasks.counts().working === 0)
     assert.equal(await task.result({ timeoutMs: END_MS }), 2)
     assert.ok((begun[1] ?? 0) - (begun[0] ?? 0) >= 5_000)
     await work.stop()
@@ -498,7 +570,7 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
       { do: 'time-out', epoch, id, fence },
       { do: 'forget', epoch, tasks: [{ id: 'double-1', endedAt: 0 }] },
     ]
-    const { result } = await carl.journal.submit(changeTasks2, { changes: forged })
+    const { result } = await carl.journal.submit(decideTasks, { changes: forged })
     assert.deepEqual(
       result.map((answer) => ('fault' in answer ? answer.fault.code : 'taken')),
       ['STA002', 'STA002', 'STA002', 'STA002', ...Array.from({ length: 8 }, () => 'SEC002')],
@@ -506,7 +578,7 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
     // Of all that is forged, nothing has changed.
     assert.deepEqual((await task.state()).record, record)
     const tooMuch = Array.from({ length: 300 }, () => ({ do: 'renew' as const, registration: 1 }))
-    assert.equal(await refused(carl.journal.submit(changeTasks2, { changes: tooMuch })), 'MSG001')
+    assert.equal(await refused(carl.journal.submit(decideTasks, { changes: tooMuch })), 'MSG001')
     assert.equal(await refused(carl.journal.put('$part/parley/tasks/t/guarded-1', null)), 'SEC002')
     gate.resolve()
     assert.equal(await task.result({ timeoutMs: END_MS }), 'right')

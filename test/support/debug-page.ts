@@ -11,6 +11,7 @@ export const VIEWS = {
   Calls: '[aria-label="Calls of programs"] tbody tr',
   Conversations: '[aria-label="Conversations"] tbody tr',
   Messages: '[aria-label="Dead letters"] tbody tr',
+  Tasks: '.stacks .card',
   Coordinator: '[aria-label="Seats"] tbody tr',
   Events: '.feed.long li',
   Metrics: '.charts canvas',

@@ -17,6 +17,7 @@ import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
 import { createShop, oldShop, registerCommands } from './shop.ts'
 import { type StoredGroup, startStoredGroup } from './stored-group.ts'
 import { tallyVerbs } from './tally.ts'
+import { taskVerbs } from './task-verbs.ts'
 import { trustVerbs } from './trust-verbs.ts'
 import { word } from './words.ts'
 
@@ -92,6 +93,7 @@ const plain = ({ topic, data, source }: MeshEvent) => ({ topic, data, source })
 export const verbs = {
   ...messageVerbs((as) => hosted(as).mesh),
   ...tallyVerbs((as) => hosted(as).mesh),
+  ...taskVerbs((as) => hosted(as).mesh),
   ...trustVerbs((as) => hosted(as).mesh),
   start: async (as: string, { counts, guarded, ...options }: StartOptions) => {
     const { list, lines } = createGuards()

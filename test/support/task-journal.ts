@@ -4,9 +4,20 @@ import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-k
 import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows.ts'
 import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
+import { completeHistory, type TaskHappened } from '../../protocols/task/history-entry.ts'
+import { keptEntries } from '../../protocols/task/journal/history-notes.ts'
 import { levelOfChange, type SubmittedTask, type TaskChange } from '../../protocols/task/journal/task-changes.ts'
-import { type ChangeAnswer, commandOf, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
-import { readTask, TASKS_PART, type TaskRecord, taskKey } from '../../protocols/task/task-record.ts'
+import { type ChangeAnswer, changeTasks, decideTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
+import {
+  DONE,
+  type DoneTask,
+  HISTORY_ROWS,
+  readTask,
+  TASKS_PART,
+  type TaskRecord,
+  taskKey,
+  workOf,
+} from '../../protocols/task/task-record.ts'
 
 export const LEADER = 'leader'
 
@@ -21,6 +32,8 @@ export class TaskJournal {
   readonly machine = createJournalMachine(knownKinds([], [{ ...taskJournal, name: TASKS_PART }]), (_kind, error) =>
     this.bugs.push(error),
   )
+  /** As an older version decides: without histories. */
+  isOlder = false
   epoch = 1
   index = 0
   /** Milliseconds since 1970, by the journal. */
@@ -41,8 +54,9 @@ export class TaskJournal {
 
   /** One decision, with these changes. */
   decide(by: string, ...changes: TaskChange[]): ChangeAnswer[] {
-    const level = Math.max(...changes.map(levelOfChange)) as 1 | 2
-    const answer = this.#apply(commandOf(level).name, by, { changes } as unknown as Json)
+    const level = Math.max(...changes.map(levelOfChange))
+    const kind = this.isOlder && level === 1 ? changeTasks : decideTasks
+    const answer = this.#apply(kind.name, by, { changes } as unknown as Json)
     if (!answer.ok) throw new Error(JSON.stringify(answer.fault))
     return answer.result as unknown as ChangeAnswer[]
   }
@@ -58,6 +72,17 @@ export class TaskJournal {
 
   task(id: string): TaskRecord | undefined {
     return readTask(this.machine.records.get(taskKey(id))?.value)
+  }
+
+  /** What happened to it, as it is told. */
+  async history(id: string): Promise<{ readonly dropped: number; readonly entries: readonly TaskHappened[] }> {
+    const { collections } = this.machine.records
+    const done = (await collections.read(DONE, id)) as DoneTask | undefined
+    const record = done?.record ?? this.task(id)
+    if (record === undefined) throw new Error(`there is no task ${id}`)
+    const open = await Promise.all(HISTORY_ROWS.map((row) => collections.read(workOf(id), row)))
+    const { dropped, entries } = keptEntries(done === undefined ? (open as (string | undefined)[]) : [done.history])
+    return { dropped, entries: completeHistory(record, entries, done?.error) }
   }
 
   /** A worker that takes `sum`. @returns its registration */

@@ -30,7 +30,8 @@ export interface TaskNode {
   readonly disk: FaultyDisk | undefined
 }
 
-export const createTaskMesh = (seed: number) => {
+/** @param retainMs milliseconds that what final tasks left is kept */
+export const createTaskMesh = (seed: number, retainMs = 3_600_000) => {
   const mesh = createJournalMesh({ seed, autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 } })
   const disks = new Map<string, FaultyDisk>()
   const nodes = new Map<string, TaskNode>()
@@ -66,8 +67,11 @@ export const createTaskMesh = (seed: number) => {
       },
     })
     const tasks = createTasks({
-      ...{ port, journal, coordinator, events, ...told, bytes, retainMs: 3_600_000 },
+      ...{ port, journal, coordinator, events, ...told, bytes, retainMs },
       member: node.seat,
+      call: async () => {
+        throw new Error('tasks of this mesh call nobody')
+      },
     })
     await port.serve(taskProtocol, tasks.handlers)
     await port.serve(taskBytesProtocol, bytes.handlers)

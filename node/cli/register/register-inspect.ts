@@ -36,10 +36,11 @@ export const registerViews = (program: Command): void => {
   )
     .argument('[PART]', 'this one alone, as in acme/tally')
     .argument('[VIEW]', 'what this view of it shows')
+    .argument('[ID]', 'of what the view shows one of, as of a task')
     .option('--wide', 'no wrapping, however long the lines get')
     .option('--json', 'print JSON')
-    .action(async (part, view, options) =>
-      (await import('../commands/inspect/parts-command.ts')).showParts(part, view, options),
+    .action(async (part, view, id, options) =>
+      (await import('../commands/inspect/parts-command.ts')).showParts(part, view, id, options),
     )
   addNodeOptions(
     program

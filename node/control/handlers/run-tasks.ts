@@ -49,8 +49,26 @@ export const showTask = async (
 ): Promise<z.input<typeof schemas.TaskDetailsSchema>> => {
   const handle = tasks.get(id)
   const task = shown(await handle.state({ timeoutMs }))
-  const recorded = await handle.recorded()
-  return recorded === undefined ? { task } : { task, recorded: { ...recorded, effects: [...recorded.effects] } }
+  const [recorded, { dropped, entries }, around] = await Promise.all([
+    handle.recorded(),
+    handle.history({ timeoutMs }),
+    tasks.list({ under: id, most: MOST, timeoutMs }),
+  ])
+  const children = around.filter(({ record }) => record.parent === id)
+  return {
+    task,
+    history: { dropped, entries: [...entries] },
+    ...(recorded !== undefined && { recorded: { ...recorded, effects: [...recorded.effects] } }),
+    ...(children.length > 0 && { children: children.map(({ id: child, status }) => ({ id: child, status })) }),
+  }
+}
+
+export const retryTask = async (
+  { tasks }: TaskMesh,
+  { id, as, timeoutMs }: z.output<typeof schemas.TaskRetrySchema>,
+): Promise<z.input<typeof schemas.TaskControlledSchema>> => {
+  const handle = await tasks.retry(id, { timeoutMs, ...(as !== undefined && { id: as }) })
+  return { id: handle.id, status: (await handle.state()).status }
 }
 
 export const submitTask = async (

@@ -28,6 +28,9 @@ export const collectionId = (index: number, nth: number): string => `${String(in
 /** Index of the entry that made it. */
 export const madeAt = (id: string): number => Number(id.slice(0, DIGITS))
 
+/** What a row counts; undefined: it is gone. */
+export const rowSize = (key: string, text: string | undefined): number => ROW_BYTES + key.length + (text?.length ?? 0)
+
 /** What a collection counts for its part. */
 export const sizeOf = ({ name, bytes }: Pick<Collection, 'name' | 'bytes'>): number =>
   COLLECTION_BYTES + name.length + bytes

@@ -3,7 +3,7 @@
  * State: its changes.
  */
 import { stateError } from '../../errors.ts'
-import { COLLECTIONS_LEVEL, type Collection, collectionId, ROW_BYTES, sizeOf } from './collection-rows.ts'
+import { COLLECTIONS_LEVEL, type Collection, collectionId, rowSize, sizeOf } from './collection-rows.ts'
 import type { CollectionChange, Collections } from './collections.ts'
 import type { CollectionTx, Json, RowName } from './command-kind.ts'
 
@@ -28,14 +28,22 @@ interface Draft {
   changed: Map<string, string | undefined>
 }
 
-const rowSize = (key: string, text: string): number => ROW_BYTES + key.length + text.length
+const byCollection = (named: readonly RowName[]): Map<string, Set<string>> => {
+  const found = new Map<string, Set<string>>()
+  for (const { collection, key } of named) {
+    const keys = found.get(collection)
+    if (keys === undefined) found.set(collection, new Set([key]))
+    else keys.add(key)
+  }
+  return found
+}
 
 export class CollectionTransaction {
   readonly #collections: Collections
   readonly #index: number
   readonly #rules: CollectionRules
-  /** Rows that the kind said it reads or writes; undefined: not every voter knows collections. */
-  readonly #named: ReadonlySet<string> | undefined
+  /** Rows that the kind said it reads or writes, by collection; undefined: not every voter knows collections. */
+  readonly #named: ReadonlyMap<string, ReadonlySet<string>> | undefined
   readonly #drafts = new Map<string, Draft>()
   #grown = 0
   #made = 0
@@ -45,7 +53,7 @@ export class CollectionTransaction {
     this.#collections = collections
     this.#index = index
     this.#rules = rules
-    this.#named = named && new Set(named.map(({ collection, key }) => `${collection} ${key}`))
+    this.#named = named && byCollection(named)
   }
 
   /** @throws STA003 `level`, MSG001, SEC002 */
@@ -55,8 +63,9 @@ export class CollectionTransaction {
     this.#rules.checkName(name)
     const draft = this.#drafts.get(name) ?? this.#draft(name)
     this.#drafts.set(name, draft)
+    const named = this.#named.get(name)
     const check = (key: string): void => {
-      if (this.#named?.has(`${name} ${key}`) === true) return
+      if (named?.has(key) === true) return
       throw new Error(`the command reads or writes the row ${key} of ${name}: \`rows\` of its kind has to name it`)
     }
     return {

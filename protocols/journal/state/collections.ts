@@ -19,8 +19,8 @@ import {
   collectionKey,
   DROPPED,
   madeAt,
-  ROW_BYTES,
   rowKey,
+  rowSize,
   SharedRows,
   sizeOf,
 } from './collection-rows.ts'
@@ -152,16 +152,17 @@ export class Collections {
       const changed = this.#changed.get(after.id) ?? new Map<string, string | undefined>()
       this.#changed.set(after.id, changed)
       for (const [key, value] of rows) {
+        this.#changedBytes += rowSize(key, value) - (changed.has(key) ? rowSize(key, changed.get(key)) : 0)
         changed.set(key, value)
-        this.#changedBytes += ROW_BYTES + key.length + (value?.length ?? 0)
       }
     }
   }
 
-  /** Of what is in no snapshot, about. */
+  /** Of what is in no snapshot, about: a row that was written again counts once. */
   changedBytes = (): number => this.#changedBytes + this.#savingBytes
 
   #drop({ id }: Collection): void {
+    for (const [key, value] of this.#changed.get(id) ?? []) this.#changedBytes -= rowSize(key, value)
     this.#changed.delete(id)
     // Where it was never in a snapshot, nothing is left of it.
     if (madeAt(id) <= (this.#saved?.version ?? 0) || this.#saving?.has(id) === true) this.#dropped.add(id)

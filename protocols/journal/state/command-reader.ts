@@ -8,7 +8,7 @@ import { decodeLoggedCommand, type Json, type LoggedCommand, type RowName } from
 export const MAX_COMMAND_ROWS = 4_096
 
 /** @throws MSG001; whatever the kind throws */
-export const rowsNamedBy = (kind: KnownKind, input: Json): readonly RowName[] | undefined => {
+const rowsNamedBy = (kind: KnownKind, input: Json): readonly RowName[] | undefined => {
   const named = kind.rows?.(input)
   if (named === undefined || named.length <= MAX_COMMAND_ROWS) return named
   throw new ParleyError('MSG001', `${kind.name} reads or writes ${named.length} rows, and may ${MAX_COMMAND_ROWS}`, {
@@ -22,6 +22,8 @@ export class CommandReader {
   readonly #hasRows: boolean
   /** What was decoded to see which rows it needs is not decoded again. */
   readonly #decoded = new WeakMap<Uint8Array, LoggedCommand>()
+  /** Nor are its rows named again. */
+  readonly #named = new WeakMap<LoggedCommand, readonly RowName[]>()
 
   constructor(kinds: KnownKinds) {
     this.#kinds = kinds
@@ -30,6 +32,11 @@ export class CommandReader {
 
   decode(bytes: Uint8Array): LoggedCommand {
     return (this.#hasRows ? this.#decoded.get(bytes) : undefined) ?? decodeLoggedCommand(bytes)
+  }
+
+  /** @throws MSG001; whatever the kind throws */
+  namedBy(kind: KnownKind, command: LoggedCommand): readonly RowName[] | undefined {
+    return this.#named.get(command) ?? rowsNamedBy(kind, command.input)
   }
 
   /** Rows that these read or write. */
@@ -43,7 +50,9 @@ export class CommandReader {
     this.#decoded.set(bytes, command)
     try {
       const kind = this.#kinds.get(command.kind)
-      return (kind && rowsNamedBy(kind, command.input)) ?? []
+      const named = kind && rowsNamedBy(kind, command.input)
+      if (named !== undefined) this.#named.set(command, named)
+      return named ?? []
     } catch {
       // The kind fails again when it is applied.
       return []

@@ -15,7 +15,7 @@ import { type KnownKinds, PARTS_LEVEL } from '../part-kinds.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf } from './built-in-kinds.ts'
 import { COLLECTIONS_LEVEL } from './collection-rows.ts'
 import type { JournalTx, Json, LoggedCommand } from './command-kind.ts'
-import { CommandReader, rowsNamedBy } from './command-reader.ts'
+import { CommandReader } from './command-reader.ts'
 import { JournalRecords } from './journal-records.ts'
 import { decodeJournal, encodeJournal, readJournal, rowsOfChanges } from './journal-snapshot.ts'
 import { freezeJson, isJson } from './json-value.ts'
@@ -153,7 +153,7 @@ export const createJournalMachine = (
       const by = level >= SHARES_LEVEL ? command.by : undefined
       const part = kind.part ?? (level >= PARTS_LEVEL ? NO_PART : undefined)
       const change = (tx: JournalTx): Json => resultOf(kind.name, kind.apply(tx, command.input, facts))
-      const named = level >= COLLECTIONS_LEVEL ? rowsNamedBy(kind, command.input) : undefined
+      const named = level >= COLLECTIONS_LEVEL ? commands.namedBy(kind, command) : undefined
       const result = records.transact(fence, clockAt, change, by, part, named)
       if (kind === beginEpoch) onBegan(command.by, fence)
       return { ok: true, version: index, term, result }

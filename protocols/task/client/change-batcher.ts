@@ -12,7 +12,7 @@ import type { Json } from '../../journal/state/command-kind.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
-import { type ChangeAnswer, type changeTasks2, commandOf } from '../journal/task-kinds.ts'
+import { type ChangeAnswer, changeTasks, decideTasks } from '../journal/task-kinds.ts'
 
 /** Changes of one node that wait. */
 const MAX_WAITING = 40_000
@@ -23,6 +23,8 @@ const BATCH_BYTES = 131_072
 /** Milliseconds that a mesh may take until all of its voters are known to have tasks, and between tries. */
 const LEVEL_MS = 30_000
 const LEVEL_AGAIN_MS = 200
+/** After that it is asked again whether all voters know histories. */
+const OLDER_MS = 10_000
 /** Rows that one decision names, at most: the journal takes 4,096. */
 const MAX_ROWS = 3_000
 
@@ -61,15 +63,22 @@ export interface BatcherCounts {
 
 const rowsOf = (change: TaskChange): number => {
   if (change.do === 'submit')
-    return change.tasks.reduce((sum, { dependencies = [] }) => sum + 2 + dependencies.length, 0)
+    return change.tasks.reduce((sum, { dependencies = [] }) => sum + 5 + dependencies.length, 0)
   if (change.do === 'archive' || change.do === 'forget') return 2 * change.tasks.length
-  return 3
+  return 6
 }
+
+/** The voters have tasks, and not all of them histories: of an older version, as the coordinator may be itself. */
+const isOfOlderVoters = (error: unknown): boolean =>
+  (isParleyError(error, 'STA003') && error.details.reason === 'level' && Number(error.details.agreed) > 0) ||
+  (isParleyError(error, 'MSG004') && error.details.reason === 'unknown-command')
 
 export class ChangeBatcher {
   readonly #journal: Pick<Journal, 'submit'>
   readonly #port: Pick<Port, 'timers' | 'clock'>
   readonly #waiting = new Fifo<Waiting>(MAX_WAITING)
+  /** When a voter did not know histories, by the monotonic clock. */
+  #olderAt: number | undefined
   #inFlight = 0
   #isScheduled = false
   #changes = 0
@@ -168,18 +177,30 @@ export class ChangeBatcher {
 
   /** A mesh that has just begun does not take tasks until all voters are known to have them. */
   async #submit(level: 1 | 2, changes: TaskChange[]): Promise<Committed<ChangeAnswer[]>> {
-    // What fits the newer command, and is of this level, fits the older one.
-    const command = commandOf(level) as typeof changeTasks2
     const { clock, timers } = this.#port
     for (const begun = clock.monotonic(); ; ) {
       try {
-        return await this.#journal.submit(command, { changes }, { isChecked: true })
+        return await this.#journal.submit(this.#kind(level), { changes }, { isChecked: true })
       } catch (error) {
-        const isEarly = isRefusedFor(error, 'level') && clock.monotonic() - begun < LEVEL_MS
-        if (!isEarly) throw error
+        if (level === 1 && !this.#isOfOlder() && isOfOlderVoters(error)) {
+          // The same as they take it.
+          this.#olderAt = clock.monotonic()
+          continue
+        }
+        if (!isRefusedFor(error, 'level') || clock.monotonic() - begun >= LEVEL_MS) throw error
+        this.#olderAt = undefined
         await new Promise<void>((resolve) => timers.after(LEVEL_AGAIN_MS, resolve))
       }
     }
+  }
+
+  #isOfOlder(): boolean {
+    return this.#olderAt !== undefined && this.#port.clock.monotonic() - this.#olderAt < OLDER_MS
+  }
+
+  /** What fits the newer command, and is of level 1, fits the older one. */
+  #kind(level: 1 | 2): typeof decideTasks {
+    return level === 1 && this.#isOfOlder() ? (changeTasks as typeof decideTasks) : decideTasks
   }
 
   #answer({ resolve, reject }: Waiting, answer: ChangeAnswer | undefined, at: Omit<Decided, 'result'>): void {

@@ -2,6 +2,7 @@
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Priority } from '../../wire/envelope.ts'
 import type { StoredBytes, TaskValue } from '../bytes/stored-bytes.ts'
+import type { TaskHappened } from '../history-entry.ts'
 import type { Dependency, Requirements, TaskError, TaskRecord } from '../task-record.ts'
 import type { TaskStatus } from '../task-status.ts'
 
@@ -74,6 +75,19 @@ export interface TaskRecorded {
   readonly effects: readonly { readonly name: string; readonly key: string; readonly value: Json }[]
 }
 
+/** What happened to a task, as far as it is kept: from its beginning on, then the newest of it. */
+export interface TaskHistory {
+  /** In the order in which they happened; at most 114. */
+  readonly entries: readonly TaskHappened[]
+  /** So many more there were, behind the first ones. */
+  readonly dropped: number
+}
+
+export interface RetryTask extends TaskWaitOptions {
+  /** Of the new task; a UUIDv7 unless told. Retrying under the same id again is the same task. */
+  readonly id?: string
+}
+
 /** A task, from any node. */
 export interface TaskHandle {
   readonly id: string
@@ -81,6 +95,8 @@ export interface TaskHandle {
   state(options?: TaskWaitOptions): Promise<TaskState>
   /** What it has recorded so far; undefined once it has ended. */
   recorded(): Promise<TaskRecorded | undefined>
+  /** What happened to it, and when. @throws STA001 */
+  history(options?: TaskWaitOptions): Promise<TaskHistory>
   /**
    * Waits until it is completed.
    * @returns what its worker returned: a Uint8Array where it returned one
@@ -107,6 +123,8 @@ export interface TaskHandle {
 
 export interface ListTasks {
   readonly status?: TaskStatus
+  /** Those whose ids are below this one, as those of its children are. */
+  readonly under?: string
   /** Behind this id. */
   readonly after?: string
   /** At most; 100 unless told. */

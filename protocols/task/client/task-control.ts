@@ -15,9 +15,14 @@ import type { Control } from './task-handle.ts'
 
 type ControlRequest = Omit<z.output<typeof ControlSchema>, 'meshId'> & { readonly meshId?: string }
 
-/** @param epoch of the coordinator that does it for somebody */
-const controlChange = (id: string, control: Control, epoch: number | undefined): TaskChange => {
-  const by = epoch === undefined ? {} : { epoch }
+interface ForSomebody {
+  readonly epoch: number
+  /** Peer id. */
+  readonly asker: string
+}
+
+/** @param by of the coordinator that does it for somebody */
+const controlChange = (id: string, control: Control, by?: ForSomebody): TaskChange => {
   if (control.action === 'signal') return { do: 'signal', id, name: control.name, value: control.value, ...by }
   if (control.action === 'resume') {
     const { checkpoint } = control
@@ -51,7 +56,7 @@ export class TaskControls {
   /** @throws SEC002, STA001, STA003 */
   async control(id: string, control: Control): Promise<TaskStatus> {
     try {
-      return await this.#decide(controlChange(id, control, undefined))
+      return await this.#decide(controlChange(id, control))
     } catch (error) {
       if (!isParleyError(error, 'SEC002')) throw error
       return this.#askCoordinator(id, control, error)
@@ -59,10 +64,10 @@ export class TaskControls {
   }
 
   /** For somebody whose capability was checked. @throws STA003 where this node does not coordinate */
-  asCoordinator({ id, ...asked }: ControlRequest): Promise<TaskStatus> {
+  asCoordinator({ id, ...asked }: ControlRequest, asker: string): Promise<TaskStatus> {
     const { epoch, acting } = this.#deps.coordinator.status()
     if (!acting) throw notLeading()
-    return this.#decide(controlChange(id, controlOf(asked), epoch))
+    return this.#decide(controlChange(id, controlOf(asked), { epoch, asker }))
   }
 
   async #decide(change: TaskChange): Promise<TaskStatus> {

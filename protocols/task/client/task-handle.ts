@@ -5,7 +5,7 @@ import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port } from '../../port.ts'
 import type { StoredBytes, TaskValue } from '../bytes/stored-bytes.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
-import type { TaskHandle, TaskRecorded, TaskState, TaskWaitOptions } from './task-api.ts'
+import type { TaskHandle, TaskHistory, TaskRecorded, TaskState, TaskWaitOptions } from './task-api.ts'
 import type { Watching } from './task-trackers.ts'
 import { limitedWait } from './wait-limit.ts'
 
@@ -24,6 +24,7 @@ export interface HandleDeps {
   recorded(id: string): Promise<TaskRecorded | undefined>
   /** The value of a large result. */
   load(id: string, stored: StoredBytes, signal: AbortSignal | undefined): Promise<TaskValue>
+  history(id: string, signal: AbortSignal | undefined): Promise<TaskHistory>
 }
 
 /** @throws what it failed with; STA003 `ended` */
@@ -54,7 +55,7 @@ const notEnded = (id: string, timeoutMs: number): ParleyError =>
   })
 
 export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
-  const { port, read, watch, control, recorded } = deps
+  const { port, read, watch, control, recorded, history } = deps
 
   async function* updates({ signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<TaskState, void> {
     const told: TaskState[] = []
@@ -102,6 +103,19 @@ export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
     }
   }
 
+  /** Within the time that its caller gives it. */
+  const limited = async <T>(
+    options: TaskWaitOptions,
+    ask: (id: string, signal: AbortSignal | undefined) => Promise<T>,
+  ): Promise<T> => {
+    const limit = limitedWait(port, options, () => notEnded(id, options.timeoutMs ?? 0))
+    try {
+      return await abortable(ask(id, limit.signal), limit.signal)
+    } finally {
+      limit.stop()
+    }
+  }
+
   const result = async <R extends TaskValue = Json>(options: TaskWaitOptions = {}): Promise<R> => {
     const limit = limitedWait(port, options, () => notEnded(id, options.timeoutMs ?? 0))
     try {
@@ -117,14 +131,8 @@ export const createTaskHandle = (deps: HandleDeps, id: string): TaskHandle => {
 
   return {
     id,
-    async state(options = {}) {
-      const limit = limitedWait(port, options, () => notEnded(id, options.timeoutMs ?? 0))
-      try {
-        return await abortable(read(id, limit.signal), limit.signal)
-      } finally {
-        limit.stop()
-      }
-    },
+    state: (options = {}) => limited(options, read),
+    history: (options = {}) => limited(options, history),
     recorded: () => recorded(id),
     result,
     ended,

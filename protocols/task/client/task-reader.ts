@@ -1,15 +1,18 @@
 /** Tasks as any node reads them from the journal. */
-import { ParleyError } from '../../errors.ts'
 import type { Journal } from '../../journal/client/journal-client.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
-import type { TableData } from '../../part.ts'
 import { readStored } from '../bytes/stored-bytes.ts'
 import type { FeedTask } from '../contract.ts'
+import { completeHistory } from '../history-entry.ts'
+import { keptEntries } from '../journal/history-notes.ts'
+import { notFound } from '../journal/task-ledger.ts'
 import {
   CHECKPOINT_ROW,
   DONE,
   type DoneTask,
   effectOf,
+  HISTORY_PREFIX,
+  HISTORY_ROWS,
   INPUT_ROW,
   readTask,
   signalsOf,
@@ -23,6 +26,7 @@ import { isFinal } from '../task-status.ts'
 import type {
   ListTasks,
   TaskChangesOptions,
+  TaskHistory,
   TaskRecorded,
   TaskState,
   TasksChange,
@@ -54,14 +58,6 @@ export const stateOf = (
   ...(done?.error !== undefined && { error: done.error }),
 })
 
-/** For people. */
-export const tasksTable = (tasks: readonly TaskState[]): TableData => ({
-  columns: ['task', 'type', 'status', 'attempts', 'worker', 'reason'],
-  rows: tasks.map(({ id, status, record: { type, attempts, worker = '', reason = '' } }) => [
-    ...[id, type, status, attempts, worker, reason],
-  ]),
-})
-
 export class TaskReader {
   readonly #journal: Pick<Journal, 'get' | 'list' | 'rows' | 'watch'>
 
@@ -76,14 +72,37 @@ export class TaskReader {
     const record = readTask(found?.value)
     if (found !== undefined && record !== undefined && !isFinal(record.status))
       return stateOf(id, found.version, record)
-    const { rows } = await this.#journal.rows(DONE, { key: id, ...options })
+    const done = await this.done(id, signal)
+    return stateOf(id, found?.version ?? 0, done.record, done)
+  }
+
+  /** What a final one left. @throws STA001 */
+  async done(id: string, signal: AbortSignal | undefined): Promise<DoneTask> {
+    const { rows } = await this.#journal.rows(DONE, { key: id, ...(signal !== undefined && { signal }) })
     // This part wrote it.
     const done = rows.find(({ key }) => key === id)?.value as unknown as DoneTask | undefined
-    if (done !== undefined) return stateOf(id, found?.version ?? 0, done.record, done)
-    throw new ParleyError('STA001', `there is no task ${id}`, {
-      hint: 'it was never submitted, or ended longer ago than tasks.retainMs',
-      details: { task: id },
+    if (done === undefined) throw notFound(id)
+    return done
+  }
+
+  /** @throws STA001 */
+  async history(id: string, signal: AbortSignal | undefined): Promise<TaskHistory> {
+    const options = signal === undefined ? {} : { signal }
+    // They go when it ends: they are read before its record is.
+    const { rows } = await this.#journal.rows(workOf(id), {
+      ...options,
+      after: HISTORY_PREFIX,
+      most: HISTORY_ROWS.length,
     })
+    const record = readTask((await this.#journal.get(taskKey(id), options))?.value)
+    if (record !== undefined && !isFinal(record.status)) {
+      const found = HISTORY_ROWS.map((row) => rows.find(({ key }) => key === row)?.value as string | undefined)
+      const { dropped, entries } = keptEntries(found)
+      return { dropped, entries: completeHistory(record, entries) }
+    }
+    const done = await this.done(id, signal)
+    const { dropped, entries } = keptEntries([done.history])
+    return { dropped, entries: completeHistory(done.record, entries, done.error) }
   }
 
   /** Input, checkpoint and effects of an open one, and what it was given. */
@@ -115,12 +134,13 @@ export class TaskReader {
 
   async list({
     status,
+    under,
     after = '',
     most = LISTED,
     signal,
     timeoutMs,
   }: ListTasks & TaskWaitOptions): Promise<TaskState[]> {
-    const { records } = await this.#journal.list(TASK_PREFIX, {
+    const { records } = await this.#journal.list(under === undefined ? TASK_PREFIX : `${taskKey(under)}.`, {
       ...(signal !== undefined && { signal }),
       ...(timeoutMs !== undefined && { timeoutMs }),
     })

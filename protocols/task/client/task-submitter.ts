@@ -1,7 +1,13 @@
-/** Submits tasks: checks them, has large inputs held, asks for the decision, and tracks what comes of it. Keeps no state. */
-import { ParleyError } from '../../errors.ts'
+/**
+ * Submits tasks: checks them, has large inputs held, asks for the decision, and tracks what comes of it; and what one that failed
+ * is submitted with once more. Keeps no state.
+ */
+import { ParleyError, stateError } from '../../errors.ts'
+import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port } from '../../port.ts'
+import { PRIORITIES } from '../../wire/envelope.ts'
 import type { BytesTransfers } from '../bytes/bytes-transfers.ts'
+import type { TaskValue } from '../bytes/stored-bytes.ts'
 import type { Submitted } from '../journal/submit-tasks.ts'
 import { MAX_TOGETHER, type SubmittedTask } from '../journal/task-changes.ts'
 import { INPUT_ROW, TaskId } from '../task-record.ts'
@@ -9,6 +15,7 @@ import { isFinal } from '../task-status.ts'
 import type { ChangeBatcher } from './change-batcher.ts'
 import { newTaskId, submittedTask } from './submitted-task.ts'
 import type { SubmitTask, TaskWaitOptions } from './task-api.ts'
+import type { TaskReader } from './task-reader.ts'
 import type { TaskTrackers, Tracker } from './task-trackers.ts'
 import { limitedWait, nobodyDecides, SUBMIT_MS } from './wait-limit.ts'
 
@@ -21,7 +28,7 @@ export interface SubmitterDeps {
   live(signal: AbortSignal | undefined): Promise<void>
 }
 
-export interface Accepted extends Submitted {
+export interface AcceptedTask extends Submitted {
   /** Undefined: it was submitted before, and may have ended long ago. */
   readonly tracker: Tracker | undefined
 }
@@ -34,7 +41,7 @@ export class TaskSubmitter {
   }
 
   /** All of them, or none. */
-  async submit(given: readonly SubmitTask[], options: TaskWaitOptions): Promise<Accepted[]> {
+  async submit(given: readonly SubmitTask[], options: TaskWaitOptions): Promise<AcceptedTask[]> {
     const { port, live } = this.#deps
     if (given.length === 0 || given.length > MAX_TOGETHER)
       throw new ParleyError('MSG001', `${given.length} tasks cannot be submitted together`, {
@@ -64,7 +71,7 @@ export class TaskSubmitter {
     return submittedTask(port, { ...given, id, input: row })
   }
 
-  async #decide(tasks: readonly SubmittedTask[], signal: AbortSignal | undefined): Promise<Accepted[]> {
+  async #decide(tasks: readonly SubmittedTask[], signal: AbortSignal | undefined): Promise<AcceptedTask[]> {
     const { batcher, trackers } = this.#deps
     const tracked = tasks.map(({ id }) => trackers.track(id))
     try {
@@ -77,5 +84,41 @@ export class TaskSubmitter {
       for (const { id } of tasks) trackers.untrack(id)
       throw error
     }
+  }
+}
+
+/**
+ * @param load the value of what stands in the journal @param as id of the new one
+ * @throws STA001; STA003 `not-failed`, `input-gone`; of a large input what loading it throws
+ */
+export const failedTask = async (
+  reader: Pick<TaskReader, 'read' | 'done'>,
+  load: (row: Json) => Promise<TaskValue>,
+  id: string,
+  { as, signal }: { readonly as: string | undefined; readonly signal: AbortSignal | undefined },
+): Promise<SubmitTask> => {
+  const { status } = await reader.read(id, signal)
+  if (!isFinal(status) || status === 'completed')
+    throw stateError(
+      'not-failed',
+      `the task ${id} is ${status}, and is not submitted again`,
+      status === 'completed' ? 'read its result; submit another task' : 'cancel it first, or wait for its end',
+      { task: id, status },
+    )
+  const { record, metadata, input } = await reader.done(id, signal)
+  if (input === undefined)
+    throw stateError(
+      'input-gone',
+      `what the task ${id} was submitted with is not there any more`,
+      'it ended under an older version: submit a new task with its input',
+      { task: id },
+    )
+  const { type, typeVersion, priority, requirements, retry } = record
+  return {
+    ...{ type, input: await load(input), priority: PRIORITIES[priority] ?? 'normal', retry },
+    ...(as !== undefined && { id: as }),
+    ...(typeVersion !== undefined && { typeVersion }),
+    ...(metadata !== undefined && { metadata }),
+    ...(requirements !== undefined && { requirements }),
   }
 }

@@ -6,7 +6,7 @@ import { onAbort, waitFor } from '../../async.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { FeedTask } from '../contract.ts'
-import { DONE, type DoneTask, readTask, signalsOf, taskKey, workOf } from '../task-record.ts'
+import { DONE, type DoneTask, isHistoryRow, readTask, signalsOf, taskKey, workOf } from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
 
 /** Of one item. */
@@ -33,13 +33,18 @@ const feedTask = async (
   if (isFinal(record.status)) {
     // This part wrote it.
     const done = (await collections.read(DONE, id)) as DoneTask | undefined
-    return done === undefined ? task : { ...task, done: done as unknown as FeedTask['done'] }
+    if (done === undefined) return task
+    const { history: _history, input: _input, ...told } = done
+    return { ...task, done: told as unknown as FeedTask['done'] }
   }
   if (record.worker !== peer || record.status !== 'assigned') return task
   const rows = await collections.list(workOf(id), '', WORK_ROWS, WORK_BYTES)
   const given = await collections.list(signalsOf(id), '', WORK_ROWS, WORK_BYTES)
   const all = (collections.get(workOf(id))?.rows ?? 0) + (collections.get(signalsOf(id))?.rows ?? 0)
-  return { ...task, work: { rows: [...rows, ...given], more: rows.length + given.length < all } }
+  return {
+    ...task,
+    work: { rows: [...rows.filter(({ key }) => !isHistoryRow(key)), ...given], more: rows.length + given.length < all },
+  }
 }
 
 export interface FeedItem {

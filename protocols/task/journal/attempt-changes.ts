@@ -1,6 +1,8 @@
 /** What an attempt does to its task: only the assignee, and only under the fence that it was given. Pure. */
 import { ParleyError } from '../../errors.ts'
+import { ROW_BYTES } from '../../journal/state/collection-rows.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
+import { readStored } from '../bytes/stored-bytes.ts'
 import { effectRow, reasonText, signalRow, sleepRow, type TaskError, type TaskRecord, waitRow } from '../task-record.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
@@ -51,14 +53,20 @@ export const recordEffect = (ledger: TaskLedger, change: ChangeOf<'effect'>): Re
       hint: 'make a checkpoint: effects before it are not needed any more',
       details: { reason: 'effects', task: id },
     })
-  running(ledger, id, record)
+  const now = running(ledger, id, record)
+  const bytes = work.bytes()
   ledger.putRow(id, row, value)
+  // Of a large value its own size, not that of what stands for it.
+  const size = readStored(value)?.size ?? work.bytes() - bytes - row.length - ROW_BYTES
+  ledger.note(id, now, 'e', `${size} ${name} ${key}`)
   return {}
 }
 
 export const recordCheckpoint = (ledger: TaskLedger, change: ChangeOf<'checkpoint'>): null => {
-  running(ledger, change.id, working(ledger, change))
-  ledger.putCheckpoint(change.id, change.value)
+  const { id, value } = change
+  const record = running(ledger, id, working(ledger, change))
+  ledger.putCheckpoint(id, value)
+  ledger.note(id, record, 'c', String(readStored(value)?.size ?? JSON.stringify(value).length))
   return null
 }
 
@@ -87,6 +95,7 @@ export const countFailure = (
     ledger.end(id, { ...record, failures }, 'failed', { error, reason })
     return { retried: false }
   }
+  ledger.note(id, record, 'f', `${error.code} ${reason}`)
   const notBefore = ledger.facts.at + retryDelayMs(record.retry, failures)
   ledger.free(id, record, { status: 'queued', failures, notBefore, reason })
   return { retried: true }
@@ -104,7 +113,10 @@ export const sleepAttempt = (ledger: TaskLedger, change: ChangeOf<'sleep'>): { r
   const record = running(ledger, id, working(ledger, change))
   const before = ledger.work(id).get(sleepRow(name))
   const due = typeof before === 'number' ? before : until
-  if (before === undefined) ledger.putRow(id, sleepRow(name), due)
+  if (before === undefined) {
+    ledger.putRow(id, sleepRow(name), due)
+    ledger.note(id, record, 'z', `${due} ${name}`)
+  }
   // A due time that has passed is no reason to begin anew.
   if (!stays && due > ledger.facts.at) ledger.free(id, record, { status: 'queued', notBefore: due, reason: SLEEPS })
   return { until: due }
@@ -129,6 +141,7 @@ export const waitAttempt = (ledger: TaskLedger, change: ChangeOf<'wait'>): Waite
   if (due !== undefined && due <= ledger.facts.at) return { isGiven: false, isOver: true }
   if (begun === undefined) ledger.putRow(id, waitRow(name), due ?? null)
   const wait = { name, ...(prompt !== undefined && { prompt }), ...(due !== undefined && { until: due }) }
+  ledger.note(id, record, 'w', name)
   ledger.free(id, record, { status, wait })
   return { isGiven: false, isOver: false }
 }
@@ -136,6 +149,7 @@ export const waitAttempt = (ledger: TaskLedger, change: ChangeOf<'wait'>): Waite
 /** Its worker stops: it is nobody's fault. */
 export const releaseAttempt = (ledger: TaskLedger, { id, fence, reason }: ChangeOf<'release'>): null => {
   const record = ledger.ofAttempt({ id, fence })
+  ledger.note(id, record, 'b', reason)
   if (record.status === 'assigned' || record.status === 'running') ledger.free(id, record, { status: 'queued', reason })
   // Held: it stays so, and goes elsewhere when it is resumed.
   else ledger.free(id, record, { reason: record.reason ?? reason })

@@ -1,7 +1,7 @@
 /** What only the coordinator of an epoch decides about tasks: who works on which, and what time has brought about. Pure. */
 import { stateError } from '../../errors.ts'
 import { compareFences } from '../../journal/fencing/fence.ts'
-import type { Dependency, TaskRecord, WorkerOffer } from '../task-record.ts'
+import type { Dependency, EndedTask, TaskRecord, WorkerOffer } from '../task-record.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
 import { countFailure, type Failed } from './attempt-changes.ts'
 import { goOn } from './peer-changes.ts'
@@ -73,8 +73,10 @@ export const settleDependencies = (ledger: TaskLedger, { id, epoch }: ChangeOf<'
     return { waits: false }
   }
   const { dependencies = [], ...rest } = record
-  if (open.length === 0) ledger.change(id, rest, { status: 'queued' })
-  else if (open.length < dependencies.length) ledger.change(id, record, { dependencies: open })
+  if (open.length === 0) {
+    ledger.note(id, record, 'q')
+    ledger.change(id, rest, { status: 'queued' })
+  } else if (open.length < dependencies.length) ledger.change(id, record, { dependencies: open })
   return { waits: open.length > 0 }
 }
 
@@ -84,6 +86,7 @@ export const loseAttempt = (ledger: TaskLedger, change: ChangeOf<'lose'>): null 
   const record = ledger.find(id)
   if (record?.fence === undefined || isFinal(record.status) || compareFences(record.fence, fence) !== 0)
     throw changed(id)
+  ledger.note(id, record, 'l', `${record.worker ?? ''} ${reason}`)
   if (record.status !== 'assigned' && record.status !== 'running') {
     // Held: it stays so, and whoever is free takes it when it is resumed.
     ledger.free(id, record, record.reason === undefined ? {} : { reason: record.reason })
@@ -118,6 +121,7 @@ export const wakeTask = (ledger: TaskLedger, { id, epoch }: ChangeOf<'wake'>): n
   ledger.requireCoordinator(epoch)
   const record = ledger.open(id)
   if (record.wait?.until === undefined || record.wait.until > ledger.facts.at) throw changed(id)
+  ledger.note(id, record, 'k')
   goOn(ledger, id, record)
   return null
 }
@@ -149,11 +153,18 @@ export const dismissWorker = (ledger: TaskLedger, change: ChangeOf<'dismiss'>): 
   return null
 }
 
+const endedOf = ({ type, status, attempts, worker, reason }: TaskRecord): EndedTask => ({
+  ...{ type, status, attempts },
+  ...(worker !== undefined && { worker }),
+  ...(reason !== undefined && { reason }),
+})
+
 export const archiveTasks = (ledger: TaskLedger, { epoch, tasks }: ChangeOf<'archive'>): null => {
   ledger.requireCoordinator(epoch)
   for (const { id, endedAt } of tasks) {
     const record = ledger.find(id)
-    if (record !== undefined && isFinal(record.status) && record.changedAt === endedAt) ledger.archive(id, endedAt)
+    if (record !== undefined && isFinal(record.status) && record.changedAt === endedAt)
+      ledger.archive(id, endedAt, endedOf(record))
   }
   return null
 }

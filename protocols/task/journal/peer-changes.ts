@@ -18,12 +18,20 @@ const wrongState = (id: string, status: TaskStatus, what: string): ParleyError =
     details: { reason: 'task-status', task: id, status },
   })
 
+/** Who wanted it; where the coordinator did it for somebody, it says for whom. */
+const askedBy = ({ facts }: TaskLedger, epoch: number | undefined, asker: string | undefined): string =>
+  (epoch === undefined ? undefined : asker) ?? facts.by
+
 /** Fenced: what the attempt in work still reports does not count. */
-export const pauseTask = (ledger: TaskLedger, { id, reason, epoch }: ChangeOf<'pause'>): { status: TaskStatus } => {
+export const pauseTask = (
+  ledger: TaskLedger,
+  { id, reason, epoch, asker }: ChangeOf<'pause'>,
+): { status: TaskStatus } => {
   const record = ledger.open(id)
   ledger.requireControl(record, epoch)
   if (record.status === 'paused') return { status: 'paused' }
   if (record.status !== 'running' && record.status !== 'assigned') throw wrongState(id, record.status, 'paused')
+  ledger.note(id, record, 'p', `${askedBy(ledger, epoch, asker)} ${reason ?? ''}`)
   ledger.change(id, record, { status: 'paused', fence: ledger.facts.fence, ...(reason !== undefined && { reason }) })
   return { status: 'paused' }
 }
@@ -38,7 +46,7 @@ export const goOn = (ledger: TaskLedger, id: string, record: TaskRecord): void =
 
 /** What it waits for; where it does not wait for that yet, it finds it then. The first one counts. */
 export const signalTask = (ledger: TaskLedger, change: ChangeOf<'signal'>): { status: TaskStatus; known: boolean } => {
-  const { id, name, value, epoch } = change
+  const { id, name, value, epoch, asker } = change
   const record = ledger.open(id)
   ledger.requireControl(record, epoch)
   const signals = ledger.signals(id)
@@ -50,6 +58,7 @@ export const signalTask = (ledger: TaskLedger, change: ChangeOf<'signal'>): { st
       details: { reason: 'effects', task: id },
     })
   ledger.putSignal(id, row, value)
+  ledger.note(id, record, 'g', `${askedBy(ledger, epoch, asker)} ${name}`)
   // Who waits for an event is given that alone.
   if (record.wait?.name !== name || record.wait.topic !== undefined) return { status: record.status, known: false }
   goOn(ledger, id, record)
@@ -61,20 +70,25 @@ const HELD: ReadonlySet<TaskStatus> = new Set(['paused', 'input_required', 'auth
 /** It goes back to the queue: whoever is free takes it, from its last checkpoint. */
 export const resumeTask = (
   ledger: TaskLedger,
-  { id, checkpoint, epoch }: ChangeOf<'resume'>,
+  { id, checkpoint, epoch, asker }: ChangeOf<'resume'>,
 ): { status: TaskStatus } => {
   const record = ledger.open(id)
   ledger.requireControl(record, epoch)
   if (!HELD.has(record.status)) throw wrongState(id, record.status, 'resumed')
   if (checkpoint !== undefined) ledger.putCheckpoint(id, checkpoint)
+  ledger.note(id, record, 'u', askedBy(ledger, epoch, asker))
   // Two moves of one entry: it runs, and whoever is free takes it.
   goOn(ledger, id, record)
   return { status: 'queued' }
 }
 
-export const cancelTask = (ledger: TaskLedger, { id, reason, epoch }: ChangeOf<'cancel'>): { status: TaskStatus } => {
+export const cancelTask = (
+  ledger: TaskLedger,
+  { id, reason, epoch, asker }: ChangeOf<'cancel'>,
+): { status: TaskStatus } => {
   const record: TaskRecord = ledger.open(id)
   ledger.requireControl(record, epoch)
+  ledger.note(id, record, 'x', askedBy(ledger, epoch, asker))
   ledger.end(id, record, 'canceled', reason === undefined ? {} : { reason })
   return { status: 'canceled' }
 }

@@ -140,6 +140,14 @@ const checkSchedule = ({ tx, facts }: TaskLedger, id: string): void => {
   throw stateError('exists', `the id ${id} is one of the schedule ${schedule}`, 'choose another id', { task: id })
 }
 
+/** In the history of its parent, where it is the parent's submitter or its worker who says so. */
+const noteChild = (ledger: TaskLedger, id: string, parent: string | undefined): void => {
+  const record = parent === undefined ? undefined : ledger.find(parent)
+  if (parent === undefined || record === undefined || isFinal(record.status)) return
+  const { by } = ledger.facts
+  if (record.submitter === by || record.worker === by) ledger.note(parent, record, 'd', id)
+}
+
 export const submitTasks = (ledger: TaskLedger, { tasks }: ChangeOf<'submit'>): readonly Submitted[] => {
   checkTwice(tasks)
   checkCycle(tasks)
@@ -155,6 +163,7 @@ export const submitTasks = (ledger: TaskLedger, { tasks }: ChangeOf<'submit'>): 
     if (record === undefined) continue
     ledger.putInput(id, { input, ...(metadata !== undefined && { metadata: metadata as Json }), digest })
     ledger.add(id, record)
+    noteChild(ledger, id, record.parent)
   }
   return tasks.map(({ id }, i) => before[i] ?? { id, known: false, status: ledger.find(id)?.status ?? 'queued' })
 }

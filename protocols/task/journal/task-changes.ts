@@ -2,7 +2,7 @@
  * What is decided about tasks: the inputs of the journal commands of tasks, which carry what gathered in one turn of a node.
  * Each change is let through or refused by itself. Pure.
  *
- * `tasks.change` takes those of level 1, and has to stay as it is: it stands in logs. `tasks.change-2` takes these and what
+ * `tasks.change` takes those of level 1, and has to stay as it is: it stands in logs. `tasks.decide` takes these and what
  * level 2 of the part brought.
  */
 import * as z from 'zod'
@@ -73,6 +73,9 @@ const attempt = { id: TaskId, fence: FenceSchema }
 /** Of the coordinator of this epoch alone. */
 const coordinating = { epoch: Epoch }
 
+/** Of who submitted it; with an epoch, of its coordinator, which says for whom. */
+const control = { epoch: Epoch.optional(), asker: PeerId.optional() }
+
 /** Final tasks, with when they ended. */
 const Ended = z.array(z.object({ id: TaskId, endedAt: Millis })).max(MAX_FORGOTTEN)
 
@@ -90,12 +93,11 @@ const registerOf = <S extends z.ZodType>(offer: S) =>
 
 /** As they are at all levels. */
 const CHANGES = [
-  /** Of who submitted it; with an epoch, of its coordinator. */
-  z.object({ do: z.literal('pause'), id: TaskId, reason: Reason.optional(), epoch: Epoch.optional() }),
-  z.object({ do: z.literal('resume'), id: TaskId, checkpoint: Value.optional(), epoch: Epoch.optional() }),
+  z.object({ do: z.literal('pause'), id: TaskId, reason: Reason.optional(), ...control }),
+  z.object({ do: z.literal('resume'), id: TaskId, checkpoint: Value.optional(), ...control }),
   /** What it waits for, or will. */
-  z.object({ do: z.literal('signal'), id: TaskId, name: EffectName, value: Value, epoch: Epoch.optional() }),
-  z.object({ do: z.literal('cancel'), id: TaskId, reason: Reason.optional(), epoch: Epoch.optional() }),
+  z.object({ do: z.literal('signal'), id: TaskId, name: EffectName, value: Value, ...control }),
+  z.object({ do: z.literal('cancel'), id: TaskId, reason: Reason.optional(), ...control }),
 
   z.object({ do: z.literal('renew'), registration: z.int().nonnegative() }),
   z.object({ do: z.literal('withdraw'), registration: z.int().nonnegative() }),

@@ -55,6 +55,7 @@ import {
   timeOutAttempt,
   wakeTask,
 } from './coordinator-changes.ts'
+import { HistoryNotes, historyRowsOf } from './history-notes.ts'
 import {
   cancelTask,
   pauseTask,
@@ -212,10 +213,12 @@ const rowsOf = (change: TaskChange): RowName[] => {
   }
 }
 
-const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange): ChangeAnswer => {
-  const ledger = new TaskLedger(tx, facts)
+const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange, notes?: HistoryNotes): ChangeAnswer => {
+  const ledger = new TaskLedger(tx, facts, notes)
   try {
-    return { ok: (apply(ledger, change) ?? null) as Json }
+    const ok = (apply(ledger, change) ?? null) as Json
+    notes?.flush()
+    return { ok }
   } catch (error) {
     // Once something was written, all of the command has to fail with it.
     if (!isParleyError(error) || ledger.hasWritten) throw error
@@ -223,32 +226,32 @@ const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange): ChangeAns
   }
 }
 
-interface Changes {
-  changes: TaskChange[]
-}
 const changesOf = <C extends TaskChange>(schema: z.ZodType<C>) =>
   z.object({ changes: z.array(schema).min(1).max(MAX_CHANGES_AT_ONCE) })
-const deciding = {
-  output: ChangeAnswersSchema,
-  rows: ({ changes }: Changes) => changes.flatMap(rowsOf),
-  apply: (tx: JournalTx, { changes }: Changes, facts: EntryFacts) => changes.map((change) => answer(tx, facts, change)),
-}
 
+/** As nodes of level 1 decide, or while a voter is one: it writes what it always wrote. */
 export const changeTasks = defineJournalCommand({
-  ...{ name: `${TASKS_PART}.change`, level: 1, input: changesOf(FirstChangeSchema) },
-  ...deciding,
+  name: `${TASKS_PART}.change`,
+  level: 1,
+  input: changesOf(FirstChangeSchema),
+  output: ChangeAnswersSchema,
+  rows: ({ changes }) => changes.flatMap(rowsOf),
+  apply: (tx, { changes }, facts) => changes.map((change) => answer(tx, facts, change)),
 })
-/** With what level 2 of the part brought. */
-export const changeTasks2 = defineJournalCommand({
-  ...{ name: `${TASKS_PART}.change-2`, level: 2, input: changesOf(TaskChangeSchema) },
-  ...deciding,
+
+/** With what level 2 of the part brought; what happens is noted in the history of each task. */
+export const decideTasks = defineJournalCommand({
+  name: `${TASKS_PART}.decide`,
+  level: 2,
+  input: changesOf(TaskChangeSchema),
+  output: ChangeAnswersSchema,
+  rows: ({ changes }) => changes.flatMap((change) => [...rowsOf(change), ...historyRowsOf(change)]),
+  apply: (tx, { changes }, facts) => changes.map((change) => answer(tx, facts, change, new HistoryNotes(tx))),
 })
-/** The command that takes changes of this level. */
-export const commandOf = (level: 1 | 2) => (level === 1 ? changeTasks : changeTasks2)
 
 export const taskJournal = {
   level: 2,
   maxBytes: MAX_BYTES,
   maxCollectionBytes: MAX_COLLECTION_BYTES,
-  kinds: [changeTasks, changeTasks2, reholdBytes] as unknown as readonly AnyCommandKind[],
+  kinds: [changeTasks, decideTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
 } as const

@@ -9,12 +9,15 @@ import { compareFences } from '../../journal/fencing/fence.ts'
 import { EpochSchema, epochKey } from '../../journal/state/built-in-kinds.ts'
 import type { CollectionTx, EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
 import { endEventWait } from '../events/event-wait-index.ts'
+import type { EntryLetter } from '../history-entry.ts'
 import {
   CHECKPOINT_ROW,
   DONE,
   type DoneTask,
   ENDED,
+  type EndedTask,
   endedRow,
+  HISTORY_ROWS,
   INPUT_ROW,
   readTask,
   readWorker,
@@ -29,6 +32,7 @@ import {
   workOf,
 } from '../task-record.ts'
 import { type FinalStatus, isFinal, movesBetween, type TaskStatus } from '../task-status.ts'
+import type { HistoryNotes } from './history-notes.ts'
 
 /** Of all open tasks. */
 export const MAX_OPEN_TASKS = 20_000
@@ -55,11 +59,14 @@ export const notFound = (id: string): ParleyError =>
 export class TaskLedger {
   readonly tx: JournalTx
   readonly facts: EntryFacts
+  /** Undefined: of a command that keeps no history. */
+  readonly #notes: HistoryNotes | undefined
   hasWritten = false
 
-  constructor(tx: JournalTx, facts: EntryFacts) {
+  constructor(tx: JournalTx, facts: EntryFacts, notes?: HistoryNotes) {
     this.tx = tx
     this.facts = facts
+    this.#notes = notes
   }
 
   /** Undefined: there is none, or only what a final one left. */
@@ -160,9 +167,15 @@ export class TaskLedger {
     if (status !== undefined && status !== before.status && movesBetween(before.status, status).length === 0)
       throw new Error(`a task cannot become ${status} from ${before.status}`)
     const isMoved = status !== undefined && status !== before.status
+    if (isMoved && status === 'running') this.note(id, before, 'r')
     const record = { ...before, ...changes, ...(isMoved && { changedAt: this.facts.at }) }
     this.#write(id, record)
     return record
+  }
+
+  /** For its history. @param before its record, as it was */
+  note(id: string, before: TaskRecord, letter: EntryLetter, fields?: string): void {
+    this.#notes?.note(id, before, letter, this.facts.at, fields)
   }
 
   /** Back to the queue, or elsewhere without a worker. */
@@ -181,7 +194,8 @@ export class TaskLedger {
   ) {
     const { result, error, reason } = left
     const { at } = this.facts
-    const metadata = this.input(id)?.metadata
+    const { input, metadata } = this.input(id) ?? {}
+    const history = this.#notes?.close(id, before)
     const { dependencies: _dependencies, notBefore: _notBefore, reason: _reason, wait: _wait, ...more } = before
     const { attemptUntil: _until, ...rest } = more
     const record: TaskRecord = { ...rest, status, changedAt: at, size: 0, ...(reason !== undefined && { reason }) }
@@ -193,6 +207,8 @@ export class TaskLedger {
       ...(metadata !== undefined && { metadata }),
       ...(result !== undefined && { result }),
       ...(error !== undefined && { error }),
+      ...(history !== undefined && { history }),
+      ...(history !== undefined && status !== 'completed' && input !== undefined && { input }),
     }
     this.hasWritten = true
     endEventWait(this.tx, id, before)
@@ -222,8 +238,10 @@ export class TaskLedger {
   putCheckpoint(id: string, value: Json): void {
     const input = this.input(id)
     const work = this.work(id)
+    const history = this.#notes === undefined ? [] : HISTORY_ROWS.map((row) => [row, work.get(row)] as const)
     this.hasWritten = true
     work.drop()
+    for (const [row, noted] of history) if (noted !== undefined) work.put(row, noted)
     if (input !== undefined) work.put(INPUT_ROW, input as unknown as Json)
     work.put(CHECKPOINT_ROW, value)
   }
@@ -239,9 +257,9 @@ export class TaskLedger {
   }
 
   /** What a final task left can be found by its id and by when it ended; its record goes. */
-  archive(id: string, endedAt: number): void {
+  archive(id: string, endedAt: number, ended: EndedTask): void {
     this.hasWritten = true
-    this.tx.collection(ENDED).put(endedRow(endedAt, id), 0)
+    this.tx.collection(ENDED).put(endedRow(endedAt, id), this.#notes === undefined ? 0 : (ended as unknown as Json))
     this.tx.delete(taskKey(id))
   }
 

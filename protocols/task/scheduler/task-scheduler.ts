@@ -10,7 +10,7 @@ import type { Port, Stop } from '../../port.ts'
 import type { ChangeBatcher } from '../client/change-batcher.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { JournalView, type ViewChange } from '../journal-view.ts'
-import { ENDED } from '../task-record.ts'
+import { ENDED, readEndedRow } from '../task-record.ts'
 import type { BoardCounts } from './board-task.ts'
 import type { TaskAnnouncer } from './task-announcer.ts'
 import { TaskBoard } from './task-board.ts'
@@ -20,7 +20,7 @@ import { type Liveness, WorkerPresence } from './worker-presence.ts'
 const LOOK_MS = 250
 const FORGET_EACH_MS = 5_000
 const FORGET_AT_ONCE = 256
-const FORGET_BYTES = 65_536
+const FORGET_BYTES = 262_144
 const AGAIN_MS = 500
 
 export interface SchedulerDeps {
@@ -191,12 +191,7 @@ export class TaskScheduler {
     const { collections } = member()?.machine.records ?? {}
     const rows = (await collections?.list(ENDED, '', FORGET_AT_ONCE, FORGET_BYTES)) ?? []
     const until = port.clock.now() - retainMs()
-    const tasks = rows
-      .map(({ key }) => {
-        const slash = key.indexOf('/')
-        return { id: key.slice(slash + 1), endedAt: Number(key.slice(0, slash)) }
-      })
-      .filter(({ endedAt }) => endedAt < until)
+    const tasks = rows.map(({ key }) => readEndedRow(key)).filter(({ endedAt }) => endedAt < until)
     if (tasks.length === 0) return false
     await batcher.decide({ do: 'forget', epoch: this.#epoch, tasks }, { signal: this.#signal })
     return tasks.length === FORGET_AT_ONCE

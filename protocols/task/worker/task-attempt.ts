@@ -16,11 +16,10 @@ import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
 import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, EffectKey, EffectName, effectRow, INPUT_ROW, sleepRow } from '../task-record.ts'
-import { mayRetry, taskError } from './attempt-error.ts'
+import { type AttemptWork, mayRetry, taskError, workItem } from './attempt-data.ts'
 import { type WaitingAttempt, waitForEvent, waitForSignal } from './attempt-waits.ts'
 import { type MakeCall, recordedCall } from './recorded-call.ts'
 import type { EffectFacts, EffectOptions, ProgressReport, TaskContext, WorkFunction } from './task-context.ts'
-import { type AttemptWork, workItem } from './work-item.ts'
 
 /** An attempt that reports nothing says so after this time that it has begun. */
 const START_AFTER_MS = 50

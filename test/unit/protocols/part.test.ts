@@ -125,6 +125,9 @@ test('figures and views are named as they must be, and bounded', () => {
   refuses({ figures: { 'a-b': { kind: 'gauge', help: 'x' } } }, /the figure a-b/)
   refuses({ figures: { a: { kind: 'gauge', help: '' } } }, /has no help/)
   refuses({ views: { 'A b': { title: 'x', form: 'table' } } }, /the view A b/)
+  const board = { title: 'x', form: 'board', opens: 'one' } as const
+  refuses({ views: { all: board } }, /opens one, which shows no single thing/)
+  refuses({ views: { all: board, one: { title: 'x', form: 'table' } } }, /opens one, which shows no single thing/)
   const many = (count: number) =>
     Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, { kind: 'gauge', help: 'x' }]))
   define({ figures: many(32) })

@@ -1,5 +1,7 @@
 /** `parley tasks`: work of the mesh, looked at, submitted and controlled by a running node. */
 import { ParleyError } from '../../../../protocols/errors.ts'
+import { happenedText } from '../../../../protocols/task/client/task-views.ts'
+import type { TaskHappened } from '../../../../protocols/task/history-entry.ts'
 import type { Priority } from '../../../../protocols/wire/envelope.ts'
 import {
   TaskControlledSchema,
@@ -54,7 +56,16 @@ export const listTasks = async (options: TasksCommandOptions & { status?: string
   print(table(['task!', 'type', 'status', 'for', 'attempts', 'worker', 'reason'], rows, tableWidth(wide)))
 }
 
-const factsOf = ({ task, recorded }: TaskDetails): [string, string][] => {
+/** Beside the facts, in the order in which it happened. */
+const historyLines = ({ history }: TaskDetails, wide: boolean | undefined): [string, string, string, string][] =>
+  (history?.entries ?? []).map((one) => {
+    const who = one.worker ?? one.by ?? ''
+    const attempt = one.attempt === undefined ? '' : String(one.attempt)
+    const text = happenedText(one as TaskHappened)
+    return [new Date(one.at).toISOString(), attempt, text, who === '' ? '' : shownId(who, wide)]
+  })
+
+const factsOf = ({ task, recorded, children = [] }: TaskDetails): [string, string][] => {
   const { type, typeVersion, priority, submitter, submittedAt, attempts, failures, losses } = task
   const facts: [string, string | undefined][] = [
     ['status', task.status],
@@ -76,6 +87,7 @@ const factsOf = ({ task, recorded }: TaskDetails): [string, string][] => {
       `effect ${name}${key === '' ? '' : ` ${key}`}`,
       JSON.stringify(value),
     ]),
+    ...children.map(({ id, status }): [string, string] => [`child ${id}`, status]),
     ['result', task.status === 'completed' ? JSON.stringify(task.result ?? null) : undefined],
     ['error', task.error === undefined ? undefined : JSON.stringify(task.error)],
   ]
@@ -92,6 +104,21 @@ export const showTask = async (id: string, options: TasksCommandOptions & { wide
   })
   if (options.json === true) return print(JSON.stringify(details))
   print(table(['task', ''], [['id', id], ...factsOf(details)], tableWidth(options.wide)))
+  const lines = historyLines(details, options.wide)
+  if (lines.length > 0) print(`\n${table(['when!', 'attempt', 'what', 'who'], lines, tableWidth(options.wide))}`)
+  const { dropped = 0 } = details.history ?? {}
+  if (dropped > 0) print(`${dropped} entries between these are not kept any more`)
+}
+
+/** @throws STA003 `not-failed`, `input-gone` */
+export const retryTask = async (id: string, options: TasksCommandOptions & { id?: string }): Promise<void> => {
+  const control = await controlOf(options)
+  const { timeout: timeoutMs, id: as, json } = options
+  const again = await control.ask('POST', '/api/tasks/retry', TaskControlledSchema, {
+    body: { id, timeoutMs, ...(as !== undefined && { as }) },
+    timeoutMs: timeoutMs + GRACE_MS,
+  })
+  print(json === true ? JSON.stringify(again) : `${again.id} is ${again.status}`)
 }
 
 export interface SubmitTaskOptions extends TasksCommandOptions {

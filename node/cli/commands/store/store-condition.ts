@@ -19,9 +19,9 @@ import {
 } from '../../../store/known-stores.ts'
 import { readIncarnation } from '../../../trust/identity.ts'
 import { exists, type StoppedNode } from './stopped-node.ts'
-import { type BytesInspection, inspectBytes } from './stored-bytes.ts'
 import { type EventsInspection, inspectEvents } from './stored-events.ts'
 import { inspectMessages, type MessagesInspection } from './stored-messages.ts'
+import { type BytesInspection, inspectBytes } from './stored-values.ts'
 
 export interface StoreProblem {
   readonly part: KnownPart | JournalFile | 'events' | 'bytes' | 'identity' | 'incarnation'

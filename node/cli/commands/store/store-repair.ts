@@ -6,9 +6,9 @@ import { type StoreCommandOptions, withStoppedNode } from './stopped-node.ts'
 import { meshIdOf, printResult, random, recordNewMember, refuseFor } from './store-change.ts'
 import { conditionOf } from './store-condition.ts'
 import { block, factsOf, logLine, memberOf, problemFacts, type StoreOwner, voteText } from './store-facts.ts'
-import { repairBytes } from './stored-bytes.ts'
 import { repairEvents } from './stored-events.ts'
 import { repairMessages } from './stored-messages.ts'
+import { repairBytes } from './stored-values.ts'
 
 export interface RepairCommandOptions extends StoreCommandOptions {
   meshId?: string

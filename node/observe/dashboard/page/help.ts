@@ -12,7 +12,7 @@ const KEYS: readonly (readonly [keys: string, what: string])[] = [
   ['g', 'go to the graph; arrow keys choose a node, Home this node'],
   ['l', 'graph as a table, and back'],
   ['f', 'fold the graph, and unfold it'],
-  ['1 … 9', 'open a view'],
+  ['1 … 9, 0', 'open a view'],
   ['/', 'filter events, or dead letters where they are shown'],
   ['p', 'pause events, and go on'],
   ['t', 'colours: system, light, dark'],
@@ -36,7 +36,7 @@ const onKey = (event: KeyboardEvent): void => {
     return
   }
   if (isTyping(event) || store.helpOpen.value) return
-  const tab = store.TABS[Number(event.key) - 1]
+  const tab = store.TABS[(event.key === '0' ? 10 : Number(event.key)) - 1]
   if (event.key === '?') store.helpOpen.value = true
   else if (event.key === 'g') {
     isTable.value = false

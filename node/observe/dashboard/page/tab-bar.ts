@@ -13,6 +13,10 @@ import { Parts } from './tabs/parts-tab.ts'
 import { Peers } from './tabs/peers-tab.ts'
 import { Topics } from './tabs/topics-tab.ts'
 import { html, type Markup } from './widgets/html.ts'
+import { PartView } from './widgets/part-view.ts'
+
+/** A board by state, and the timeline of the one that is chosen. */
+const Tasks = (): Markup => html`<${PartView} part="tasks" view="board" />`
 
 const VIEWS: Record<store.TabId, () => Markup> = {
   agents: Agents,
@@ -21,6 +25,7 @@ const VIEWS: Record<store.TabId, () => Markup> = {
   calls: Calls,
   conversations: Conversations,
   messages: Messages,
+  tasks: Tasks,
   coordinator: Coordinator,
   events: Events,
   metrics: Metrics,

@@ -117,7 +117,7 @@ export const OPERATIONS: Readonly<Record<string, Partial<Record<HttpMethod, Debu
       summary: 'What a view of a part shows: a table, a timeline or a graph',
       answer: 'PartData',
       query: parts.PartViewQuery,
-      statuses: [400, 404],
+      statuses: [400, 404, 503, 504],
     },
   },
   '/api/events': {

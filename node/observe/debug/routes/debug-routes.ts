@@ -3,13 +3,14 @@
  * costs what it reads and nothing when there is none. Anything but GET and HEAD is refused here.
  */
 import { Hono } from 'hono'
+import { isParleyError, type ParleyError } from '../../../../protocols/errors.ts'
 import type { Log, Metrics } from '../../../../protocols/port.ts'
 import { VERSION } from '../../../platform/version.ts'
 import { jsonResponse, problemResponse, respond } from '../../http/http-responses.ts'
 import { CONTENT_TYPE } from '../../metrics/exposition.ts'
 import type { DebugSource } from '../debug-schemas.ts'
 import type { EventStreams } from '../event-streams.ts'
-import { type PartSource, PartViewQuery } from '../part-schemas.ts'
+import { type PartDataView, type PartSource, PartViewQuery } from '../part-schemas.ts'
 import { isAllowedHost } from '../request-guard.ts'
 import { SCHEMAS } from './debug-operations.ts'
 import { addMessageRoutes } from './message-routes.ts'
@@ -38,13 +39,30 @@ type Refused = (why: { reason: string }) => void
 export const countRefused = (metrics: Pick<Metrics, 'counter'> | undefined): Refused =>
   metrics?.counter('debug_refused_total', 'What the debug endpoint refused, by reason', ['reason']) ?? (() => {})
 
+/** Of what a part says of the id that it is asked for, or of the journal that it reads. */
+const STATUS: Partial<Record<ParleyError['code'], number>> = {
+  STA001: 404,
+  MSG001: 400,
+  STA003: 503,
+  COM001: 504,
+  COM002: 503,
+  COM003: 503,
+}
+
 /** The same for the control socket. */
 export const partView = async (parts: PartSource, query: Readonly<Record<string, string>>): Promise<Response> => {
   const asked = PartViewQuery.safeParse(query)
   if (!asked.success)
     return problemResponse(400, 'no part and view are named', 'ask as in ?part=acme/tally&view=counts')
-  const { part, view } = asked.data
-  const data = await parts.data(part, view)
+  const { part, view, id } = asked.data
+  let data: PartDataView | undefined
+  try {
+    data = await parts.data(part, view, id)
+  } catch (error) {
+    const status = isParleyError(error) ? STATUS[error.code] : undefined
+    if (!isParleyError(error) || status === undefined) throw error
+    return problemResponse(status, error.message, error.hint ?? 'see /api/parts', {}, { code: error.code })
+  }
   if (data !== undefined) return jsonResponse(SCHEMAS.PartData.parse(data))
   return problemResponse(
     404,

@@ -255,3 +255,18 @@ test('with snapshots that are taken, fail, are restored from and sent: as if all
     { numRuns: 400 },
   )
 })
+
+test('what is in no snapshot is counted as it would be saved: a row once, nothing of what is gone', async () => {
+  const { machine, change, begin } = open()
+  await begin()
+  const { collections } = machine.records
+  await change({ name: 'a', key: 'x', value: 'v'.repeat(1_000) })
+  const one = collections.changedBytes()
+  assert.ok(one >= 1_000)
+  for (let i = 0; i < 50; i += 1) await change({ name: 'a', key: 'x', value: 'w'.repeat(1_000) })
+  assert.equal(collections.changedBytes(), one)
+  await change({ name: 'a', key: 'x', value: 'v'.repeat(400) })
+  assert.equal(collections.changedBytes(), one - 600)
+  await change({ name: 'a', key: 'x', drops: true })
+  assert.equal(collections.changedBytes(), 0)
+})

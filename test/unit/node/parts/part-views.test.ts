@@ -5,6 +5,7 @@ import { createMetrics } from '../../../../node/observe/metrics/metrics.ts'
 import {
   createPartViews,
   exposeParts,
+  MAX_CARDS,
   MAX_CHARS,
   MAX_COLUMNS,
   MAX_ROWS,
@@ -26,6 +27,8 @@ const part = definePart({
     rows: { title: 'Rows', form: 'table' },
     times: { title: 'Times', form: 'timeline' },
     net: { title: 'Net', form: 'graph' },
+    board: { title: 'Board', form: 'board', opens: 'one' },
+    one: { title: 'One', form: 'timeline', of: 'order', opens: 'one' },
   },
   load: (): Loading<number> => Promise.reject(new Error('-')),
 })
@@ -33,7 +36,7 @@ const own = { ...part, name: 'shown' }
 
 const facts = (
   figures: Record<string, FigureValue> | undefined,
-  views: Record<string, () => ViewData | Promise<ViewData>> = {},
+  views: Record<string, (id: string) => ViewData | Promise<ViewData>> = {},
   which: { name: string } = part,
 ): { facts(): PartFacts[] } => ({
   facts: () => [
@@ -141,4 +144,76 @@ test('a view is cut at its bounds, and says what is left', async () => {
     ['acme/other', 'rows'],
   ] as const)
     assert.equal(await views.data(name, view), undefined)
+})
+
+test('a board is cut at its bounds in each column, and says how many there are', async () => {
+  const cards = Array.from({ length: MAX_CARDS }, (_, i) => ({ id: `${i}`, title: 'a card', facts: ['new'], at: i }))
+  const views = createPartViews(
+    facts(
+      {},
+      {
+        board: () => ({
+          columns: [
+            { title: 'All of it', all: 5_000, cards },
+            { title: 'Half', cards: cards.slice(0, MAX_CARDS / 2) },
+          ],
+        }),
+      },
+    ),
+  )
+  const board = await views.data('acme/shown', 'board')
+  assert.ok(board?.form === 'board')
+  assert.deepEqual([board.left, board.opens], [5_000 - MAX_CARDS / 2, 'one'])
+  assert.deepEqual(
+    board.columns.map(({ title, all, cards: shown }) => [title, all, shown.length]),
+    [
+      ['All of it', 5_000, MAX_CARDS / 2],
+      ['Half', MAX_CARDS / 2, MAX_CARDS / 2],
+    ],
+  )
+  assert.deepEqual(board.columns[0]?.cards[1], { id: '1', title: 'a card', facts: ['new'], at: 1 })
+})
+
+test('a card is cut at its bounds', async () => {
+  const long = 'x'.repeat(MAX_CHARS + 1)
+  const card = { id: long, title: long, facts: Array.from({ length: 20 }, () => long), at: Number.NaN, peer: long }
+  const board = () => ({ columns: Array.from({ length: 20 }, () => ({ title: long, cards: [card] })) })
+  const data = await createPartViews(facts({}, { board })).data('acme/shown', 'board')
+  assert.ok(data?.form === 'board')
+  const [column] = data.columns
+  const [shown] = column?.cards ?? []
+  assert.deepEqual([data.columns.length, shown?.facts.length, shown?.at], [8, 8, 0])
+  for (const text of [column?.title, shown?.id, shown?.title, shown?.peer, ...(shown?.facts ?? [])])
+    assert.equal(text?.length, MAX_CHARS)
+})
+
+test('a view of one thing is read by its id, and needs one', async () => {
+  const asked: string[] = []
+  const views = createPartViews(
+    facts(
+      {},
+      {
+        one: (id) => {
+          asked.push(id)
+          return { entries: [{ at: 1, text: 'made', lane: 'First', peer: 'p', id: 'other' }] }
+        },
+      },
+    ),
+  )
+  await assert.rejects(views.data('acme/shown', 'one'), /shows one order/)
+  assert.deepEqual(await views.data('acme/shown', 'one', 'a/b&c'), {
+    ...{ form: 'timeline', title: 'One', left: 0, opens: 'one' },
+    entries: [{ at: 1, text: 'made', lane: 'First', peer: 'p', id: 'other' }],
+  })
+  assert.deepEqual(asked, ['a/b&c'])
+  assert.deepEqual(
+    views.list()[0]?.views.map(({ name, of }) => [name, of]),
+    [
+      ['rows', undefined],
+      ['times', undefined],
+      ['net', undefined],
+      ['board', undefined],
+      ['one', 'order'],
+    ],
+  )
 })

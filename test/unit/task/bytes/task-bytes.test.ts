@@ -20,8 +20,8 @@ const reasonOf = async (promise: Promise<unknown>): Promise<string> => {
   }
 }
 
-const begin = async (seed: number, diskless: readonly string[] = []) => {
-  const mesh = createTaskMesh(seed)
+const begin = async (seed: number, diskless: readonly string[] = [], retainMs = 3_600_000) => {
+  const mesh = createTaskMesh(seed, retainMs)
   for (const name of NAMES) await mesh.start(name, { expect: NAMES.length, hasDisk: !diskless.includes(name) })
   await mesh.mesh.untilLeader(20_000)
   await mesh.time.run(5_000)
@@ -93,8 +93,20 @@ describe('large values of tasks', () => {
     await submit(of('m0'), 'one')
     await time.run(CARED_MS)
     assert.equal(holding().length, 3)
+    // It is completed.
+    await settled(of('m0').tasks.work('nobody', () => 1))
+    await settled(of('m0').tasks.get('one').result())
+    await time.run(CARED_MS)
+    assert.deepEqual(holding(), [])
+  })
+
+  it('of a task that failed or was canceled stay for as long as it can be submitted again', async () => {
+    const { of, time, settled, submit, holding } = await begin(4, [], 2 * CARED_MS)
+    await submit(of('m0'), 'one')
     await settled(of('m0').tasks.get('one').cancel())
     await time.run(CARED_MS)
+    assert.equal(holding().length, 3)
+    await time.run(3 * CARED_MS)
     assert.deepEqual(holding(), [])
   })
 

@@ -31,6 +31,7 @@ export const TABS = [
   { id: 'calls', title: 'Calls' },
   { id: 'conversations', title: 'Conversations' },
   { id: 'messages', title: 'Messages' },
+  { id: 'tasks', title: 'Tasks' },
   { id: 'coordinator', title: 'Coordinator' },
   { id: 'events', title: 'Events' },
   { id: 'metrics', title: 'Metrics' },

@@ -1,8 +1,10 @@
-/** What an attempt begins with, and how its function sees it. */
+/** What an attempt begins with, as its function sees it, and what it failed with, as that is kept. */
+import { isParleyError, toFault } from '../../errors.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
+import { isJson } from '../../journal/state/json-value.ts'
 import type { TaskValue } from '../bytes/stored-bytes.ts'
-import { CHECKPOINT_ROW, INPUT_ROW, type TaskInput, type TaskRecord } from '../task-record.ts'
+import { CHECKPOINT_ROW, INPUT_ROW, type TaskError, type TaskInput, type TaskRecord } from '../task-record.ts'
 import type { WorkItem } from './task-context.ts'
 
 export interface AttemptWork {
@@ -30,3 +32,21 @@ export const workItem = async (
   // Of the types that the program says.
   return { ...of, input, checkpoint } as WorkItem
 }
+
+const MAX_MESSAGE = 1_024
+const MAX_HINT = 512
+
+/** As it is kept and shown: of what is no error of the mesh, nothing but that it failed. */
+export const taskError = (error: unknown): TaskError => {
+  const { code, message, hint, details } = toFault(error)
+  const isSmall = isJson(details) && JSON.stringify(details).length <= MAX_MESSAGE
+  return {
+    code,
+    message: message.slice(0, MAX_MESSAGE),
+    ...(hint !== undefined && { hint: hint.slice(0, MAX_HINT) }),
+    ...(details !== undefined && isSmall && { details: details as Record<string, Json> }),
+  }
+}
+
+/** An error says `details.retry: false` where doing it again is of no use. */
+export const mayRetry = (error: unknown): boolean => !(isParleyError(error) && error.details.retry === false)
