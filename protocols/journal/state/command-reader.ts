@@ -1,4 +1,4 @@
-/** Commands as they stand in the log. State: none that outlives an entry. */
+/** Commands as they stand in the log. State: what was read of entries that are applied next. */
 import type { Entry } from '../../consensus/raft/raft-messages.ts'
 import { ParleyError } from '../../errors.ts'
 import type { KnownKind, KnownKinds } from '../part-kinds.ts'
@@ -8,7 +8,7 @@ import { decodeLoggedCommand, type Json, type LoggedCommand, type RowName } from
 export const MAX_COMMAND_ROWS = 4_096
 
 /** @throws MSG001; whatever the kind throws */
-const rowsNamedBy = (kind: KnownKind, input: Json): readonly RowName[] | undefined => {
+export const rowsNamedBy = (kind: KnownKind, input: Json): readonly RowName[] | undefined => {
   const named = kind.rows?.(input)
   if (named === undefined || named.length <= MAX_COMMAND_ROWS) return named
   throw new ParleyError('MSG001', `${kind.name} reads or writes ${named.length} rows, and may ${MAX_COMMAND_ROWS}`, {
@@ -16,27 +16,31 @@ const rowsNamedBy = (kind: KnownKind, input: Json): readonly RowName[] | undefin
   })
 }
 
+export interface ReadCommand {
+  readonly command: LoggedCommand
+  /** As its kind names them; undefined: nobody asked yet. */
+  readonly named: readonly RowName[] | undefined
+}
+
 export class CommandReader {
   readonly #kinds: KnownKinds
   /** A kind that is known has rows. */
   readonly #hasRows: boolean
-  /** What was decoded to see which rows it needs is not decoded again. */
-  readonly #decoded = new WeakMap<Uint8Array, LoggedCommand>()
-  /** Nor are its rows named again. */
-  readonly #named = new WeakMap<LoggedCommand, readonly RowName[]>()
+  /** What was read to see which rows it needs is not read again; it goes when it is applied. */
+  readonly #read = new WeakMap<Uint8Array, ReadCommand>()
 
   constructor(kinds: KnownKinds) {
     this.#kinds = kinds
     this.#hasRows = [...kinds.values()].some(({ rows }) => rows !== undefined)
   }
 
-  decode(bytes: Uint8Array): LoggedCommand {
-    return (this.#hasRows ? this.#decoded.get(bytes) : undefined) ?? decodeLoggedCommand(bytes)
-  }
-
-  /** @throws MSG001; whatever the kind throws */
-  namedBy(kind: KnownKind, command: LoggedCommand): readonly RowName[] | undefined {
-    return this.#named.get(command) ?? rowsNamedBy(kind, command.input)
+  /** Of an entry that is applied now. */
+  take(bytes: Uint8Array): ReadCommand {
+    const read = this.#hasRows ? this.#read.get(bytes) : undefined
+    if (read === undefined) return { command: decodeLoggedCommand(bytes), named: undefined }
+    // The log keeps its bytes for long.
+    this.#read.delete(bytes)
+    return read
   }
 
   /** Rows that these read or write. */
@@ -47,15 +51,14 @@ export class CommandReader {
 
   #rowsOf(bytes: Uint8Array): readonly RowName[] {
     const command = decodeLoggedCommand(bytes)
-    this.#decoded.set(bytes, command)
+    let named: readonly RowName[] | undefined
     try {
       const kind = this.#kinds.get(command.kind)
-      const named = kind && rowsNamedBy(kind, command.input)
-      if (named !== undefined) this.#named.set(command, named)
-      return named ?? []
+      named = kind && rowsNamedBy(kind, command.input)
     } catch {
       // The kind fails again when it is applied.
-      return []
     }
+    this.#read.set(bytes, { command, named })
+    return named ?? []
   }
 }

@@ -14,8 +14,8 @@ import type { Fence } from '../fencing/fence.ts'
 import { type KnownKinds, PARTS_LEVEL } from '../part-kinds.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf } from './built-in-kinds.ts'
 import { COLLECTIONS_LEVEL } from './collection-rows.ts'
-import type { JournalTx, Json, LoggedCommand } from './command-kind.ts'
-import { CommandReader } from './command-reader.ts'
+import type { JournalTx, Json } from './command-kind.ts'
+import { CommandReader, type ReadCommand, rowsNamedBy } from './command-reader.ts'
 import { JournalRecords } from './journal-records.ts'
 import { decodeJournal, encodeJournal, readJournal, rowsOfChanges } from './journal-snapshot.ts'
 import { freezeJson, isJson } from './json-value.ts'
@@ -144,7 +144,7 @@ export const createJournalMachine = (
 
   const level = (): number => featureLevelOf(records.get(FEATURE_LEVEL_KEY)?.value)
 
-  const run = (command: LoggedCommand, fence: Fence, level: number): CommandAnswer => {
+  const run = ({ command, named: known }: ReadCommand, fence: Fence, level: number): CommandAnswer => {
     const { index, term } = fence
     const kind = kinds.get(command.kind)
     if (kind === undefined) throw unknownKind(command.kind)
@@ -153,7 +153,7 @@ export const createJournalMachine = (
       const by = level >= SHARES_LEVEL ? command.by : undefined
       const part = kind.part ?? (level >= PARTS_LEVEL ? NO_PART : undefined)
       const change = (tx: JournalTx): Json => resultOf(kind.name, kind.apply(tx, command.input, facts))
-      const named = level >= COLLECTIONS_LEVEL ? commands.namedBy(kind, command) : undefined
+      const named = level >= COLLECTIONS_LEVEL ? (known ?? rowsNamedBy(kind, command.input)) : undefined
       const result = records.transact(fence, clockAt, change, by, part, named)
       if (kind === beginEpoch) onBegan(command.by, fence)
       return { ok: true, version: index, term, result }
@@ -164,7 +164,8 @@ export const createJournalMachine = (
     }
   }
 
-  const answer = (command: LoggedCommand, fence: Fence): CommandAnswer => {
+  const answer = (read: ReadCommand, fence: Fence): CommandAnswer => {
+    const { command } = read
     const { index, term } = fence
     const now = level()
     // Before every voter knows of shares, none of them counts.
@@ -173,11 +174,11 @@ export const createJournalMachine = (
       sessions.open(index, command.by, shared)
       return { ok: true, version: index, term, result: null }
     }
-    if (command.session === 0) return run(command, fence, now)
+    if (command.session === 0) return run(read, fence, now)
     const check = sessions.check(command.session, command.by, command.serial, command.acked, index)
     if (check.type === 'known') return check.answer
     if (check.type !== 'new') return { ok: false, version: index, term, fault: faultOf(REFUSALS[check.type]) }
-    const given = run(command, fence, now)
+    const given = run(read, fence, now)
     sessions.keep(check.session, command.serial, given, shared)
     return given
   }
@@ -196,9 +197,9 @@ export const createJournalMachine = (
       return () => listeners.delete(fn)
     },
     apply(bytes, fence) {
-      const command = commands.decode(bytes)
-      clockAt = Math.max(clockAt, command.at)
-      const given = answer(command, fence)
+      const read = commands.take(bytes)
+      clockAt = Math.max(clockAt, read.command.at)
+      const given = answer(read, fence)
       applied(fence.index)
       return given
     },
