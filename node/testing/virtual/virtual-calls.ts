@@ -53,6 +53,8 @@ interface Exchange {
   readonly item: (value: unknown) => void
   /** Ends it on the caller's side; with an error, or well. */
   readonly end: (error?: Error) => void
+  /** Whoever waits for it is no more: nothing is kept for it. @returns whether it was open */
+  readonly forget: () => boolean
   readonly cancel: Cancel
   /** The handler reported progress: its time counts anew. */
   readonly progress: (report: Progress) => void
@@ -168,9 +170,11 @@ export class VirtualCalls {
     this.#nodes.set(node.id, node)
   }
 
+  /** Its process is gone: nobody is told what becomes of its calls to itself. */
   leave(id: string): void {
     this.#nodes.delete(id)
     this.#served.delete(id)
+    for (const exchange of this.#open) if (exchange.from === id) exchange.forget()
   }
 
   serve<P extends AnyProtocol>(node: CallNode, protocol: P, handlers: Handlers<P>): () => Promise<void> {
@@ -306,9 +310,12 @@ export class VirtualCalls {
         options.onProgress?.(report, peer)
       },
       end: (error) => {
-        if (!open.delete(exchange)) return
-        for (const stop of stops) stop()
-        arriving.end(error)
+        if (exchange.forget()) arriving.end(error)
+      },
+      forget() {
+        const wasOpen = open.delete(exchange)
+        for (const stop of stops.splice(0)) stop()
+        return wasOpen
       },
     }
     const giveUp = (error: Error): void => {
