@@ -68,6 +68,9 @@ export const createTaskMesh = (seed: number) => {
     const tasks = createTasks({
       ...{ port, journal, coordinator, events, ...told, bytes, retainMs: 3_600_000 },
       member: node.seat,
+      call: async () => {
+        throw new Error('tasks of this mesh call nobody')
+      },
     })
     await port.serve(taskProtocol, tasks.handlers)
     await port.serve(taskBytesProtocol, bytes.handlers)
