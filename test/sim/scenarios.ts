@@ -79,7 +79,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     steps: TASKS_STEPS,
     needed: [
       ...['completed', 'failed', 'canceled', 'expired', 'kills', 'powerCuts', 'cuts', 'freezes', 'leaves', 'pauses'],
-      ...['again', 'repeated', 'slept', 'given', 'late', 'children', 'watched'],
+      ...['again', 'repeated', 'slept', 'given', 'late', 'children', 'watched', 'ticks'],
     ],
     run: async (options) => ({ ...(await runTasksWorld(options)) }),
   },

@@ -5,8 +5,8 @@
 import type { TaskState } from '../../../protocols/task/client/task-api.ts'
 import type { TasksFeature } from '../../../protocols/task/tasks.ts'
 import type { JournalMesh, JournalNode } from '../../support/journal-mesh.ts'
-import { startTasks, TASK_PARTS } from '../../support/task-mesh.ts'
-import { PART, SUM } from './plan.ts'
+import { startTasks, TASK_PARTS } from './node-tasks.ts'
+import { PART, SUM, TICK } from './plan.ts'
 import type { Toil } from './toil.ts'
 
 const COUNTS = [3, 3, 3, 3, 3, 4, 5]
@@ -104,6 +104,7 @@ export class TaskNodes {
     const works = [
       tasks.work(SUM, (item, ctx) => this.#toil.sum(node, item, ctx), { slots: SLOTS }),
       tasks.work(PART, (item, ctx) => this.#toil.part(node, item, ctx), { slots: SLOTS }),
+      tasks.work(TICK, () => null),
     ]
     for (const work of works) work.catch((error: unknown) => this.#tell(`${name} does not work: ${error}`))
     this.#tell(`${name} starts`)

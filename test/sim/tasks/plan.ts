@@ -4,6 +4,8 @@ import type { TaskRecord } from '../../../protocols/task/task-record.ts'
 
 export const SUM = 'sum'
 export const PART = 'part'
+/** What a schedule begins. */
+export const TICK = 'tick'
 export const EFFECTS = 3
 /** The name of the signal, and what a task has instead where nobody gave it in time. */
 export const WORD = 'word'

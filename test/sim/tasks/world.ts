@@ -10,47 +10,19 @@
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { TaskState } from '../../../protocols/task/client/task-api.ts'
 import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
-import { TaskNodes } from './nodes.ts'
+import { checkClock, startClock } from './clock.ts'
+import { type TaskNode, TaskNodes } from './nodes.ts'
 import { TaskObserver } from './observer.ts'
-import { childOf, drawPlan, drawTask, type KnownTask, WORD, wrongEnd } from './plan.ts'
+import { childOf, drawPlan, drawTask, type KnownTask, TICK, WORD, wrongEnd } from './plan.ts'
 import { Toil } from './toil.ts'
+import type { TasksTotals } from './totals.ts'
 
 const STEP_MS = [30, 350] as const
 const FOUND_MS = 30_000
 const HEAL_MS = 240_000
 /** Milliseconds between two looks at what is still open. */
 const LOOK_MS = 200
-
-export interface TasksTotals {
-  readonly steps: number
-  readonly submitted: number
-  readonly completed: number
-  readonly failed: number
-  readonly canceled: number
-  /** Failed at their deadline. */
-  readonly expired: number
-  readonly kills: number
-  readonly powerCuts: number
-  readonly cuts: number
-  readonly freezes: number
-  /** Nodes that stopped by themselves. */
-  readonly leaves: number
-  readonly pauses: number
-  /** Attempts after the first. */
-  readonly again: number
-  readonly effects: number
-  /** Effects that ran again, since a worker died between running and recording. */
-  readonly repeated: number
-  /** Effects of attempts that were replaced, refused by their fence. */
-  readonly refused: number
-  /** Sleeps that were over, words that were given, words that nobody gave in time, children that were waited for. */
-  readonly slept: number
-  readonly given: number
-  readonly late: number
-  readonly children: number
-  /** Ends that another node than the submitter waited for. */
-  readonly watched: number
-}
+const CLOCK_OWNER = 'm0'
 
 export interface TasksOptions {
   readonly seed: number
@@ -86,6 +58,8 @@ class TasksWorld {
   async run(steps: number): Promise<TasksTotals> {
     const { time } = this.#mesh
     await this.#nodes.found(FOUND_MS)
+    const owner = this.#clockOwner()
+    await time.settled(startClock(owner.tasks), HEAL_MS)
     for (let step = 0; step < steps; step += 1) {
       this.#submit()
       if (this.#happens(0.2)) this.#control()
@@ -96,11 +70,26 @@ class TasksWorld {
       this.#look()
     }
     await this.#conclude()
+    const ticks = await this.#stopClock()
     const { again, slept, given, late, children } = this.#toil.counts
     const { runs: effects, repeated, refused } = this.#toil.sink
     this.#nodes.endAll()
     const done = { ...this.#counts, ...this.#nodes.counts }
-    return { steps, ...done, again, effects, repeated, refused, slept, given, late, children }
+    return { steps, ...done, again, effects, repeated, refused, slept, given, late, children, ticks }
+  }
+
+  /** Whichever process it is by now. */
+  #clockOwner(): TaskNode {
+    const owner = this.#nodes.all().find(({ node }) => node.name === CLOCK_OWNER)
+    if (owner === undefined) throw new Error(`${CLOCK_OWNER} is not there`)
+    return owner
+  }
+
+  async #stopClock(): Promise<number> {
+    const { tasks, node } = this.#clockOwner()
+    const ticks = await this.#mesh.time.settled(checkClock(tasks, node.journal), HEAL_MS)
+    this.#look()
+    return ticks
   }
 
   #happens(share: number): boolean {
@@ -235,9 +224,9 @@ class TasksWorld {
     const until = time.now() + HEAL_MS
     // Whoever submits now is answered.
     await time.settled(this.#nodes.answered(), HEAL_MS)
-    for (this.#look(); this.#observer.open().length > 0; this.#look()) {
+    for (this.#look(); this.#open().length > 0; this.#look()) {
       if (time.now() > until) throw new Error(`still open: ${this.#openText()}`)
-      for (const [id, { status }] of this.#observer.open()) this.#help(id, status)
+      for (const [id, { status }] of this.#open()) this.#help(id, status)
       await time.run(LOOK_MS)
     }
     this.#tell('all have ended')
@@ -276,9 +265,13 @@ class TasksWorld {
       this.#toil.problems.push(`${id} is completed, and its child was canceled`)
   }
 
+  /** But for those that a schedule begins, which goes on. */
+  #open() {
+    return this.#observer.open().filter(([, { type }]) => type !== TICK)
+  }
+
   #openText(): string {
-    return this.#observer
-      .open()
+    return this.#open()
       .map(([id, { status, reason = '' }]) => `${id} ${status} ${reason}`.trim())
       .join(', ')
   }
