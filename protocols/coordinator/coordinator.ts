@@ -65,10 +65,23 @@ export interface CoordinatorDeps {
   readonly withdrawal?: WithdrawalStore | undefined
 }
 
-const peersOf = ({ voters, learners }: Configuration): string[] => [...voters, ...learners].map(peerOf)
+/** Peers of a group's members. State: those of the configuration that was asked for last, which is mostly asked for again. */
+class MemberPeers {
+  #configuration: Configuration | undefined
+  #peers: readonly string[] = []
+
+  of(configuration: Configuration): readonly string[] {
+    if (configuration === this.#configuration) return this.#peers
+    const { voters, learners } = configuration
+    this.#configuration = configuration
+    this.#peers = [...voters, ...learners].map(peerOf)
+    return this.#peers
+  }
+}
 
 class Coordinator {
   readonly #deps: CoordinatorDeps
+  readonly #peers = new MemberPeers()
   readonly voterSelection: VoterSelection
   readonly leadership: Leadership
   readonly #announcements: LeaderAnnouncements
@@ -173,7 +186,7 @@ class Coordinator {
           epoch,
           leader: peerOf(leader),
           version: member.machine.version(),
-          seats: peersOf(configuration),
+          seats: this.#peers.of(configuration),
         })
     }
     this.leadership.onStatus(member, status)
@@ -258,7 +271,7 @@ class Coordinator {
     if (member === undefined || epoch === undefined || meshId === undefined) return
     const { configuration } = member.group.status()
     proofs?.collectSignatures(epoch, () => this.leadership.restateEpoch(member))
-    this.#announced = { meshId, epoch, version: member.machine.version(), seats: peersOf(configuration) }
+    this.#announced = { meshId, epoch, version: member.machine.version(), seats: this.#peers.of(configuration) }
     this.#announcements.tick(this.#announced)
   }
 

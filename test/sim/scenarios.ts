@@ -44,7 +44,7 @@ const CORE_STEPS = 2_000
 const DRIVER_STEPS = 10_000
 const DELIVERY_STEPS = 2_500
 const PARTS_STEPS = 60
-const TASKS_STEPS = 100
+const TASKS_STEPS = 25
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...Object.fromEntries(
@@ -77,7 +77,10 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   tasks: {
     about: 'tasks on nodes that are killed, lose power and are cut off: each ends once, no recorded effect runs again',
     steps: TASKS_STEPS,
-    needed: ['completed', 'failed', 'kills', 'powerCuts', 'cuts', 'pauses', 'canceled', 'again', 'repeated', 'watched'],
+    needed: [
+      ...['completed', 'failed', 'canceled', 'expired', 'kills', 'powerCuts', 'cuts', 'freezes', 'leaves', 'pauses'],
+      ...['again', 'repeated', 'slept', 'given', 'late', 'children', 'watched', 'ticks'],
+    ],
     run: async (options) => ({ ...(await runTasksWorld(options)) }),
   },
   intruder: {

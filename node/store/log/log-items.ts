@@ -5,6 +5,7 @@
  * snapshot ends.
  */
 
+import { allocUnsafe } from 'uint8arrays/alloc'
 import type { LogChange, LogState } from '../../../protocols/consensus/group/group-storage.ts'
 import type { Configuration, Entry, HardState, SnapshotMeta } from '../../../protocols/consensus/raft/raft-messages.ts'
 import { decodeConfiguration, encodeConfiguration } from '../../../protocols/consensus/raft/raft-messages.ts'
@@ -38,7 +39,7 @@ const writeHard = ({ term, votedFor, commit }: HardState): Uint8Array => {
 }
 
 const writeEntry = ({ index, term, kind, data }: Entry): Uint8Array => {
-  const writer = new ProtobufWriter(data.length + 64)
+  const writer = new ProtobufWriter(allocUnsafe(data.length + 64))
   writer.varintField(1, index)
   writer.varintField(2, term)
   writer.varintField(3, KINDS.indexOf(kind))
@@ -56,7 +57,7 @@ const writeBase = (meta: SnapshotMeta, keeps: boolean): Uint8Array => {
 }
 
 export const encodeChanges = (changes: readonly LogChange[]): Uint8Array => {
-  const writer = new ProtobufWriter(1024)
+  const writer = new ProtobufWriter(allocUnsafe(1024))
   for (const { hardState, base, entries = [] } of changes) {
     if (hardState !== undefined) writer.delimited(HARD, writeHard(hardState))
     if (base !== undefined) writer.delimited(BASE, writeBase(base.meta, base.keeps))

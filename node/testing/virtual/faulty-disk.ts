@@ -11,42 +11,53 @@ const SYNC_TURNS = 6
 
 type Write = { readonly at: number; readonly bytes: Uint8Array } | { readonly size: number }
 
-interface Contents {
-  safe: Uint8Array
-  writes: Write[]
-  /** What is read: `safe` with all writes, in the first `size` bytes. */
-  current: Uint8Array
+/** Bytes that writes are made to. State: them, with room for more behind. */
+class Bytes {
+  #room: Uint8Array
   size: number
-}
 
-const apply = (bytes: Uint8Array, write: Write): Uint8Array => {
-  if ('size' in write) {
-    const cut = new Uint8Array(write.size)
-    cut.set(bytes.subarray(0, write.size))
-    return cut
+  constructor(bytes: Uint8Array) {
+    this.#room = bytes.slice()
+    this.size = bytes.length
   }
-  const grown = new Uint8Array(Math.max(bytes.length, write.at + write.bytes.length))
-  grown.set(bytes)
-  grown.set(write.bytes, write.at)
-  return grown
+
+  write(write: Write): void {
+    const size = 'size' in write ? write.size : Math.max(this.size, write.at + write.bytes.length)
+    if (size > this.#room.length) {
+      const grown = new Uint8Array(2 * size)
+      grown.set(this.#room.subarray(0, this.size))
+      this.#room = grown
+    }
+    if ('bytes' in write) this.#room.set(write.bytes, write.at)
+    else this.#room.fill(0, size)
+    this.size = size
+  }
+
+  slice(from = 0, to = this.size): Uint8Array {
+    return this.#room.slice(from, Math.min(to, this.size))
+  }
 }
 
-const contentsOf = (safe: Uint8Array): Contents => ({ safe, writes: [], current: safe.slice(), size: safe.length })
+interface Contents {
+  /** What a power cut leaves. */
+  readonly safe: Bytes
+  /** Since then. */
+  writes: Write[]
+  /** What is read: `safe` with all writes. */
+  readonly current: Bytes
+}
 
-const now = ({ current, size }: Contents): Uint8Array => current.slice(0, size)
+const contentsOf = (safe: Uint8Array): Contents => ({ safe: new Bytes(safe), writes: [], current: new Bytes(safe) })
 
 /** What was written is read at once. */
 const put = (contents: Contents, write: Write): void => {
   contents.writes.push(write)
-  const size = 'size' in write ? write.size : Math.max(contents.size, write.at + write.bytes.length)
-  if (size > contents.current.length) {
-    const grown = new Uint8Array(2 * size)
-    grown.set(contents.current)
-    contents.current = grown
-  }
-  if ('bytes' in write) contents.current.set(write.bytes, write.at)
-  else contents.current.fill(0, size)
-  contents.size = size
+  contents.current.write(write)
+}
+
+const keep = (contents: Contents): void => {
+  for (const write of contents.writes) contents.safe.write(write)
+  contents.writes = []
 }
 
 class SystemError extends Error {
@@ -88,7 +99,7 @@ interface FileRules {
 const fileOf = (contents: Contents, rules: FileRules): DiskFile => {
   const writeNow = (bytes: Uint8Array, at: number): void => {
     rules.check()
-    const grows = Math.max(0, at + bytes.length - contents.size)
+    const grows = Math.max(0, at + bytes.length - contents.current.size)
     const left = rules.left()
     if (grows > left) {
       // A write that finds no room has done a part of it.
@@ -103,11 +114,11 @@ const fileOf = (contents: Contents, rules: FileRules): DiskFile => {
     writeNow,
     async size() {
       rules.check()
-      return contents.size
+      return contents.current.size
     },
     async read(bytes, at) {
       rules.check()
-      return contents.current.slice(at, Math.min(at + bytes, contents.size))
+      return contents.current.slice(at, at + bytes)
     },
     async truncate(size) {
       rules.check()
@@ -118,24 +129,22 @@ const fileOf = (contents: Contents, rules: FileRules): DiskFile => {
       for (let turn = 0; turn < SYNC_TURNS; turn += 1) await Promise.resolve()
       rules.check()
       if (rules.failsSync()) throw new SystemError('EIO')
-      contents.safe = now(contents)
-      contents.writes = []
+      keep(contents)
     },
     async close() {},
   }
 }
 
 /** Any prefix of the writes, the last of which is torn at a sector, or has some of its sectors only. */
-const tear = (contents: Contents, random: () => number): Contents => {
-  const count = Math.floor(random() * (contents.writes.length + 1))
-  let safe = contents.writes.slice(0, count).reduce(apply, contents.safe)
-  const torn = contents.writes[count]
+const tear = ({ safe, writes }: Contents, random: () => number): Contents => {
+  const count = Math.floor(random() * (writes.length + 1))
+  for (const write of writes.slice(0, count)) safe.write(write)
+  const torn = writes[count]
   if (torn !== undefined && 'bytes' in torn) {
-    for (let at = 0; at < torn.bytes.length; at += SECTOR) {
-      if (random() < 0.5) safe = apply(safe, { at: torn.at + at, bytes: torn.bytes.subarray(at, at + SECTOR) })
-    }
+    for (let at = 0; at < torn.bytes.length; at += SECTOR)
+      if (random() < 0.5) safe.write({ at: torn.at + at, bytes: torn.bytes.subarray(at, at + SECTOR) })
   }
-  return contentsOf(safe)
+  return contentsOf(safe.slice())
 }
 
 export const createFaultyDisk = (): FaultyDisk => {
@@ -144,7 +153,7 @@ export const createFaultyDisk = (): FaultyDisk => {
   let safeNames = new Map<string, Contents>()
   let life = 0
 
-  const used = (): number => [...files.values()].reduce((sum, contents) => sum + contents.size, 0)
+  const used = (): number => [...files.values()].reduce((sum, { current }) => sum + current.size, 0)
   const find = (name: string): Contents => {
     const contents = files.get(name)
     if (contents === undefined) throw new SystemError('ENOENT')
@@ -171,7 +180,7 @@ export const createFaultyDisk = (): FaultyDisk => {
     failSync: false,
     failRemove: false,
     list: async () => [...files.keys()],
-    read: async (name) => now(find(name)),
+    read: async (name) => find(name).current.slice(),
     async create(name) {
       if (files.has(name)) throw new SystemError('EEXIST')
       const contents = contentsOf(new Uint8Array(0))
@@ -227,11 +236,11 @@ export const createFaultyDisk = (): FaultyDisk => {
     },
     flip(name, at) {
       const contents = find(name)
-      contents.current[at] = (contents.current[at] ?? 0) ^ 0x40
-      contents.safe = now(contents)
-      contents.writes = []
+      const [byte = 0] = contents.current.slice(at, at + 1)
+      put(contents, { at, bytes: Uint8Array.of(byte ^ 0x40) })
+      keep(contents)
     },
-    size: (name) => find(name).size,
+    size: (name) => find(name).current.size,
     used,
   }
   return disk

@@ -7,7 +7,7 @@
 import { type AnyProtocol, type Client, type Handlers, kindOf, wireId } from '../../../protocols/define.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Port, Stop } from '../../../protocols/port.ts'
-import type { CallNode, VirtualCalls } from './virtual-calls.ts'
+import { type CallNode, ClientCache, type VirtualCalls } from './virtual-calls.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 export interface Life {
@@ -66,6 +66,10 @@ class Gate {
     else fn()
   }
 
+  #isStill(): boolean {
+    return this.#isFrozen || this.#isOver
+  }
+
   thawed(): Promise<void> {
     return new Promise((resolve) => this.run(resolve))
   }
@@ -88,9 +92,9 @@ class Gate {
       protocol,
       handlers,
       (method) => async (input, context) => {
-        await this.thawed()
+        if (this.#isStill()) await this.thawed()
         const result = await method(input, context)
-        await this.thawed()
+        if (this.#isStill()) await this.thawed()
         return result
       },
       (method) => {
@@ -114,7 +118,7 @@ class Gate {
         try {
           return await method(input, options)
         } finally {
-          await this.thawed()
+          if (this.#isStill()) await this.thawed()
         }
       },
       (method) => {
@@ -149,6 +153,7 @@ export const createLife = (port: Port, loops: VirtualCalls, time: VirtualTime): 
   const { id } = port.self
   const gate = new Gate()
   const served = new Set<string>()
+  const clients = new ClientCache()
   const loop: CallNode = {
     id,
     isConnected: (peer) => peer === id,
@@ -189,8 +194,10 @@ export const createLife = (port: Port, loops: VirtualCalls, time: VirtualTime): 
         }
       },
       to<P extends AnyProtocol>(peer: string, protocol: P, defaults = {}) {
-        const client = peer === id ? loops.to(loop, peer, protocol, defaults) : port.to(peer, protocol, defaults)
-        return gate.calling(protocol, client as unknown as Record<string, Method>) as unknown as Client<P>
+        return clients.get(peer, protocol, defaults, () => {
+          const client = peer === id ? loops.to(loop, peer, protocol, defaults) : port.to(peer, protocol, defaults)
+          return gate.calling(protocol, client as unknown as Record<string, Method>) as unknown as Client<P>
+        })
       },
     },
     freeze() {

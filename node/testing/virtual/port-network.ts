@@ -63,13 +63,21 @@ interface Inner extends NetworkNode {
   readonly memberFns: Set<(member: Member, change: 'joined' | 'left') => void>
 }
 
+const sameLabels = (a: Labels, b: Labels): boolean => {
+  const keys = Object.keys(a)
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key])
+}
+
 const createMetrics = () => {
-  const sums = new Map<string, { labels: Labels; value: number }[]>()
+  /** One row for each set of labels. */
+  const sums = new Map<string, { readonly labels: Labels; value: number }[]>()
   const gauges = new Map<string, () => number>()
   const add = (name: string, labels: Labels, by: number): void => {
     const rows = sums.get(name) ?? []
     sums.set(name, rows)
-    rows.push({ labels, value: by })
+    const row = rows.find((one) => sameLabels(one.labels, labels))
+    if (row === undefined) rows.push({ labels, value: by })
+    else row.value += by
   }
   const read = (name: string, labels: Labels = {}): number => {
     const gauge = gauges.get(name)

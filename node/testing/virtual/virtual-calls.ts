@@ -53,19 +53,43 @@ interface Exchange {
   readonly item: (value: unknown) => void
   /** Ends it on the caller's side; with an error, or well. */
   readonly end: (error?: Error) => void
-  readonly cancel: AbortController
+  /** Whoever waits for it is no more: nothing is kept for it. @returns whether it was open */
+  readonly forget: () => boolean
+  readonly cancel: Cancel
   /** The handler reported progress: its time counts anew. */
   readonly progress: (report: Progress) => void
 }
 
+/** Most handlers look at no signal: it is made for those that do. */
+class Cancel {
+  #controller: AbortController | undefined
+  #error: Error | undefined
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#error !== undefined) this.#controller.abort(this.#error)
+    }
+    return this.#controller.signal
+  }
+
+  abort(error: Error): void {
+    this.#error ??= error
+    this.#controller?.abort(error)
+  }
+}
+
+const ENCODER = new TextEncoder()
+const DECODER = new TextDecoder()
+
 const write = (content: Content = 'json', value: unknown): Uint8Array => {
   if (content === 'cbor') return encode(value)
   if (content === 'bytes') return value instanceof Uint8Array ? value.slice() : new Uint8Array()
-  return new TextEncoder().encode(value === undefined ? '' : JSON.stringify(value))
+  return ENCODER.encode(value === undefined ? '' : JSON.stringify(value))
 }
 const read = (content: Content = 'json', bytes: Uint8Array): unknown => {
   if (content !== 'json') return content === 'cbor' ? decode(bytes) : bytes
-  return bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes))
+  return bytes.length === 0 ? undefined : JSON.parse(DECODER.decode(bytes))
 }
 
 const parse = (schema: Method['request'], value: unknown, what: string): unknown => {
@@ -113,11 +137,29 @@ const notConnected = (id: string, peer: string): ParleyError =>
 
 type Call = readonly [CallNode, peer: string, AnyProtocol, name: string, input: unknown, options: CallOptions]
 
+/** Clients that were asked for without defaults: asked for again, they are the same. State: them. */
+export class ClientCache {
+  readonly #clients = new Map<AnyProtocol, Map<string, unknown>>()
+
+  get<P extends AnyProtocol>(peer: string, protocol: P, defaults: CallOptions, make: () => Client<P>): Client<P> {
+    if (Object.keys(defaults).length > 0) return make()
+    const byPeer = this.#clients.get(protocol) ?? new Map<string, unknown>()
+    this.#clients.set(protocol, byPeer)
+    // Of this protocol, as it is kept by it.
+    const known = byPeer.get(peer) as Client<P> | undefined
+    if (known !== undefined) return known
+    const client = make()
+    byPeer.set(peer, client)
+    return client
+  }
+}
+
 export class VirtualCalls {
   readonly #time: VirtualTime
   readonly #nodes = new Map<string, CallNode>()
   readonly #served = new Map<string, Map<string, Serving>>()
   readonly #open = new Set<Exchange>()
+  readonly #clients = new WeakMap<CallNode, ClientCache>()
   readonly counted = { unary: 0, stream: 0, 'one-way': 0 }
 
   constructor(time: VirtualTime) {
@@ -128,9 +170,11 @@ export class VirtualCalls {
     this.#nodes.set(node.id, node)
   }
 
+  /** Its process is gone: nobody is told what becomes of its calls to itself. */
   leave(id: string): void {
     this.#nodes.delete(id)
     this.#served.delete(id)
+    for (const exchange of this.#open) if (exchange.from === id) exchange.forget()
   }
 
   serve<P extends AnyProtocol>(node: CallNode, protocol: P, handlers: Handlers<P>): () => Promise<void> {
@@ -143,6 +187,12 @@ export class VirtualCalls {
   }
 
   to<P extends AnyProtocol>(node: CallNode, peer: string, protocol: P, defaults: CallOptions = {}): Client<P> {
+    const clients = this.#clients.get(node) ?? new ClientCache()
+    this.#clients.set(node, clients)
+    return clients.get(peer, protocol, defaults, () => this.#client(node, peer, protocol, defaults))
+  }
+
+  #client<P extends AnyProtocol>(node: CallNode, peer: string, protocol: P, defaults: CallOptions): Client<P> {
     const method = (name: string, kind: MethodKind) => (input: unknown, options?: CallOptions) => {
       const call: Call = [node, peer, protocol, name, input, { ...defaults, ...options }]
       return kind === 'stream' ? this.#stream(...call) : kind === 'unary' ? this.#unary(...call) : this.#oneWay(call)
@@ -194,7 +244,9 @@ export class VirtualCalls {
     const time = this.#time
     const open = this.#open
     return {
-      signal: exchange.cancel.signal,
+      get signal() {
+        return exchange.cancel.signal
+      },
       peer: exchange.from,
       remainingMs: () => Math.max(0, called.deadlineMs - time.now()),
       progress(fraction, note) {
@@ -215,8 +267,9 @@ export class VirtualCalls {
     const method = protocol.methods[name]
     if (method === undefined) throw new ParleyError('MSG004', `${protocol.name} has no method ${name}`)
     const kind = kindOf(method)
-    const payload = write(method.content, parse(method.request, input, name))
+    const request = parse(method.request, input, name)
     if (!node.isConnected(peer)) throw notConnected(node.id, peer)
+    const payload = write(method.content, request)
     options.signal?.throwIfAborted()
     const time = this.#time
     const timeoutMs = options.timeoutMs ?? method.timeoutMs ?? 30_000
@@ -250,16 +303,19 @@ export class VirtualCalls {
     const exchange: Exchange = {
       from: node.id,
       to: peer,
-      cancel: new AbortController(),
+      cancel: new Cancel(),
       item: (value) => arriving.push(value),
       progress(report) {
         restart()
         options.onProgress?.(report, peer)
       },
       end: (error) => {
-        if (!open.delete(exchange)) return
-        for (const stop of stops) stop()
-        arriving.end(error)
+        if (exchange.forget()) arriving.end(error)
+      },
+      forget() {
+        const wasOpen = open.delete(exchange)
+        for (const stop of stops.splice(0)) stop()
+        return wasOpen
       },
     }
     const giveUp = (error: Error): void => {

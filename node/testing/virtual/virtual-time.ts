@@ -1,7 +1,7 @@
 /**
  * Time that only moves when a test says so, and randomness that a seed repeats.
  *
- * State: the pending calls, in the order of their time. Between two calls all promise reactions run, so a run with the
+ * State: the pending calls, the next one last. Between two calls all promise reactions run, so a run with the
  * same seed is the same run, as long as nothing under test waits for real I/O.
  */
 import { ParleyError } from '../../../protocols/errors.ts'
@@ -23,8 +23,9 @@ export const createRandom = (seed: number): (() => number) => {
 }
 
 interface Pending {
-  atMs: number
-  fn: () => void
+  readonly atMs: number
+  readonly fn: () => void
+  isPending: boolean
 }
 
 export interface VirtualTime {
@@ -53,23 +54,25 @@ export const createVirtualTime = (): VirtualTime => {
   let nowMs = 0
   const queue: Pending[] = []
 
-  const insert = (call: Pending): void => {
+  /** Where calls of this time begin. Of one time the first that was made stands last, as it is the next. */
+  const find = (atMs: number): number => {
     let low = 0
     let high = queue.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if ((queue[middle]?.atMs ?? 0) <= call.atMs) low = middle + 1
-      else high = middle
+      if ((queue[middle]?.atMs ?? 0) <= atMs) high = middle
+      else low = middle + 1
     }
-    queue.splice(low, 0, call)
+    return low
   }
 
   const after = (delayMs: number, fn: () => void): Stop => {
-    const call = { atMs: nowMs + Math.max(0, delayMs), fn }
-    insert(call)
+    const call: Pending = { atMs: nowMs + Math.max(0, delayMs), fn, isPending: true }
+    queue.splice(find(call.atMs), 0, call)
     return () => {
-      const index = queue.indexOf(call)
-      if (index >= 0) queue.splice(index, 1)
+      if (!call.isPending) return
+      call.isPending = false
+      queue.splice(queue.indexOf(call, find(call.atMs)), 1)
     }
   }
 
@@ -90,14 +93,15 @@ export const createVirtualTime = (): VirtualTime => {
     await turn()
     let steps = 0
     while (!done()) {
-      const next = queue[0]
+      const next = queue.at(-1)
       if (next === undefined || next.atMs > untilMs) {
         nowMs = untilMs
         return
       }
       steps = next.atMs === nowMs ? steps + 1 : 0
       if (steps > MAX_STEPS_AT_ONCE) throw standsStill(nowMs)
-      queue.shift()
+      queue.pop()
+      next.isPending = false
       nowMs = next.atMs
       next.fn()
       await turn()

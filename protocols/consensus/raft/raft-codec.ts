@@ -5,6 +5,7 @@
  * Decoding throws MSG003 for anything malformed, and copies entries' data, so that a frame is not kept for their sake. What
  * no member that keeps the rules would say is malformed too: terms that go back, or that are above the message's own.
  */
+import { allocUnsafe } from 'uint8arrays/alloc'
 import { DELIMITED, malformed, ProtobufReader, ProtobufWriter, VARINT } from '../../wire/frames/protobuf.ts'
 import { isMemberId } from '../member-id.ts'
 import {
@@ -65,7 +66,7 @@ const ENTRY_ROOM = 40
 const STEP_ROOM = 512
 
 const writeEntries = (writer: ProtobufWriter, entries: readonly Entry[]): void => {
-  const entry = new ProtobufWriter(STEP_ROOM)
+  const entry = new ProtobufWriter(allocUnsafe(STEP_ROOM))
   for (const { index, term, kind, data } of entries) {
     entry.at = 0
     entry.varintField(1, index)
@@ -84,7 +85,7 @@ const roomFor = (message: RaftMessage): number =>
 const flag = (isSet: boolean, bit: number): number => (isSet ? bit : 0)
 
 export const encodeRaftPacket = ({ group, from, to, message }: RaftPacket): Uint8Array => {
-  const writer = new ProtobufWriter(roomFor(message))
+  const writer = new ProtobufWriter(allocUnsafe(roomFor(message)))
   writer.stringField(GROUP, group)
   writer.stringField(FROM, from)
   writer.stringField(TO, to)

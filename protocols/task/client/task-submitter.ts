@@ -22,14 +22,14 @@ import { limitedWait, nobodyDecides, SUBMIT_MS } from './wait-limit.ts'
 export interface SubmitterDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'random' | 'hash'>
   readonly batcher: Pick<ChangeBatcher, 'decide'>
-  readonly trackers: Pick<TaskTrackers, 'track' | 'untrack'>
+  readonly trackers: Pick<TaskTrackers, 'track' | 'confirm' | 'untrack'>
   readonly values: Pick<BytesTransfers, 'store'>
   /** Resolves once this node hears of what it submits. */
   live(signal: AbortSignal | undefined): Promise<void>
 }
 
 export interface AcceptedTask extends Submitted {
-  /** Undefined: it was submitted before, and may have ended long ago. */
+  /** Undefined: it was submitted before, perhaps by another node. */
   readonly tracker: Tracker | undefined
 }
 
@@ -77,8 +77,9 @@ export class TaskSubmitter {
     try {
       const { result } = await batcher.decide({ do: 'submit', tasks: [...tasks] }, { signal })
       const submitted = result as unknown as readonly Submitted[]
-      // One that was submitted before may have ended long ago.
-      for (const { id, known, status } of submitted) if (known && isFinal(status)) trackers.untrack(id)
+      for (const { id, known } of submitted)
+        if (known) trackers.untrack(id)
+        else trackers.confirm(id)
       return submitted.map((one, i) => ({ ...one, tracker: one.known ? undefined : tracked[i] }))
     } catch (error) {
       for (const { id } of tasks) trackers.untrack(id)

@@ -25,8 +25,8 @@ export interface Tracker {
   readonly fns: Set<Watcher>
 }
 interface Listed extends Tracker {
-  /** Since it was submitted here: all that comes is told, nothing has to be read. */
-  readonly isOwn: boolean
+  /** It was submitted here, and not before: all that comes is told, nothing has to be read. */
+  isOwn: boolean
 }
 
 export interface Watching {
@@ -61,12 +61,18 @@ export class TaskTrackers {
   track(id: string): Tracker {
     const known = this.#trackers.get(id)
     if (known !== undefined) return known
-    const tracker: Listed = { last: undefined, fns: new Set(), isOwn: true }
+    const tracker: Listed = { last: undefined, fns: new Set(), isOwn: false }
     if (this.#trackers.size < MAX_TRACKED) this.#trackers.set(id, tracker)
     return tracker
   }
 
-  /** It was not submitted, or ended before. */
+  /** It was submitted, and not before. */
+  confirm(id: string): void {
+    const tracker = this.#trackers.get(id)
+    if (tracker !== undefined) tracker.isOwn = true
+  }
+
+  /** It was not submitted, or before, perhaps by another node: who waits for it reads how it is. */
   untrack(id: string): void {
     if (this.#trackers.get(id)?.fns.size === 0) this.#trackers.delete(id)
   }

@@ -59,6 +59,66 @@ const FOUND: readonly Mutant[] = [
     find: 'else for (const [id, at] of since) feed.mark(id, at)',
     replace: '',
   },
+  {
+    bug: 'a word that is given to a task is not kept',
+    file: `${TASK}/journal/peer-changes.ts`,
+    find: '  ledger.putSignal(id, row, value)\n',
+    replace: '',
+  },
+  {
+    bug: 'the last word that is given counts, and not the first',
+    file: `${TASK}/journal/peer-changes.ts`,
+    find: 'if (signals.get(row) !== undefined) return { status: record.status, known: true }',
+    replace: '',
+  },
+  {
+    bug: 'another attempt does not know that it slept',
+    file: `${TASK}/worker/task-attempt.ts`,
+    find: 'const known = this.#rows.get(sleepRow(name))',
+    replace: 'const known = undefined as Json | undefined',
+  },
+  {
+    bug: 'another attempt may not submit the children of the first',
+    file: `${TASK}/journal/submit-tasks.ts`,
+    find: 'return parent !== undefined && parent === task.parent && ledger.find(parent)?.worker === by',
+    replace: 'return false',
+  },
+  {
+    bug: 'a task begins although what it depends on failed',
+    file: `${TASK}/journal/coordinator-changes.ts`,
+    find: "else if (condition === 'completed' && status !== 'completed')",
+    replace: 'else if (status === undefined)',
+  },
+  {
+    bug: 'nobody looks at deadlines',
+    file: `${TASK}/scheduler/task-board.ts`,
+    find: '    if (deadline !== undefined) this.#due.add(deadline, id)\n',
+    replace: '',
+  },
+  {
+    bug: 'a task that waits in vain is not woken',
+    file: `${TASK}/scheduler/task-board.ts`,
+    find: '    if (record.wait?.until !== undefined) this.#due.add(record.wait.until, id)\n',
+    replace: '',
+  },
+  {
+    bug: 'a task that has slept is not placed again',
+    file: `${TASK}/scheduler/board-task.ts`,
+    find: "return status === 'queued' && notBefore !== undefined && notBefore <= now ? 'place' : undefined",
+    replace: 'return undefined',
+  },
+  {
+    bug: 'children of what ended stay',
+    file: `${TASK}/scheduler/task-dependents.ts`,
+    find: '    if (endsChildren(status)) for (const child of this.#children.get(id) ?? []) this.#orphans.add(child)\n',
+    replace: '',
+  },
+  {
+    bug: 'who waits for a task does not read what ended while nobody told it',
+    file: `${TASK}/client/task-trackers.ts`,
+    find: 'for (const id of this.#trackers.keys()) if (!ids.has(id)) this.#readAgain(id)',
+    replace: 'void ids',
+  },
 ]
 
 export const TASK_MUTANTS: readonly Mutant[] = FOUND.map((mutant) => ({ ...mutant, scenario: 'tasks' }))

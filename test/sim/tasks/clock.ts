@@ -4,13 +4,14 @@ import { firedTaskId, readSchedule, scheduleKey } from '../../../protocols/task/
 // Loaded before virtual time begins: nothing of it waits for the disk then.
 import '../../../protocols/task/schedule/schedule-times.ts'
 import type { TasksFeature } from '../../../protocols/task/tasks.ts'
+import { TICK } from './plan.ts'
 
 const ID = 'clock'
 const EVERY_MS = 1_700
 const WAIT_MS = 240_000
 
 export const startClock = (tasks: TasksFeature): Promise<void> =>
-  tasks.schedule({ id: ID, everyMs: EVERY_MS, misfire: { all: 1_000 }, task: { type: 'tick' } })
+  tasks.schedule({ id: ID, everyMs: EVERY_MS, misfire: { all: 1_000 }, task: { type: TICK } })
 
 /** @returns how many times there were @throws Error with what it found wrong */
 export const checkClock = async (tasks: TasksFeature, journal: Journal): Promise<number> => {

@@ -1,40 +1,34 @@
 /**
- * What effects do outside of the mesh: it counts runs, and removes duplicates by their idempotency key. An effect that was
- * recorded must not run again. State: the runs.
+ * What effects do outside of the mesh: a receiver that removes duplicates by their idempotency key, and refuses an attempt that
+ * was replaced by its fence. An effect that was recorded must not run again. State: the runs, the highest fence of each task.
  */
 import type { EffectFacts } from '../../../protocols/task/worker/task-context.ts'
 
 export class Sink {
-  readonly #runs = new Map<string, number>()
+  readonly #runs = new Set<string>()
   readonly #recorded = new Set<string>()
-  /** The highest fence that came with each task. */
   readonly #fences = new Map<string, number>()
   runs = 0
+  /** Of an attempt whose worker died before it was recorded. */
   repeated = 0
+  /** Of an attempt that was replaced: its worker was cut off, and went on. */
   refused = 0
 
-  /** @throws Error for one that was recorded */
-  run(task: string, { idempotencyKey, fence }: Pick<EffectFacts, 'idempotencyKey' | 'fence'>): void {
-    if (this.#recorded.has(idempotencyKey)) throw new Error(`${idempotencyKey} was recorded, and ran again`)
-    // As a receiver does that keeps fences.
-    if (fence.index < (this.#fences.get(task) ?? 0)) this.refused += 1
-    else this.#fences.set(task, fence.index)
+  /** @returns what is wrong */
+  run(id: string, { idempotencyKey: key, fence }: Pick<EffectFacts, 'idempotencyKey' | 'fence'>): string | undefined {
+    if (!key.startsWith(`${id}/`)) return `an effect of ${id} has the key ${key}`
+    if (fence.index < (this.#fences.get(id) ?? 0)) {
+      this.refused += 1
+      return undefined
+    }
+    this.#fences.set(id, fence.index)
     this.runs += 1
-    const before = this.#runs.get(idempotencyKey) ?? 0
-    if (before > 0) this.repeated += 1
-    this.#runs.set(idempotencyKey, before + 1)
+    if (this.#runs.has(key)) this.repeated += 1
+    this.#runs.add(key)
+    return this.#recorded.has(key) ? `${key} was recorded, and ran again` : undefined
   }
 
-  recorded(idempotencyKey: string): void {
-    this.#recorded.add(idempotencyKey)
-  }
-
-  /** A checkpoint stands behind it. */
-  forget(idempotencyKey: string): void {
-    this.#recorded.delete(idempotencyKey)
-  }
-
-  distinct(): number {
-    return this.#runs.size
+  recorded(key: string): void {
+    this.#recorded.add(key)
   }
 }

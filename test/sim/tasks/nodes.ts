@@ -1,0 +1,160 @@
+/**
+ * The nodes of the simulated mesh that submit and work, and what befalls them. State: those that run, and what each of them
+ * waits for an answer to.
+ */
+import type { TaskState } from '../../../protocols/task/client/task-api.ts'
+import type { TasksFeature } from '../../../protocols/task/tasks.ts'
+import type { JournalMesh, JournalNode } from '../../support/journal-mesh.ts'
+import { startTasks, TASK_PARTS } from './node-tasks.ts'
+import { PART, SUM, TICK } from './plan.ts'
+import type { Toil } from './toil.ts'
+
+const COUNTS = [3, 3, 3, 3, 3, 4, 5]
+const SLOTS = 4
+/** Milliseconds that a node takes to leave, at most. */
+const LEAVE_MS = 3_000
+const LEADER_MS = 30_000
+
+export interface TaskNode {
+  readonly node: JournalNode
+  readonly tasks: TasksFeature
+  /** It stops by itself. */
+  isLeaving: boolean
+  readonly asked: Set<Promise<unknown>>
+  /** What it submitted, and waits for. */
+  readonly ends: Map<string, Promise<TaskState>>
+}
+
+export class TaskNodes {
+  readonly counts = { kills: 0, powerCuts: 0, cuts: 0, freezes: 0, leaves: 0 }
+  readonly #mesh: JournalMesh
+  readonly #toil: Toil
+  readonly #tell: (line: string) => void
+  readonly #running = new Map<string, TaskNode>()
+  readonly #names: readonly string[]
+
+  constructor(mesh: JournalMesh, toil: Toil, tell: (line: string) => void) {
+    this.#mesh = mesh
+    this.#toil = toil
+    this.#tell = tell
+    // Three voters, or five; a fourth node is a spare one. More nodes cost more and find little more.
+    const count = COUNTS[Math.floor(mesh.network.random() * COUNTS.length)] ?? 3
+    this.#names = Array.from({ length: count }, (_, i) => `m${i}`)
+  }
+
+  /** Those that run, and do not leave. */
+  all(): TaskNode[] {
+    return [...this.#running.values()].filter(({ isLeaving }) => !isLeaving)
+  }
+
+  /** Resolves once somebody works. */
+  async found(mostMs: number): Promise<void> {
+    for (const name of this.#names) await this.#start(name, this.#names.length)
+    const isWorking = (): boolean => this.all().some(({ tasks }) => tasks.figures().workers > 0)
+    await this.#mesh.time.until(isWorking, mostMs)
+  }
+
+  /** It is answered, or the node that waits for it is no more. */
+  waitFor<T>({ asked }: TaskNode, answer: Promise<T>): Promise<T> {
+    asked.add(answer)
+    const forget = (): void => void asked.delete(answer)
+    answer.then(forget, forget)
+    return answer
+  }
+
+  async answered(): Promise<void> {
+    await Promise.allSettled(this.all().flatMap(({ asked }) => [...asked]))
+  }
+
+  /** Something befalls one of them. */
+  async strike(): Promise<void> {
+    const { random } = this.#mesh.network
+    const down = this.#names.filter((name) => !this.#running.has(name))
+    const [first] = down
+    if (first !== undefined && (down.length > 1 || random() < 0.5)) return this.#start(first)
+    const all = this.all()
+    const leader = all.find(({ node }) => node === this.#mesh.leader())
+    const one = random() < 0.4 && leader !== undefined ? leader : all[Math.floor(random() * all.length)]
+    if (one === undefined) return
+    const what = random()
+    if (what < 0.25) this.#cut(one)
+    else if (what < 0.35) this.#freeze(one)
+    else if (what < 0.45) this.#leave(one)
+    else this.#kill(one, random() < 0.4)
+  }
+
+  async heal(): Promise<void> {
+    const { time } = this.#mesh
+    const isDone = (): boolean => [...this.#running.values()].every(({ isLeaving }) => !isLeaving)
+    await time.until(isDone, 2 * LEAVE_MS)
+    for (const name of this.#names) if (!this.#running.has(name)) await this.#start(name)
+    this.#mesh.heal()
+    await this.#mesh.untilLeader(LEADER_MS)
+  }
+
+  endAll(): void {
+    for (const { node } of this.#running.values()) this.#mesh.kill(node)
+    this.#running.clear()
+  }
+
+  async #start(name: string, expect?: number): Promise<void> {
+    const node = await this.#mesh.start(name, { parts: TASK_PARTS, ...(expect !== undefined && { expect }) })
+    const tasks = await startTasks(node)
+    this.#running.set(name, { node, tasks, isLeaving: false, asked: new Set(), ends: new Map() })
+    const works = [
+      tasks.work(SUM, (item, ctx) => this.#toil.sum(node, item, ctx), { slots: SLOTS }),
+      tasks.work(PART, (item, ctx) => this.#toil.part(node, item, ctx), { slots: SLOTS }),
+      tasks.work(TICK, () => null),
+    ]
+    for (const work of works) work.catch((error: unknown) => this.#tell(`${name} does not work: ${error}`))
+    this.#tell(`${name} starts`)
+  }
+
+  #kill({ node }: TaskNode, power: boolean): void {
+    this.counts.kills += 1
+    if (power) this.counts.powerCuts += 1
+    this.#tell(`${node.name} ${power ? 'loses power' : 'is killed'}`)
+    this.#end(node, power)
+  }
+
+  #end(node: JournalNode, power: boolean): void {
+    this.#mesh.kill(node, power)
+    if (this.#running.get(node.name)?.node === node) this.#running.delete(node.name)
+  }
+
+  #cut({ node }: TaskNode): void {
+    this.counts.cuts += 1
+    this.#tell(`${node.name} is cut off`)
+    const others = this.#mesh.up().filter((other) => other !== node)
+    this.#mesh.cut([node], others)
+    this.#mesh.time.after(200 + 3_000 * this.#mesh.network.random(), this.#mesh.heal)
+  }
+
+  /** As SIGSTOP does, for a while. */
+  #freeze({ node }: TaskNode): void {
+    this.counts.freezes += 1
+    this.#tell(`${node.name} is frozen`)
+    node.life.freeze()
+    this.#mesh.time.after(200 + 2_500 * this.#mesh.network.random(), () => {
+      this.#tell(`${node.name} goes on`)
+      node.life.thaw()
+    })
+  }
+
+  /** It gives back what it has in work, and stops; where that takes too long it is killed. */
+  #leave(one: TaskNode): void {
+    const { node, tasks } = one
+    this.counts.leaves += 1
+    this.#tell(`${node.name} leaves`)
+    one.isLeaving = true
+    const stop = this.#mesh.time.after(LEAVE_MS, () => this.#end(node, false))
+    const left = async (): Promise<void> => {
+      await tasks.drain(200)
+      await tasks.stop()
+      await node.stop()
+      stop()
+      this.#end(node, false)
+    }
+    left().catch((error: unknown) => this.#toil.problems.push(`${node.name} cannot leave: ${error}`))
+  }
+}

@@ -1,0 +1,135 @@
+/** What a task of the simulated mesh does, drawn by chance, and what may come of it. Pure. */
+import type { SubmitTask, TaskState } from '../../../protocols/task/client/task-api.ts'
+import type { TaskRecord } from '../../../protocols/task/task-record.ts'
+
+export const SUM = 'sum'
+export const PART = 'part'
+/** What a schedule begins. */
+export const TICK = 'tick'
+export const EFFECTS = 3
+/** The name of the signal, and what a task has instead where nobody gave it in time. */
+export const WORD = 'word'
+export const LATE = 'late'
+
+/** As the input of a task has it. */
+export type TaskPlan = {
+  readonly number: number
+  /** It throws each time. */
+  readonly isBroken?: boolean
+  /** It saves where it is, behind its second effect. */
+  readonly saves?: boolean
+  /** It sleeps for so long before its second effect; milliseconds. */
+  readonly sleepMs?: number
+  /** It waits for a word before it ends; milliseconds of patience, 0: for as long as it takes. */
+  readonly waitMs?: number
+  readonly hasChild?: boolean
+}
+
+/** A task that was asked for. */
+export interface KnownTask {
+  readonly id: string
+  readonly plan: TaskPlan
+  /** Peer id of who asked. */
+  readonly by: string
+  readonly task: SubmitTask
+  /** Its submission was answered. */
+  isAccepted: boolean
+  isCanceled: boolean
+  /** Words that somebody gave it, or tried to. */
+  readonly words: Set<string>
+}
+
+export const childOf = (id: string): string => `${id}.${PART}`
+
+const chance = (random: () => number, share: number): boolean => random() < share
+
+export const drawPlan = (number: number, random: () => number): TaskPlan => {
+  const hasChild = chance(random, 0.1)
+  return {
+    number,
+    ...(hasChild && { hasChild }),
+    // Many parents fail while their child waits for them.
+    ...(chance(random, hasChild ? 0.25 : 0.05) && { isBroken: true }),
+    ...(chance(random, 0.3) && { saves: true }),
+    // The longer ones end the attempt.
+    ...(chance(random, 0.15) && { sleepMs: chance(random, 0.15) ? 5_000 + random() * 200 : 50 + random() * 700 }),
+    ...(chance(random, 0.15) && { waitMs: chance(random, 0.3) ? 200 + random() * 1_000 : 0 }),
+  }
+}
+
+/** @param now milliseconds since 1970 @param before another task that there is */
+export const drawTask = (
+  { number, ...more }: TaskPlan,
+  random: () => number,
+  now: number,
+  before: string | undefined,
+): SubmitTask => {
+  const priority = (['low', 'normal', 'high', 'critical'] as const)[Math.floor(random() * 4)] ?? 'normal'
+  const condition = chance(random, 0.5) ? 'finished' : 'completed'
+  return {
+    ...{ id: `t${number}`, type: SUM, input: { number, ...more }, priority },
+    retry: { max: 2, delayMs: 200, maxDelayMs: 1_000 },
+    ...(before !== undefined && chance(random, 0.3) && { dependencies: [{ task_id: before, condition }] }),
+    ...(chance(random, 0.1) && { deadline: now + 200 + Math.floor(random() * 2_000) }),
+  }
+}
+
+/** What the function of a task returns, but for its fence and its word. */
+const sumOf = ({ number, hasChild }: TaskPlan) => ({
+  sum: number + (EFFECTS * (EFFECTS + 1)) / 2,
+  ...(hasChild === true && { part: 2 * number }),
+})
+
+type EndOf = (id: string) => TaskRecord | undefined
+
+/** What it waits for. */
+const dependencyOf = ({ dependencies = [] }: SubmitTask): { on: string; condition: string } | undefined => {
+  const [first] = dependencies
+  if (first === undefined) return undefined
+  if (typeof first === 'string') return { on: first, condition: 'completed' }
+  return { on: first.task_id, condition: first.condition ?? 'completed' }
+}
+
+const completedWrongly = (
+  { plan, words, task }: KnownTask,
+  { result, record }: TaskState,
+  endOf: EndOf,
+): string | undefined => {
+  if (plan.isBroken === true) return 'it is completed, and its function throws each time'
+  const { on = '', condition } = dependencyOf(task) ?? {}
+  const before = endOf(on)?.status
+  if (condition === 'completed' && before !== undefined && before !== 'completed')
+    return `it is completed, and depends on ${on}, which is ${before}`
+  const { word, ...rest } = Object(result) as { readonly word?: unknown }
+  const right = JSON.stringify({ ...sumOf(plan), fence: record.fence?.index })
+  if (JSON.stringify(rest) !== right) return `it is ${JSON.stringify(rest)} and not ${right}`
+  const mayBeLate = (plan.waitMs ?? 0) > 0 && word === LATE
+  const isRight = plan.waitMs === undefined ? word === undefined : mayBeLate || words.has(String(word))
+  return isRight ? undefined : `its word is ${JSON.stringify(word)}`
+}
+
+const failedWrongly = (
+  { id, plan, task }: KnownTask,
+  { record, error }: TaskState,
+  endOf: EndOf,
+): string | undefined => {
+  const { reason, changedAt } = record
+  const on = dependencyOf(task)?.on
+  const isRight =
+    reason === 'deadline'
+      ? task.deadline !== undefined && changedAt >= Number(task.deadline)
+      : reason === 'dependency-failed'
+        ? on !== undefined && endOf(on)?.status !== 'completed'
+        : plan.isBroken === true || reason === 'workers-lost' || endOf(childOf(id))?.status === 'failed'
+  return isRight ? undefined : `it failed: ${reason}, ${JSON.stringify(error)}`
+}
+
+/** @returns what is wrong with its end */
+export const wrongEnd = (known: KnownTask, state: TaskState, endOf: EndOf): string | undefined => {
+  const { status } = state
+  const journal = endOf(known.id)?.status
+  if (journal !== undefined && journal !== status) return `it is told as ${status}, and was decided as ${journal}`
+  if (status === 'completed') return completedWrongly(known, state, endOf)
+  if (status === 'failed') return failedWrongly(known, state, endOf)
+  return status === 'canceled' && known.isCanceled ? undefined : `it is ${status}`
+}

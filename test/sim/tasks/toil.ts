@@ -1,0 +1,136 @@
+/**
+ * What simulated workers do: effects, a checkpoint, a sleep, a wait for a word, a child, as the plan of a task says. They check
+ * what each attempt is promised. State: what attempts were told before, of all workers.
+ */
+import { isParleyError } from '../../../protocols/errors.ts'
+import type { Json } from '../../../protocols/journal/state/command-kind.ts'
+import type { TaskContext, WorkItem } from '../../../protocols/task/worker/task-context.ts'
+import type { JournalNode } from '../../support/journal-mesh.ts'
+import { EFFECTS, LATE, PART, type TaskPlan, WORD } from './plan.ts'
+import { Sink } from './sink.ts'
+
+/** Milliseconds; a clock that counts in fractions is never quite there. */
+const CLOCK_MS = 0.001
+
+const waitsForParent = (number: number): boolean => number % 2 === 0
+
+interface Begun {
+  /** When the first attempt came to it. */
+  readonly since: number
+  isOver: boolean
+}
+
+export class Toil {
+  readonly sink = new Sink()
+  /** What is wrong. */
+  readonly problems: string[] = []
+  readonly counts = { again: 0, slept: 0, given: 0, late: 0, children: 0 }
+  readonly #random: () => number
+  readonly #sleeps = new Map<string, Begun>()
+  readonly #waits = new Map<string, number>()
+  readonly #words = new Map<string, string>()
+
+  constructor(random: () => number) {
+    this.#random = random
+  }
+
+  /** As the plan in its input says. */
+  async sum(node: JournalNode, { id, input, attempt, checkpoint }: WorkItem, ctx: TaskContext): Promise<Json> {
+    const plan = input as TaskPlan
+    if (attempt > 1) this.counts.again += 1
+    const isSaved = typeof checkpoint === 'number'
+    let sum = isSaved ? checkpoint : plan.number
+    for (let i = isSaved ? 2 : 0; i < EFFECTS; i += 1) {
+      await this.#pass(node, 150)
+      if (i === 1 && plan.sleepMs !== undefined) await this.#sleep(node, id, plan.sleepMs, ctx)
+      sum += await this.#effect(node, id, i, ctx)
+      if (i === 1 && plan.saves === true) await ctx.checkpoint(sum)
+    }
+    const word = plan.waitMs === undefined ? {} : { word: await this.#wait(node, id, plan.waitMs, ctx) }
+    const part = plan.hasChild === true ? { part: await this.#child(node, plan, ctx) } : {}
+    if (plan.isBroken === true) throw new Error('it fails each time')
+    return { sum, ...part, fence: ctx.fence.index, ...word }
+  }
+
+  /** What a child does. */
+  async part(node: JournalNode, { id, input, attempt }: WorkItem, ctx: TaskContext): Promise<Json> {
+    if (attempt > 1) this.counts.again += 1
+    await this.#pass(node, 100)
+    const number = Number(input)
+    const value = await this.#effect(node, id, number - 1, ctx)
+    // Nobody but its parent gives it the word.
+    if (waitsForParent(number)) await ctx.waitFor(WORD)
+    return number + value
+  }
+
+  #pass(node: JournalNode, mostMs: number): Promise<void> {
+    return new Promise((resolve) => node.port.timers.after(this.#random() * mostMs, resolve))
+  }
+
+  async #effect(node: JournalNode, id: string, at: number, ctx: TaskContext): Promise<number> {
+    const name = `e${at}`
+    const value = await ctx.effect(name, async (facts) => {
+      const wrong = this.sink.run(id, facts)
+      if (wrong !== undefined) this.problems.push(wrong)
+      await this.#pass(node, 30)
+      return at + 1
+    })
+    this.sink.recorded(`${id}/${name}`)
+    return value
+  }
+
+  async #sleep(node: JournalNode, id: string, ms: number, ctx: TaskContext): Promise<void> {
+    const { clock } = node.port
+    const asked = clock.monotonic()
+    const begun = this.#sleeps.get(id) ?? { since: asked, isOver: false }
+    this.#sleeps.set(id, begun)
+    const wasOver = begun.isOver
+    await ctx.sleep('nap', ms)
+    const now = clock.monotonic()
+    if (now - begun.since < ms - CLOCK_MS) this.problems.push(`${id} slept ${now - begun.since} ms and not ${ms}`)
+    if (wasOver && now - asked > CLOCK_MS) this.problems.push(`${id} slept again`)
+    begun.isOver = true
+    this.counts.slept += 1
+  }
+
+  async #wait(node: JournalNode, id: string, ms: number, ctx: TaskContext): Promise<string> {
+    const { clock } = node.port
+    const since = this.#waits.get(id) ?? clock.monotonic()
+    this.#waits.set(id, since)
+    const before = this.#words.get(id)
+    try {
+      const word = String(await ctx.waitFor(WORD, ms > 0 ? { timeoutMs: ms } : { status: 'auth_required' }))
+      const first = before ?? this.#words.get(id)
+      if (first !== undefined && first !== word) this.problems.push(`${id} was given ${first}, and then ${word}`)
+      this.#words.set(id, word)
+      this.counts.given += 1
+      return word
+    } catch (error) {
+      if (ctx.signal.aborted || !isParleyError(error, 'COM001')) throw error
+      const waited = clock.monotonic() - since
+      if (ms === 0 || waited < ms - CLOCK_MS) this.problems.push(`${id} gave up after ${waited} ms of ${ms}`)
+      if (before !== undefined) this.problems.push(`${id} was given ${before}, and then nothing`)
+      this.counts.late += 1
+      return LATE
+    }
+  }
+
+  async #child(node: JournalNode, { number, isBroken }: TaskPlan, ctx: TaskContext): Promise<number> {
+    const child = await ctx.submit(PART, {
+      type: PART,
+      input: number,
+      retry: { max: 2, delayMs: 100, maxDelayMs: 500 },
+    })
+    if (waitsForParent(number)) {
+      if (isBroken === true) throw new Error('it fails before it gives the word')
+      await this.#pass(node, 200)
+      await child.signal(WORD, number).catch((error: unknown) => {
+        // Another attempt gave it, and it has ended.
+        if (!isParleyError(error, 'STA003')) throw error
+      })
+    }
+    const result = Number(await child.result({ signal: ctx.signal }))
+    this.counts.children += 1
+    return result
+  }
+}

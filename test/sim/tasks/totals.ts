@@ -1,0 +1,33 @@
+/** What a run of the simulated mesh of tasks comes to. */
+export interface TasksTotals {
+  readonly steps: number
+  readonly submitted: number
+  readonly completed: number
+  readonly failed: number
+  readonly canceled: number
+  /** Failed at their deadline. */
+  readonly expired: number
+  readonly kills: number
+  readonly powerCuts: number
+  readonly cuts: number
+  readonly freezes: number
+  /** Nodes that stopped by themselves. */
+  readonly leaves: number
+  readonly pauses: number
+  /** Attempts after the first. */
+  readonly again: number
+  readonly effects: number
+  /** Effects that ran again, since a worker died between running and recording. */
+  readonly repeated: number
+  /** Effects of attempts that were replaced, refused by their fence. */
+  readonly refused: number
+  /** Sleeps that were over, words that were given, words that nobody gave in time, children that were waited for. */
+  readonly slept: number
+  readonly given: number
+  readonly late: number
+  readonly children: number
+  /** Ends that another node than the submitter waited for. */
+  readonly watched: number
+  /** Tasks that a schedule began. */
+  readonly ticks: number
+}
