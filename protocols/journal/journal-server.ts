@@ -25,7 +25,7 @@ const MAX_COMMAND_BYTES = 524_288
 /** Commands that wait for the group, over all peers. */
 const MAX_PROPOSALS = 4_096
 /** What the coordinator decides by itself, and nobody else. */
-const OF_COORDINATOR: ReadonlySet<string> = new Set([beginEpoch.name, raiseLevel.name, agreePart.name])
+export const OF_COORDINATOR: ReadonlySet<string> = new Set([beginEpoch.name, raiseLevel.name, agreePart.name])
 
 export interface JournalMember {
   readonly meshId: string
