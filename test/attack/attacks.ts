@@ -9,6 +9,8 @@ import { passphrase } from './attacks/passphrase.ts'
 import { raft } from './attacks/raft.ts'
 import { scanner } from './attacks/scanner.ts'
 import { strangers } from './attacks/strangers.ts'
+import { floods } from './attacks/tasks/floods.ts'
+import { hoarders } from './attacks/tasks/hoarders.ts'
 import { impostors } from './attacks/tasks/impostors.ts'
 
 export const ATTACKS: readonly Attack[] = [
@@ -22,4 +24,6 @@ export const ATTACKS: readonly Attack[] = [
   scanner,
   passphrase,
   ...impostors,
+  ...floods,
+  ...hoarders,
 ]
