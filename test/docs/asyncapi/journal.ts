@@ -77,7 +77,7 @@ export const addKind = (to: Sections, kind: WireKind): void => {
     messages: [message],
     reply: { channel: ref('channels', JOURNAL), messages: [answer, inChannel(JOURNAL, FAULT)] },
     'x-method': { ...factsOf('submit', journalProtocol.methods.submit), command: kind.name, level: kind.level },
-    'x-allowed': OF_COORDINATOR.has(kind.name) ? 'the coordinator, of its own node' : 'any member, of what is its own',
+    'x-allowed': OF_COORDINATOR.has(kind.name) ? 'the coordinator, of its own node' : whoMay(jsonSchemaOf(kind.input)),
     ...(kind.part !== undefined && { 'x-part': kind.part }),
   }
 }
