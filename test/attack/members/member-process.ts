@@ -22,6 +22,7 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 let mesh: Mesh | undefined
 let loading: { stop(): Promise<Served> } | undefined
 let tasks: TaskLoad | undefined
+let moreTasks: TaskLoad | undefined
 let latenciesMs: number[] = []
 const sources = new Set<string>()
 const notified: string[] = []
@@ -83,6 +84,11 @@ const startLoad = (to: string, everyMs: number): { stop(): Promise<Served> } => 
   }
 }
 
+const endOf = (load: TaskLoad | undefined, withinMs: number): ReturnType<TaskLoad['stop']> => {
+  if (load === undefined) throw new Error('no tasks were begun')
+  return load.stop(withinMs)
+}
+
 const verbs: MemberVerbs = {
   async start({ options, logFile, withinMs }) {
     const write = (line: string): void => appendFileSync(logFile, line)
@@ -132,12 +138,11 @@ const verbs: MemberVerbs = {
   async beginTasks(order) {
     tasks = loadTasks(own(), order)
   },
-  async endTasks(withinMs) {
-    const served = await tasks?.stop(withinMs)
-    tasks = undefined
-    if (served === undefined) throw new Error('no tasks were begun')
-    return served
+  endTasks: (withinMs) => endOf(tasks, withinMs),
+  async beginMoreTasks(order) {
+    moreTasks = loadTasks(own(), order)
   },
+  endMoreTasks: (withinMs) => endOf(moreTasks, withinMs),
   async status() {
     const { meshId, epoch, leader, acting, role, voters, version, quorum } = own().coordinator.status()
     return { meshId, epoch, leader, acting, seat: role, voters, version, quorum }

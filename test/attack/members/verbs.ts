@@ -60,6 +60,9 @@ export interface MemberVerbs {
   beginTasks(order: TaskLoadOrder): Promise<void>
   /** @param withinMs that the last of them may take */
   endTasks(withinMs: number): Promise<TasksServed>
+  /** Others beside these. */
+  beginMoreTasks(order: TaskLoadOrder): Promise<void>
+  endMoreTasks(withinMs: number): Promise<TasksServed>
   status(): Promise<Status>
   put(order: { key: string; value: string; withinMs: number }): Promise<string | undefined>
   get(order: { key: string; withinMs: number }): Promise<{ value: unknown } | { failed: string }>

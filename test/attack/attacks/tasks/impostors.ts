@@ -1,13 +1,16 @@
 /** A member that speaks for others: as the assignee of their tasks, as who submitted them, as the coordinator. T1, T2. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Attack } from '../../attack.ts'
+import { harmOfTasks } from '../../judge.ts'
 import { batchBytes, gossipTopic } from '../../raw/signed.ts'
 import type { Fence, SeenTask } from '../../raw/tasks.ts'
 import { count } from '../scene.ts'
-import { inWorkshop, judge, type Workshop } from './workshop.ts'
+import { HONEST, inWorkshop, judge, type Workshop } from './workshop.ts'
 
 const TAKES_MS = 300
 const LIE = 'a lie'
+const ENDED_MS = 20_000
+const NO_RETRY = { max: 0, delayMs: 0, maxDelayMs: 0 }
 /** Of other people's tasks, looked at in one round. */
 const TASKS_AT_ONCE = 12
 const PAUSE_MS = 50
@@ -170,4 +173,55 @@ const controller: Attack = {
     ),
 }
 
-export const impostors: readonly Attack[] = [impostor, controller]
+const PARENT = 'parent'
+const SQUAT = [
+  ['a child of a task of somebody else', (id: string) => ({ id: `${id}.part`, parent: id })],
+  ['an id below a task of somebody else', (id: string) => ({ id: `${id}.part` })],
+  ['a grandchild of a task of somebody else', (id: string) => ({ id: `${id}.part.more`, parent: `${id}.part` })],
+  ['a task whose parent is of somebody else', (id: string) => ({ id: `mallory-${id}`, parent: id })],
+] as const
+
+const isOpen = async ({ hand }: Workshop, id: string): Promise<boolean> =>
+  (await hand.tasks()).some((one) => one.id === id && /assigned|running|queued/.test(one.record.status))
+
+/** Honest workers submit `part` in each of their tasks, after a while: somebody else tries to be there first. */
+const squatter: Attack = {
+  name: 'task-squatter',
+  line: 'T3',
+  by: 'member',
+  about: 'takes the ids of children that workers of others are about to submit',
+  play: ({ seconds }) =>
+    inWorkshop(
+      async (workshop) => {
+        const { hand, attacker, submitter, reached } = workshop
+        await submitter.ask('beginMoreTasks', { type: PARENT, everyMs: 200 })
+        const endsAt = performance.now() + seconds * 1_000
+        while (performance.now() < endsAt) {
+          const parents = (await hand.tasks()).filter(
+            ({ record }) => record.type === PARENT && /assigned|running/.test(record.status),
+          )
+          for (const { id } of parents.filter(({ record }) => record.submitter !== attacker.id))
+            for (const [what, squat] of SQUAT) {
+              const task = { type: OWN, priority: 1, retry: NO_RETRY, input: null, digest: '00', ...squat(id) }
+              const outcome = await hand.change({ do: 'submit', tasks: [task] })
+              // One that is there already is no news, nor is one whose parent had ended.
+              const isLate = outcome.includes('ok') && !(await isOpen(workshop, id))
+              judge(workshop, isLate ? 'below a task that has ended' : what, outcome, [
+                'SEC002',
+                'STA003',
+                ...(isLate ? ['ok'] : []),
+              ])
+            }
+          await delay(PAUSE_MS)
+        }
+        const served = await submitter.ask('endMoreTasks', ENDED_MS)
+        count(workshop.tried, 'honest tasks with a child', served.submitted)
+        reached.push(...harmOfTasks({ slowestMs: ENDED_MS }, served))
+      },
+      {
+        prepare: ({ worker }) => worker.ask('work', { type: PARENT, slots: 16, takesMs: TAKES_MS, child: HONEST }),
+      },
+    ),
+}
+
+export const impostors: readonly Attack[] = [impostor, controller, squatter]
