@@ -12,9 +12,17 @@ const LIE = 'a lie'
 const ENDED_MS = 20_000
 const NO_RETRY = { max: 0, delayMs: 0, maxDelayMs: 0 }
 /** Of other people's tasks, looked at in one round. */
-const TASKS_AT_ONCE = 12
+const TASKS_AT_ONCE = 6
 const PAUSE_MS = 50
 const HIGHEST = Number.MAX_SAFE_INTEGER
+
+/** Some that are in work, the newest first, and one that has ended. */
+const targets = async ({ hand, attacker, tried }: Workshop): Promise<SeenTask[]> => {
+  const others = (await hand.tasks()).filter(({ record }) => record.submitter !== attacker.id).toReversed()
+  const inWork = others.filter(({ record }) => /assigned|running/.test(record.status)).slice(0, TASKS_AT_ONCE)
+  count(tried, 'tasks of others that were in work', inWork.length)
+  return [...inWork, ...others.filter(({ record }) => record.status === 'completed').slice(0, 1)]
+}
 
 /** All that an attempt may report. */
 const reports = (id: string, fence: Fence): readonly object[] =>
@@ -94,12 +102,11 @@ const impostor: Attack = {
   play: ({ seconds }) =>
     inWorkshop(
       async (workshop) => {
-        const { hand, epoch, attacker } = workshop
+        const { hand, epoch } = workshop
         await replayOwnFences(workshop)
         const endsAt = performance.now() + seconds * 1_000
         for (let round = 1; performance.now() < endsAt; round += 1) {
-          const others = (await hand.tasks()).filter(({ record }) => record.submitter !== attacker.id)
-          for (const task of others.slice(0, TASKS_AT_ONCE)) {
+          for (const task of await targets(workshop)) {
             const all = fencesOf(task, epoch).flatMap((fence) => reports(task.id, fence))
             judge(workshop, 'a report for a task of somebody else', await hand.change(...all), ['STA002'])
             await forgeProgress(workshop, task.id, round)
@@ -148,8 +155,7 @@ const controller: Attack = {
         const { hand, epoch, meshId, attacker } = workshop
         const endsAt = performance.now() + seconds * 1_000
         while (performance.now() < endsAt) {
-          const others = (await hand.tasks()).filter(({ record }) => record.submitter !== attacker.id)
-          for (const task of others.slice(0, TASKS_AT_ONCE)) {
+          for (const task of await targets(workshop)) {
             const { id, record } = task
             // One that ended a moment ago says so first.
             const ended = /completed|failed|canceled|rejected/.test(record.status)
