@@ -121,8 +121,9 @@ export const inWorkshop = async (
   try {
     const quiet = await calmly(workshop)
     let served: TasksServed | undefined
+    // Honest tasks take their part of this machine before the attack too.
+    await submitter.ask('beginTasks', { type: HONEST, everyMs: EVERY_MS })
     const noticed = await notice({ victim: coordinator, caller: submitter }, async () => {
-      await submitter.ask('beginTasks', { type: HONEST, everyMs: EVERY_MS })
       const [outcome] = await Promise.allSettled([attack(workshop)])
       served = await submitter.ask('endTasks', ENDED_MS)
       if (outcome.status === 'rejected') throw outcome.reason
