@@ -25,7 +25,16 @@ const PROGRAMS = [
 /** Programs of these know the place that they were put at, and so find what was put beside them. */
 const FINDING = ['node/agent/worker-thread.ts', 'examples/report/crew.ts', 'examples/report/agent-process.ts']
 /** Native, with files of its own beside it, or not there at all. */
-const SEPARATE = ['classic-level', 'pino', '@chainsafe/libp2p-quic', '@nats-io/*', 'moleculer', 'amqplib', 'lmdb']
+const SEPARATE = [
+  'classic-level',
+  'pino',
+  '@chainsafe/libp2p-quic',
+  '@nats-io/*',
+  'moleculer',
+  'amqplib',
+  'lmdb',
+  '@restatedev/*',
+]
 /** What was written as CommonJS asks for Node's own modules so; a module of a package is where it was put. */
 const BANNER =
   "import { createRequire as createRequireOf } from 'node:module'; const require = createRequireOf(import.meta.url); " +

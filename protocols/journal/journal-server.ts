@@ -7,10 +7,11 @@
  * State: how many commands of each peer wait for the group.
  */
 
+import type * as z from 'zod'
 import type { RaftGroup } from '../consensus/group/group-api.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import { isMember } from '../consensus/raft/configuration-history.ts'
-import { ParleyError, stateError } from '../errors.ts'
+import { isParleyError, ParleyError, stateError } from '../errors.ts'
 import { createFairShares } from '../limits/fair-shares.ts'
 import type { Port } from '../port.ts'
 import { journalProtocol, PAGE_BYTES, PAGE_RECORDS, type WireAnswer } from './contract.ts'
@@ -25,7 +26,7 @@ const MAX_COMMAND_BYTES = 524_288
 /** Commands that wait for the group, over all peers. */
 const MAX_PROPOSALS = 4_096
 /** What the coordinator decides by itself, and nobody else. */
-const OF_COORDINATOR: ReadonlySet<string> = new Set([beginEpoch.name, raiseLevel.name, agreePart.name])
+export const OF_COORDINATOR: ReadonlySet<string> = new Set([beginEpoch.name, raiseLevel.name, agreePart.name])
 
 export interface JournalMember {
   readonly meshId: string
@@ -34,7 +35,7 @@ export interface JournalMember {
 }
 
 export interface JournalServerDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'serve'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'serve' | 'metrics'>
   readonly kinds: KnownKinds
   /** This node's member, while it is one. */
   member(): JournalMember | undefined
@@ -69,7 +70,11 @@ const checkLevel = ({ name, level, part }: KnownKind, { records }: JournalMachin
 }
 
 /** With its defaults filled in. @throws where the kind is not known, not for everybody or not reached yet, or does not fit */
-const checkedInput = (kinds: KnownKinds, machine: JournalMachine, name: string, input: unknown): Json => {
+const checkedInput = (
+  kinds: KnownKinds,
+  machine: JournalMachine,
+  { name, input, by }: { readonly name: string; readonly input: unknown; readonly by: string },
+): Json => {
   const kind = kinds.get(name)
   if (kind === undefined)
     throw new ParleyError('MSG004', `the journal knows no command ${name}`, {
@@ -85,7 +90,43 @@ const checkedInput = (kinds: KnownKinds, machine: JournalMachine, name: string, 
       hint: 'see details.issues',
       details: { issues: parsed.error.issues.slice(0, 16).map(({ path, message }) => ({ path, message })) },
     })
+  kind.admit?.((key) => machine.records.get(key)?.value, parsed.data, by)
   return parsed.data as Json
+}
+
+/** What was refused here: commands before they enter the log, those that failed when they were applied, and parts of others. */
+const createRefusalCount = (metrics: Port['metrics']) => {
+  const count = metrics.counter(
+    'journal_refused_total',
+    'Commands, and changes of tasks in them, that were refused where this node coordinates, by code',
+    ['code'],
+  )
+  return {
+    thrown(error: unknown): void {
+      if (isParleyError(error)) count({ code: error.code })
+    },
+    answered(kind: KnownKind | undefined, answer: WireAnswer): void {
+      if (!answer.ok) count({ code: answer.fault.code })
+      else for (const code of kind?.refusals?.(answer.result) ?? []) count({ code })
+    },
+  }
+}
+
+type SubmitRequest = z.output<typeof journalProtocol.methods.submit.request>
+
+/** As it enters the log. @throws what `checkedInput` throws, MSG001 for one that is too large */
+const loggedBytes = (
+  kinds: KnownKinds,
+  machine: JournalMachine,
+  { kind, session, serial, acked, input }: SubmitRequest,
+  { by, at }: { readonly by: string; readonly at: number },
+): Uint8Array => {
+  const checked = kind === OPEN_SESSION ? null : checkedInput(kinds, machine, { name: kind, input, by })
+  const bytes = encodeLoggedCommand({ kind, session, serial, acked, at, by, input: checked })
+  if (bytes.length <= MAX_COMMAND_BYTES) return bytes
+  throw new ParleyError('MSG001', `the command has ${bytes.length} bytes`, {
+    hint: `keep it below ${MAX_COMMAND_BYTES}; put large data elsewhere and decide on its digest`,
+  })
 }
 
 /** Of a page that may have ended for its bytes. */
@@ -120,32 +161,30 @@ export const serveJournal = ({ port, kinds, member }: JournalServerDeps): Promis
 
   /** Of each peer; all of them fit into what the group lets wait. */
   const proposals = createFairShares(MAX_PROPOSALS)
+  const refusals = createRefusalCount(port.metrics)
+  const takeOrCount = (machine: JournalMachine, command: SubmitRequest, by: string): Uint8Array => {
+    try {
+      const bytes = loggedBytes(kinds, machine, command, { by, at: port.clock.now() })
+      if (proposals.take(by)) return bytes
+      throw new ParleyError('COM003', `too many commands of ${by} wait for the coordinator`, {
+        hint: 'wait for answers before you send more',
+        details: { reason: 'journal-share' },
+      })
+    } catch (error) {
+      refusals.thrown(error)
+      throw error
+    }
+  }
 
   return port.serve(journalProtocol, {
-    async submit({ meshId, kind: name, session, serial, acked, input }, { peer }) {
-      const { group, machine } = ownMember(meshId)
+    async submit(command, { peer }) {
+      const { group, machine } = ownMember(command.meshId)
       if (group.status().role !== 'leader') throw notLeading(group)
-      const checked = name === OPEN_SESSION ? null : checkedInput(kinds, machine, name, input)
-      const bytes = encodeLoggedCommand({
-        kind: name,
-        session,
-        serial,
-        acked,
-        at: port.clock.now(),
-        by: peer,
-        input: checked,
-      })
-      if (bytes.length > MAX_COMMAND_BYTES)
-        throw new ParleyError('MSG001', `the command has ${bytes.length} bytes`, {
-          hint: `keep it below ${MAX_COMMAND_BYTES}; put large data elsewhere and decide on its digest`,
-        })
-      if (!proposals.take(peer))
-        throw new ParleyError('COM003', `too many commands of ${peer} wait for the coordinator`, {
-          hint: 'wait for answers before you send more',
-          details: { reason: 'journal-share' },
-        })
+      const bytes = takeOrCount(machine, command, peer)
       try {
-        return (await group.propose(bytes)) as WireAnswer
+        const answer = (await group.propose(bytes)) as WireAnswer
+        refusals.answered(kinds.get(command.kind), answer)
+        return answer
       } finally {
         proposals.give(peer)
       }

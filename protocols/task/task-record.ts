@@ -92,9 +92,11 @@ export const Reason = z.string().max(MAX_REASON)
 export const reasonText = (text: string): string => text.slice(0, MAX_REASON)
 
 const lengthOf = (value: unknown): number => JSON.stringify(value)?.length ?? 0
-/** JSON of at most so many bytes as text. */
+/** JSON of at most so many bytes as text; the document of the protocol names the bound. */
 export const smallJson = (maxBytes: number) =>
-  JsonSchema.refine((value) => lengthOf(value) <= maxBytes, `use at most ${maxBytes} bytes of JSON`)
+  JsonSchema.refine((value) => lengthOf(value) <= maxBytes, `use at most ${maxBytes} bytes of JSON`).meta({
+    'x-max-bytes': maxBytes,
+  })
 export const Value = smallJson(MAX_VALUE_BYTES)
 
 /** As seed 001 has it. */

@@ -1,4 +1,4 @@
-/** The attacks that there are, in the order of issue 16, part A. A new one is a file under attacks/ and a line here. */
+/** The attacks that there are, in the order of issue 16, part A; then those of tasks. A new one is a file under attacks/ and a line here. */
 import type { Attack } from './attack.ts'
 import { besieged } from './attacks/besieged.ts'
 import { coordination } from './attacks/coordination.ts'
@@ -9,6 +9,9 @@ import { passphrase } from './attacks/passphrase.ts'
 import { raft } from './attacks/raft.ts'
 import { scanner } from './attacks/scanner.ts'
 import { strangers } from './attacks/strangers.ts'
+import { floods } from './attacks/tasks/floods.ts'
+import { hoarders } from './attacks/tasks/hoarders.ts'
+import { impostors } from './attacks/tasks/impostors.ts'
 
 export const ATTACKS: readonly Attack[] = [
   ...strangers,
@@ -20,4 +23,7 @@ export const ATTACKS: readonly Attack[] = [
   ...hoarding,
   scanner,
   passphrase,
+  ...impostors,
+  ...floods,
+  ...hoarders,
 ]

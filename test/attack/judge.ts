@@ -1,5 +1,6 @@
 /** By what it is judged whether an attack succeeded. Pure. */
 import type { Noticed } from './members/honest.ts'
+import type { TasksServed } from './members/task-load.ts'
 
 export const LIMITS = {
   /** What a stranger may make a node grow by, MiB. Issue 16, "Must show". */
@@ -15,6 +16,9 @@ export const LIMITS = {
   /** One honest call; by a block of the event loop, which a p99 may hide. */
   slowestMs: 750,
   slowestTimes: 12,
+  /** The slowest honest task, from its submission to its end; on a busy machine, this many times what it was before. */
+  taskMs: 6_000,
+  taskTimes: 20,
   /** Honest calls that may fail, and events that may be lost, of a hundred. */
   failedPercent: 1,
 } as const
@@ -52,6 +56,20 @@ export const harmOf = (
     harm.push(`${during.lostEvents} of ${during.events} honest events were not heard`)
   if (peakMib - beforeMib >= mostMib)
     harm.push(`the node grew by ${Math.round(peakMib - beforeMib)} MiB, below ${mostMib} are allowed`)
+  return harm
+}
+
+/** Each honest task ends once, with the right result, in bounded time; there were some. */
+export const harmOfTasks = (
+  before: Pick<TasksServed, 'slowestMs'>,
+  during: Omit<TasksServed, 'right' | 'p99Ms'>,
+): string[] => {
+  const harm = [...during.wrong]
+  if (during.wrongTasks > during.wrong.length)
+    harm.push(`${during.wrongTasks} of ${during.submitted} tasks ended wrongly`)
+  if (during.submitted === 0) harm.push('no honest task was submitted')
+  if (isSlow(during.slowestMs, before.slowestMs, LIMITS.taskMs, LIMITS.taskTimes))
+    harm.push(`an honest task took ${ms(during.slowestMs)}, before ${ms(before.slowestMs)}`)
   return harm
 }
 

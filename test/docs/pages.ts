@@ -1,10 +1,12 @@
 /** All documents of the repository, and what their generated parts should be. Reads files. */
-import { globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import * as z from 'zod'
 import { createProgram } from '../../node/cli/main.ts'
 import { parseOptions } from '../../node/index.ts'
 import * as builtIn from '../../node/parts/built-in.ts'
+import { asyncApiText } from './asyncapi/document.ts'
 import { methods } from './methods.ts'
 import { metricsOfNode } from './metrics.ts'
 import { renew } from './regions.ts'
@@ -33,8 +35,21 @@ export const pages = (): string[] =>
 
 const PROTO = /^proto:(.+)$/
 
+interface RenewedPage {
+  readonly path: string
+  readonly kept: string
+  readonly renewed: string
+}
+
+export const ASYNC_API = 'docs/asyncapi.json'
+const renewedAsyncApi = (): RenewedPage => {
+  const { version } = z.object({ version: z.string() }).parse(JSON.parse(read('package.json')))
+  const kept = existsSync(join(ROOT, ASYNC_API)) ? read(ASYNC_API) : ''
+  return { path: ASYNC_API, kept, renewed: asyncApiText(version) }
+}
+
 /** Each page with what it should be. Starts a node for a moment. */
-export const renewedPages = async (): Promise<{ path: string; kept: string; renewed: string }[]> => {
+export const renewedPages = async (): Promise<RenewedPage[]> => {
   const texts = new Map<string, () => string>([
     ['configuration', configuration],
     ['presets', presets],
@@ -55,8 +70,9 @@ export const renewedPages = async (): Promise<{ path: string; kept: string; rene
     return text
   }
   const options = parseOptions({})
-  return pages().map((path) => {
+  const renewed = pages().map((path) => {
     const kept = read(path)
     return { path, kept, renewed: renew(kept, textOf, options) }
   })
+  return [...renewed, renewedAsyncApi()]
 }

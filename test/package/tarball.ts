@@ -33,6 +33,7 @@ const MUST = [
   'CONTRIBUTING.md',
   'docs/glossary.md',
   'docs/mesh.svg',
+  'docs/asyncapi.json',
   'docs/calls.md',
   'docs/configuration.md',
   'docs/parts.md',
@@ -62,6 +63,7 @@ const MAY = [
   /^protocols\/[a-z/]+\.proto$/,
   /^node\/cli\/bin\.js$/,
   /^docs\/(decisions\/)?[a-z-]+\.(md|svg)$/,
+  /^docs\/asyncapi\.json$/,
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md|ARCHITECTURE\.md|CONTRIBUTING\.md)$/,
 ]
 

@@ -16,10 +16,9 @@ const MAX_EPOCHS = 256
 const Key = z.string().min(1).max(MAX_KEY)
 const Version = z.int().nonnegative()
 
-export const JsonSchema = z.custom<Json>(
-  (value) => isJson(value),
-  `use a value that JSON can hold, at most ${MAX_JSON_DEPTH} levels deep`,
-)
+export const JsonSchema = z
+  .custom<Json>((value) => isJson(value), `use a value that JSON can hold, at most ${MAX_JSON_DEPTH} levels deep`)
+  .meta({ 'x-max-depth': MAX_JSON_DEPTH })
 
 const ofPrograms = (key: string): void => {
   if (!key.startsWith(MESH_PREFIX)) return

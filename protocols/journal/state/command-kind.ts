@@ -65,6 +65,13 @@ export interface CommandKind<I, O> {
   readonly output: z.ZodType<O>
   /** Rows of collections that a command reads or writes, from its input alone, at most 4,096; none unless told. */
   rows?(input: I): readonly RowName[]
+  /**
+   * Looks at a command where it enters the log, with the records as they are there, and refuses it: not seen when it is applied,
+   * so that what was decided before stays as it was. @param by peer id of who asks @throws ParleyError
+   */
+  admit?(get: JournalTx['get'], input: I, by: string): void
+  /** Codes of what an answer says was refused, where one command carries several things. */
+  refusals?(output: O): readonly string[]
   /** A ParleyError that it throws is the answer, and nothing was changed. */
   apply(tx: JournalTx, input: I, facts: EntryFacts): O
 }

@@ -164,7 +164,7 @@ export class ChangeBatcher {
       for (const [i, one] of batch.entries()) this.#answer(one, result[i], { version, fence })
     } catch (error) {
       // Nothing of it was decided: one of them may be at fault.
-      const isSplit = batch.length > 1 && isParleyError(error, 'MSG001', 'COM003', 'APP001')
+      const isSplit = batch.length > 1 && isParleyError(error, 'MSG001', 'COM003', 'APP001', 'SEC002')
       if (!isSplit) {
         for (const one of batch) one.reject(error)
         return

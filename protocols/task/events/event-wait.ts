@@ -32,6 +32,8 @@ const Topic = z
   .string()
   .max(256)
   .refine(isTopic, 'use words with dots between them; * and # stand for words behind the first one')
+  // As far as a pattern says it, for the document of the protocol.
+  .meta({ pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(\\.(\\*|[^\\s.*#]{1,128}))*(\\.#)?$' })
 /** Publishers of which a cursor names the position; others count by time. */
 export const MAX_POSITIONS = 128
 
@@ -52,6 +54,7 @@ export const EventFilterSchema = z.strictObject({
   data: z
     .record(z.string().min(1).max(128), Scalar)
     .refine((fields) => Object.keys(fields).length <= 16, 'name at most 16 fields')
+    .meta({ maxProperties: 16 })
     .optional(),
 })
 export type EventFilter = z.output<typeof EventFilterSchema>

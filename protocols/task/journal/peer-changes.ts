@@ -122,7 +122,10 @@ const own = (ledger: TaskLedger, registration: number): WorkerRecord => {
 }
 
 export const renewWorker = (ledger: TaskLedger, { registration }: ChangeOf<'renew'>): null => {
-  ledger.putWorker(ledger.facts.by, { ...own(ledger, registration), renewedAt: ledger.facts.at })
+  const { by, at } = ledger.facts
+  const record = own(ledger, registration)
+  // Said twice in one decision, it writes once: a registration may be large.
+  if (record.renewedAt !== at || !ledger.wroteWorker(by)) ledger.putWorker(by, { ...record, renewedAt: at })
   return null
 }
 

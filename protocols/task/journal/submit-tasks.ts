@@ -1,8 +1,8 @@
 /** Tasks that are submitted: all of one submission, or none. Pure. */
 import { ParleyError, stateError } from '../../errors.ts'
-import type { Json } from '../../journal/state/command-kind.ts'
+import type { JournalTx, Json } from '../../journal/state/command-kind.ts'
 import { readSchedule, scheduleKey, scheduleOfTask } from '../schedule/schedule-record.ts'
-import type { Dependency, TaskRecord } from '../task-record.ts'
+import { type Dependency, readTask, type TaskRecord, taskKey } from '../task-record.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
 import type { ChangeOf, SubmittedTask } from './task-changes.ts'
 import { sizeOfRecord, type TaskLedger } from './task-ledger.ts'
@@ -166,4 +166,30 @@ export const submitTasks = (ledger: TaskLedger, { tasks }: ChangeOf<'submit'>): 
     noteChild(ledger, id, record.parent)
   }
   return tasks.map(({ id }, i) => before[i] ?? { id, known: false, status: ledger.find(id)?.status ?? 'queued' })
+}
+
+/** The nearest open task whose id the id of this one begins with: its children are named so. */
+const above = (get: JournalTx['get'], id: string): TaskRecord | undefined => {
+  for (let end = id.lastIndexOf('.'); end > 0; end = id.lastIndexOf('.', end - 1)) {
+    const record = readTask(get(taskKey(id.slice(0, end))))
+    if (record !== undefined && !isFinal(record.status)) return record
+  }
+  return undefined
+}
+
+/**
+ * Children of an open task are of who works on it or submitted it: nobody else takes their ids before them. Looked at where it
+ * enters the log, not when it is applied: logs of before this rule have others. @throws SEC002
+ */
+export const admitTasks = (get: JournalTx['get'], { tasks }: ChangeOf<'submit'>, by: string): void => {
+  for (const { id, parent } of tasks) {
+    const named = parent === undefined ? undefined : readTask(get(taskKey(parent)))
+    for (const record of [above(get, id), named]) {
+      if (record === undefined || isFinal(record.status) || record.submitter === by || record.worker === by) continue
+      throw new ParleyError('SEC002', `the task ${id} would be a child of a task of somebody else`, {
+        hint: 'choose an id that does not begin with the id of an open task and a dot; name no parent',
+        details: { task: id },
+      })
+    }
+  }
 }

@@ -66,7 +66,7 @@ import {
   withdrawWorker,
 } from './peer-changes.ts'
 import { reholdBytes } from './rehold-kind.ts'
-import { submitTasks } from './submit-tasks.ts'
+import { admitTasks, submitTasks } from './submit-tasks.ts'
 import { FirstChangeSchema, MAX_CHANGES_AT_ONCE, type TaskChange, TaskChangeSchema } from './task-changes.ts'
 import { TaskLedger } from './task-ledger.ts'
 
@@ -228,9 +228,17 @@ const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange, notes?: Hi
 
 const changesOf = <C extends TaskChange>(schema: z.ZodType<C>) =>
   z.object({ changes: z.array(schema).min(1).max(MAX_CHANGES_AT_ONCE) })
+/** Of both commands: what is looked at where they enter the log, and what an answer says was refused. */
+const entering = {
+  admit(get: JournalTx['get'], { changes }: { readonly changes: readonly TaskChange[] }, by: string): void {
+    for (const change of changes) if (change.do === 'submit') admitTasks(get, change, by)
+  },
+  refusals: (answers: ChangeAnswer[]) => answers.flatMap((one) => ('fault' in one ? [one.fault.code] : [])),
+}
 
 /** As nodes of level 1 decide, or while a voter is one: it writes what it always wrote. */
 export const changeTasks = defineJournalCommand({
+  ...entering,
   name: `${TASKS_PART}.change`,
   level: 1,
   input: changesOf(FirstChangeSchema),
@@ -241,6 +249,7 @@ export const changeTasks = defineJournalCommand({
 
 /** With what level 2 of the part brought; what happens is noted in the history of each task. */
 export const decideTasks = defineJournalCommand({
+  ...entering,
   name: `${TASKS_PART}.decide`,
   level: 2,
   input: changesOf(TaskChangeSchema),

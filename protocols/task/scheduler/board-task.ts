@@ -14,6 +14,11 @@ export interface BoardTask {
   taken: { readonly peer: string; readonly type: string } | undefined
 }
 
+export const newBoardTask = (id: string, record: TaskRecord): BoardTask => ({
+  ...{ id, record, isAsked: false, isQueued: false, isReturned: false },
+  taken: undefined,
+})
+
 export interface BoardTime {
   /** Milliseconds since 1970, as deadlines are given. */
   readonly now: number
@@ -28,6 +33,9 @@ export interface BoardCounts {
   readonly inWork: number
   readonly final: number
   readonly workers: number
+  /** Times that are looked for, and ids in queues: some of them are of before. */
+  readonly dueTimes: number
+  readonly queuedIds: number
 }
 
 /** What time has brought about: a change, or that it may be placed; undefined: nothing yet. */
@@ -44,3 +52,21 @@ export const dueChange = (
   if (wait?.until !== undefined && wait.until <= now) return { do: 'wake', epoch, id }
   return status === 'queued' && notBefore !== undefined && notBefore <= now ? 'place' : undefined
 }
+
+/** When it is to be looked at; milliseconds since 1970. */
+export const dueTimesOf = (record: TaskRecord): number[] => {
+  const { deadline, wait, status, notBefore, attemptUntil } = record
+  const inQueue = status === 'queued' ? notBefore : undefined
+  return [deadline, wait?.until, inQueue, inWork(record) ? attemptUntil : undefined].filter((at) => at !== undefined)
+}
+
+/** Its worker gave it back: it failed nothing, lost nothing, and waits for nothing. */
+export const isReturned = (before: TaskRecord, after: TaskRecord | undefined): boolean =>
+  after !== undefined &&
+  before.worker !== undefined &&
+  inWork(before) &&
+  after.status === 'queued' &&
+  after.notBefore === undefined &&
+  after.wait === undefined &&
+  after.failures === before.failures &&
+  after.losses === before.losses

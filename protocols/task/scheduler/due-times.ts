@@ -1,4 +1,12 @@
 /** What is due when, the earliest first: a binary heap. State: times and ids. */
+import type { TaskRecord } from '../task-record.ts'
+import { isFinal } from '../task-status.ts'
+import { dueTimesOf } from './board-task.ts'
+
+/** Times that are kept for each task, and beside these. */
+const EACH = 4
+const MORE = 1_024
+
 interface Due {
   readonly at: number
   readonly id: string
@@ -30,6 +38,14 @@ export class DueTimes {
       this.#removeFirst()
     }
     return due
+  }
+
+  /** Times of before are not looked for when a task changes: once there are too many, those of all tasks are listed anew. */
+  trim(tasks: ReadonlyMap<string, { readonly record: TaskRecord }>): void {
+    if (this.#heap.length <= EACH * tasks.size + MORE) return
+    this.#heap = []
+    for (const [id, { record }] of tasks)
+      if (!isFinal(record.status)) for (const at of dueTimesOf(record)) this.add(at, id)
   }
 
   size(): number {

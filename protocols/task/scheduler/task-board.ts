@@ -7,9 +7,17 @@
 import type { TaskChange } from '../journal/task-changes.ts'
 import type { TaskRecord, WorkerRecord } from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
-import { type BoardCounts, type BoardTask, type BoardTime, dueChange, inWork } from './board-task.ts'
+import {
+  type BoardCounts,
+  type BoardTask,
+  type BoardTime,
+  dueChange,
+  dueTimesOf,
+  inWork,
+  newBoardTask,
+} from './board-task.ts'
 import { DueTimes } from './due-times.ts'
-import { TaskDependents } from './task-dependents.ts'
+import { addTo, removeFrom, TaskDependents } from './task-dependents.ts'
 import { TypeQueues } from './type-queues.ts'
 import type { Liveness } from './worker-presence.ts'
 import { sameRegistration, WorkerTable } from './worker-table.ts'
@@ -48,6 +56,8 @@ export class TaskBoard {
       inWork: this.#inWork,
       final: this.#finals.size,
       workers: [...this.#workers.all()].length,
+      dueTimes: this.#due.size(),
+      queuedIds: this.#queues.size(),
     }
   }
 
@@ -59,15 +69,12 @@ export class TaskBoard {
   /** The journal has it so; undefined: it is gone from there. */
   setTask(id: string, record: TaskRecord | undefined): void {
     const before = this.#tasks.get(id)
-    if (before !== undefined) this.#unlist(before)
+    if (before !== undefined) this.#unlist(before, record)
     if (record === undefined) {
       this.#tasks.delete(id)
       return
     }
-    const task: BoardTask = before ?? {
-      ...{ id, record, isAsked: false, isQueued: false, isReturned: false },
-      taken: undefined,
-    }
+    const task = before ?? newBoardTask(id, record)
     const wasQueued = before?.record.status === 'queued' && record.status === 'queued'
     task.record = record
     // Anything that was asked for is answered by this, or void.
@@ -102,6 +109,7 @@ export class TaskBoard {
   /** What is wanted now; each is on its way from here on. */
   wanted(time: BoardTime): TaskChange[] {
     const wanted: TaskChange[] = []
+    this.#workers.setTime(time.monotonic)
     this.#settle(wanted)
     this.#endOrphans(wanted)
     this.#lose(wanted)
@@ -177,8 +185,8 @@ export class TaskBoard {
     for (const worker of this.#workers.expired(monotonic)) {
       // Asked for once in a lease.
       worker.renewedAt = monotonic
-      const { peer, record } = worker
-      wanted.push({ do: 'dismiss', epoch: this.#epoch, worker: peer, registration: record.registration })
+      const { registration } = worker.record
+      wanted.push({ do: 'dismiss', epoch: this.#epoch, worker: worker.peer, registration })
     }
   }
 
@@ -243,7 +251,7 @@ export class TaskBoard {
 
   #list(task: BoardTask, wasQueued: boolean): void {
     const { id, record } = task
-    const { status, worker, deadline, notBefore } = record
+    const { status, worker, notBefore } = record
     if (isFinal(status)) {
       this.#finals.add(id)
       this.#dependents.ended(id, record)
@@ -255,26 +263,23 @@ export class TaskBoard {
     }
     if (worker !== undefined) {
       task.isReturned = true
-      const ids = this.#byWorker.get(worker) ?? new Set()
-      this.#byWorker.set(worker, ids)
-      ids.add(id)
+      addTo(this.#byWorker, worker, id)
       if (this.#isUnowned(task)) this.#unowned.add(id)
     }
-    if (deadline !== undefined) this.#due.add(deadline, id)
-    if (record.wait?.until !== undefined) this.#due.add(record.wait.until, id)
-    if (record.attemptUntil !== undefined && inWork(record)) this.#due.add(record.attemptUntil, id)
+    for (const at of dueTimesOf(record)) this.#due.add(at, id)
+    this.#due.trim(this.#tasks)
     if (status === 'queued') {
       this.#queued += 1
-      if (notBefore !== undefined && !wasQueued) this.#due.add(notBefore, id)
-      else this.#enqueue(task)
+      if (notBefore === undefined || wasQueued) this.#enqueue(task)
       this.#queues.list(id, record)
     }
     const parent = record.parent === undefined ? undefined : this.#tasks.get(record.parent)?.record.status
     this.#dependents.list(id, record, parent)
   }
 
-  #unlist(task: BoardTask): void {
+  #unlist(task: BoardTask, after: TaskRecord | undefined): void {
     const { id, record, taken } = task
+    this.#workers.noteChange(record, after)
     if (taken !== undefined) this.#workers.count(taken.peer, taken.type, -1)
     task.taken = undefined
     if (inWork(record) && record.worker !== undefined) this.#inWork -= 1
@@ -282,11 +287,7 @@ export class TaskBoard {
       this.#queued -= 1
       this.#queues.unlist(id, record)
     }
-    if (record.worker !== undefined) {
-      const ids = this.#byWorker.get(record.worker)
-      ids?.delete(id)
-      if (ids?.size === 0) this.#byWorker.delete(record.worker)
-    }
+    if (record.worker !== undefined) removeFrom(this.#byWorker, record.worker, id)
     this.#finals.delete(id)
     this.#dependents.unlist(id, record)
   }

@@ -3,12 +3,12 @@ import type { TaskRecord } from '../task-record.ts'
 
 type Related = Pick<TaskRecord, 'dependencies' | 'parent' | 'status'>
 
-const add = (to: Map<string, Set<string>>, key: string, id: string): void => {
+export const addTo = (to: Map<string, Set<string>>, key: string, id: string): void => {
   const ids = to.get(key) ?? new Set()
   to.set(key, ids)
   ids.add(id)
 }
-const remove = (from: Map<string, Set<string>>, key: string, id: string): void => {
+export const removeFrom = (from: Map<string, Set<string>>, key: string, id: string): void => {
   const ids = from.get(key)
   ids?.delete(id)
   if (ids?.size === 0) from.delete(key)
@@ -33,16 +33,16 @@ export class TaskDependents {
     { dependencies = [], parent, status }: Related,
     parentStatus: TaskRecord['status'] | undefined,
   ): void {
-    if (parent !== undefined) add(this.#children, parent, id)
+    if (parent !== undefined) addTo(this.#children, parent, id)
     if (parentStatus !== undefined && endsChildren(parentStatus)) this.#orphans.add(id)
     if (status !== 'submitted') return
-    for (const { task_id: on } of dependencies) add(this.#waiting, on, id)
+    for (const { task_id: on } of dependencies) addTo(this.#waiting, on, id)
     this.#unsettled.add(id)
   }
 
   unlist(id: string, { dependencies = [], parent }: Related): void {
-    if (parent !== undefined) remove(this.#children, parent, id)
-    for (const { task_id: on } of dependencies) remove(this.#waiting, on, id)
+    if (parent !== undefined) removeFrom(this.#children, parent, id)
+    for (const { task_id: on } of dependencies) removeFrom(this.#waiting, on, id)
   }
 
   /** Others have still to be looked at for how this one ended. */

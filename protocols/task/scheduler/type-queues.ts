@@ -11,6 +11,8 @@ export const NO_WORKER = 'no-worker'
 export const NO_WORKER_FOR_VERSION = 'no-worker-for-version'
 /** Milliseconds that a task waits before it says that nobody takes it. */
 const EXPLAIN_AFTER_MS = 1_000
+/** Ids of tasks that left the queue otherwise are taken out once they are more than these, and than those that are there. */
+const STALE = 64
 
 /** Most urgent first, then in their order. */
 class TaskQueue {
@@ -31,6 +33,21 @@ class TaskQueue {
       for (const fifo of level)
         for (let id = fifo.take(); id !== undefined; id = fifo.take()) if (isWanted(id)) return id
     return undefined
+  }
+
+  /** Only these, each once, in their order. */
+  keep(ids: { has(id: string): boolean }): void {
+    const seen = new Set<string>()
+    for (const level of this.#levels.toReversed())
+      for (const fifo of level) {
+        const kept: string[] = []
+        for (let id = fifo.take(); id !== undefined; id = fifo.take())
+          if (ids.has(id) && !seen.has(id)) {
+            seen.add(id)
+            kept.push(id)
+          }
+        for (const id of kept) fifo.put(id)
+      }
   }
 
   size(): number {
@@ -76,9 +93,16 @@ export class TypeQueues {
   }
 
   unlist(id: string, record: Named): void {
-    const { said, unsaid } = this.of(record)
+    const { said, unsaid, queue } = this.of(record)
     said.delete(id)
     unsaid.delete(id)
+    if (queue.size() > 2 * (said.size + unsaid.size) + STALE)
+      queue.keep({ has: (one) => said.has(one) || unsaid.has(one) })
+  }
+
+  /** Ids in all queues. */
+  size(): number {
+    return [...this.#queues.values()].reduce((sum, { queue }) => sum + queue.size(), 0)
   }
 
   /** Tasks whose reason is another one by now; empty: they have none. Queues of nothing go. */

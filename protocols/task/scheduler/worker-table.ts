@@ -6,6 +6,7 @@
  * applied here, or from when this node began to coordinate.
  */
 import type { TaskRecord, WorkerRecord } from '../task-record.ts'
+import { isReturned } from './board-task.ts'
 import type { Liveness } from './worker-presence.ts'
 
 /** Milliseconds that a worker may go on without its lease being renewed; it renews each 10 s. */
@@ -28,9 +29,50 @@ export interface BoardWorker {
 export const sameRegistration = (worker: BoardWorker | undefined, { registration }: TaskRecord): boolean =>
   worker !== undefined && worker.record.registration === registration
 
+/** Milliseconds; doubled each time, up to the most. */
+export const REST_MS = 1_000
+export const MAX_REST_MS = 60_000
+/** After so long without another loss it begins anew. */
+const FORGIVEN_MS = 2 * MAX_REST_MS
+const MAX_RESTING = 4_096
+
+interface Rest {
+  readonly until: number
+  readonly ms: number
+}
+
+/**
+ * Workers that lost, or gave back, what they had: others are preferred to them for a while, so that one that comes and goes
+ * does not use up the losses that a task may have. Where nobody else takes the type they are given it all the same. State:
+ * until when each rests (bounded, the oldest goes).
+ */
+export class WorkerRests {
+  readonly #rests = new Map<string, Rest>()
+
+  /** It lost what it had, or gave it back; while it rests that is no news. @param nowMs monotonic */
+  note(peer: string, nowMs: number): void {
+    const before = this.#rests.get(peer)
+    if (before !== undefined && nowMs < before.until) return
+    const isForgiven = before === undefined || nowMs - before.until > FORGIVEN_MS
+    const ms = isForgiven ? REST_MS : Math.min(MAX_REST_MS, 2 * before.ms)
+    this.#rests.delete(peer)
+    this.#rests.set(peer, { until: nowMs + ms, ms })
+    const [oldest] = this.#rests.keys()
+    if (this.#rests.size > MAX_RESTING && oldest !== undefined) this.#rests.delete(oldest)
+  }
+
+  isResting(peer: string, nowMs: number): boolean {
+    const rest = this.#rests.get(peer)
+    return rest !== undefined && nowMs < rest.until
+  }
+}
+
 export class WorkerTable {
   readonly #workers = new Map<string, BoardWorker>()
   readonly #byType = new Map<string, Set<BoardWorker>>()
+  readonly #rests = new WorkerRests()
+  /** When it was looked at last. */
+  #nowMs = 0
 
   get(peer: string): BoardWorker | undefined {
     return this.#workers.get(peer)
@@ -43,6 +85,8 @@ export class WorkerTable {
   /** @param nowMs monotonic @returns whether its registration is another one than before, or it is gone */
   set(peer: string, record: WorkerRecord | undefined, nowMs: number): boolean {
     const before = this.#workers.get(peer)
+    if (before !== undefined && before.total > 0 && before.record.registration !== record?.registration)
+      this.#rests.note(peer, nowMs)
     if (record === undefined) {
       this.#unlist(before)
       this.#workers.delete(peer)
@@ -66,7 +110,19 @@ export class WorkerTable {
 
   setPresence(peer: string, presence: Liveness): void {
     const worker = this.#workers.get(peer)
-    if (worker !== undefined) worker.presence = presence
+    if (worker === undefined) return
+    if (presence === 'gone' && worker.total > 0) this.#rests.note(peer, this.#nowMs)
+    worker.presence = presence
+  }
+
+  /** A task changed: its worker may have given it back. */
+  noteChange(before: TaskRecord, after: TaskRecord | undefined): void {
+    if (before.worker !== undefined && isReturned(before, after)) this.#rests.note(before.worker, this.#nowMs)
+  }
+
+  /** From here on it is so late. @param nowMs monotonic */
+  setTime(nowMs: number): void {
+    this.#nowMs = nowMs
   }
 
   count(peer: string, type: string, by: 1 | -1): void {
@@ -87,12 +143,20 @@ export class WorkerTable {
     return (this.#byType.get(type)?.size ?? 0) > 0
   }
 
-  /** The one with most room for it; undefined where all are busy. */
+  /** The one with most room for it; undefined where all are busy. Those that rest only where nobody else takes it. */
   choose(type: string, version: string | undefined): BoardWorker | undefined {
+    const takers = [...(this.#byType.get(type) ?? [])].filter(
+      (worker) =>
+        worker.presence === 'there' && worker.record.draining !== true && this.#slots(worker, type, version) > 0,
+    )
+    const rested = takers.filter(({ peer }) => !this.#rests.isResting(peer, this.#nowMs))
+    return this.#leastBusy(rested.length > 0 ? rested : takers, type, version)
+  }
+
+  #leastBusy(workers: readonly BoardWorker[], type: string, version: string | undefined): BoardWorker | undefined {
     let best: BoardWorker | undefined
     let bestLoad = 1
-    for (const worker of this.#byType.get(type) ?? []) {
-      if (worker.presence !== 'there' || worker.record.draining === true) continue
+    for (const worker of workers) {
       const load = (worker.running.get(type) ?? 0) / this.#slots(worker, type, version)
       const isBetter = load < bestLoad || (load === bestLoad && best !== undefined && worker.total < best.total)
       if (isBetter) {

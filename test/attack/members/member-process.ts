@@ -6,6 +6,7 @@ import { createLog } from '../../../node/observe/log/node-log.ts'
 import { percentile } from '../../bench/statistics.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { createProbe, probe } from '../../support/probe.ts'
+import { loadTasks, type TaskLoad, workOn } from './task-load.ts'
 import type { MemberVerbs, Served } from './verbs.ts'
 
 const CALL_MS = 5_000
@@ -20,6 +21,8 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 
 let mesh: Mesh | undefined
 let loading: { stop(): Promise<Served> } | undefined
+let tasks: TaskLoad | undefined
+let moreTasks: TaskLoad | undefined
 let latenciesMs: number[] = []
 const sources = new Set<string>()
 const notified: string[] = []
@@ -81,6 +84,11 @@ const startLoad = (to: string, everyMs: number): { stop(): Promise<Served> } => 
   }
 }
 
+const endOf = (load: TaskLoad | undefined, withinMs: number): ReturnType<TaskLoad['stop']> => {
+  if (load === undefined) throw new Error('no tasks were begun')
+  return load.stop(withinMs)
+}
+
 const verbs: MemberVerbs = {
   async start({ options, logFile, withinMs }) {
     const write = (line: string): void => appendFileSync(logFile, line)
@@ -126,6 +134,15 @@ const verbs: MemberVerbs = {
       .echo({ text: 'honest' }, { timeoutMs: withinMs })
       .then(() => undefined, reasonOf),
   publish: async (text) => void (await own().events.publish(TOPIC, { text })),
+  work: (order) => workOn(own(), order),
+  async beginTasks(order) {
+    tasks = loadTasks(own(), order)
+  },
+  endTasks: (withinMs) => endOf(tasks, withinMs),
+  async beginMoreTasks(order) {
+    moreTasks = loadTasks(own(), order)
+  },
+  endMoreTasks: (withinMs) => endOf(moreTasks, withinMs),
   async status() {
     const { meshId, epoch, leader, acting, role, voters, version, quorum } = own().coordinator.status()
     return { meshId, epoch, leader, acting, seat: role, voters, version, quorum }

@@ -1,5 +1,6 @@
 /** What the driver of the attacks and the processes of the members say to each other. Plain data over IPC. */
 import type { MeshOptionsInput } from '../../../node/index.ts'
+import type { TaskLoadOrder, TasksServed, WorkOrder } from './task-load.ts'
 
 export interface MemberFacts {
   readonly id: string
@@ -53,6 +54,15 @@ export interface MemberVerbs {
   /** The same of any agent that offers it. */
   callAny(withinMs: number): Promise<string | undefined>
   publish(text: string): Promise<void>
+  /** Does tasks of a type from now on. */
+  work(order: WorkOrder): Promise<void>
+  /** Submits tasks at an even pace, until `endTasks`. */
+  beginTasks(order: TaskLoadOrder): Promise<void>
+  /** @param withinMs that the last of them may take */
+  endTasks(withinMs: number): Promise<TasksServed>
+  /** Others beside these. */
+  beginMoreTasks(order: TaskLoadOrder): Promise<void>
+  endMoreTasks(withinMs: number): Promise<TasksServed>
   status(): Promise<Status>
   put(order: { key: string; value: string; withinMs: number }): Promise<string | undefined>
   get(order: { key: string; withinMs: number }): Promise<{ value: unknown } | { failed: string }>

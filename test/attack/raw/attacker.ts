@@ -26,7 +26,7 @@ export interface Attacker {
   admit(connection: Connection, secret: string, claims?: Claims): Promise<{ meshId?: string; refused?: string }>
   link(connection: Connection, protocol: string): Promise<Link>
   /** dial, admit and link. @throws where it is not let in */
-  member(address: string, secret: string): Promise<Connection>
+  member(address: string, secret: string, claims?: Claims): Promise<Connection>
   serve(protocol: string, answer: (method: string, input: unknown) => unknown): Promise<void>
   stop(): Promise<void>
 }
@@ -81,9 +81,9 @@ export const createAttacker = async (mesh: string): Promise<Attacker> => {
     dial,
     admit,
     link,
-    async member(address, secret) {
+    async member(address, secret, claims) {
       const connection = await dial(address)
-      const { refused } = await admit(connection, secret)
+      const { refused } = await admit(connection, secret, claims)
       if (refused !== undefined) throw new Error(`the attacker is not let in as a member: ${refused}`)
       return connection
     },

@@ -27,19 +27,21 @@ export interface Claims {
   readonly iat?: number
   /** Seconds since 1970; in an hour unless told. */
   readonly exp?: number
+  /** Capabilities; all unless told. */
+  readonly caps?: readonly string[]
 }
 
 const HOUR_S = 3_600
 
 export const makeToken = async (
   { secret, mesh, peer }: { secret: string; mesh: string; peer: string },
-  { iat = Math.floor(Date.now() / 1_000), exp = Math.floor(Date.now() / 1_000) + HOUR_S }: Claims = {},
+  { iat = Math.floor(Date.now() / 1_000), exp = Math.floor(Date.now() / 1_000) + HOUR_S, caps = ['*'] }: Claims = {},
 ): Promise<string> => {
   const at = JSON.stringify([secret, mesh])
   const known = keys.get(at) ?? deriveKey(secret, mesh)
   keys.set(at, known)
   const { key, id } = await known
-  const claims = { iss: id, sub: peer, aud: mesh, iat, exp, jti: randomUUID(), roles: [], caps: ['*'] }
+  const claims = { iss: id, sub: peer, aud: mesh, iat, exp, jti: randomUUID(), roles: [], caps }
   return new CompactSign(Buffer.from(JSON.stringify(claims)))
     .setProtectedHeader({ alg: 'EdDSA', typ: 'parley-membership+jwt' })
     .sign(key)

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseAttackArguments } from '../../attack/arguments.ts'
-import { delayOf, harmOf, isSlow, LIMITS, lateOf } from '../../attack/judge.ts'
+import { judge } from '../../attack/attacks/tasks/workshop.ts'
+import { delayOf, harmOf, harmOfTasks, isSlow, LIMITS, lateOf } from '../../attack/judge.ts'
 import type { Service } from '../../attack/members/honest.ts'
 import { grown, refusalsOf } from '../../attack/members/member.ts'
 import { allHeld, type Result, summary, verdictOf } from '../../attack/report.ts'
@@ -97,4 +98,24 @@ test('the command line is checked', () => {
   for (const wrong of [['--only', 'lift'], ['--seconds', '601'], ['--seconds', '0'], ['--json='], ['slots']]) {
     assert.throws(() => parseAttackArguments(wrong, names), UsageError)
   }
+})
+
+test('honest tasks all end rightly and in time: what did not is told, and that there were none', () => {
+  const good = { submitted: 10, wrong: [], wrongTasks: 0, slowestMs: LIMITS.taskMs }
+  const quiet = { slowestMs: 100 }
+  assert.deepEqual(harmOfTasks(quiet, good), [])
+  assert.deepEqual(harmOfTasks(quiet, { ...good, wrong: ['a task of 3 ended with "a lie"'], wrongTasks: 1 }), [
+    'a task of 3 ended with "a lie"',
+  ])
+  assert.match(harmOfTasks(quiet, { ...good, wrong: ['x'], wrongTasks: 7 })[1] ?? '', /7 of 10 tasks ended wrongly/)
+  assert.match(harmOfTasks(quiet, { ...good, submitted: 0 })[0] ?? '', /no honest task/)
+  assert.match(harmOfTasks(quiet, { ...good, slowestMs: LIMITS.taskMs + 1 })[0] ?? '', /took 6001 ms, before 100 ms/)
+  assert.deepEqual(harmOfTasks({ slowestMs: 400 }, { ...good, slowestMs: 8_000 }), [])
+})
+
+test('an answer that is not among the allowed ones is what the attacker reached; all are counted', () => {
+  const scene = { tried: {}, reached: [] as string[] }
+  judge(scene, 'a report', ['STA002', 'STA002', 'ok'], ['STA002'])
+  assert.deepEqual(scene.tried, { 'a report: STA002': 2, 'a report: ok': 1 })
+  assert.deepEqual(scene.reached, ['a report was answered with ok, not with STA002'])
 })

@@ -29,6 +29,7 @@ const create = async () => {
     configuration: { voters: [SELF], learners: [] as string[] },
   }
   const heard = { silentMs: 0 }
+  const counted = new Map<string, number>()
   const group = {
     self: SELF,
     status: () => status,
@@ -45,6 +46,16 @@ const create = async () => {
       self: { id: 'self', name: 'self', mesh: 'test', incarnation: 1 },
       clock: { now: () => 1_000 + time.now(), monotonic: time.now },
       timers: time,
+      metrics: {
+        counter:
+          (name) =>
+          (labels, by = 1) => {
+            const key = `${name} ${labels?.code}`
+            counted.set(key, (counted.get(key) ?? 0) + by)
+          },
+        histogram: () => () => {},
+        gauge: () => {},
+      },
       serve: async (_, handlers) => {
         served = handlers as unknown as Served
         return async () => {}
@@ -68,6 +79,7 @@ const create = async () => {
     status,
     heard,
     handlers,
+    counted,
     context,
     apply,
     put: (key: string, value: Json = 1) => apply('record.put', { key, value }),
@@ -252,4 +264,32 @@ test('who is no member, or of another mesh, answers no read, no follow and no co
   assert.ok(isParleyError(refused) && refused.details.leader === 'other' && refused.details.epoch === 1)
   lose()
   assert.deepEqual(await Promise.all(ask('m')), Array(3).fill('no-member'))
+})
+
+test('what is refused is counted by its code, where this member leads', async () => {
+  const { handlers, context, status, counted } = await create()
+  const ask = async (kind: string, input: Json): Promise<unknown> => {
+    const submit = { meshId: 'm', kind, session: 0, serial: 0, acked: 0, input }
+    return Promise.resolve(handlers.submit(submit, context)).then(
+      () => 'ok',
+      (error: unknown) => (isParleyError(error) ? error.code : error),
+    )
+  }
+  assert.equal(await ask('record.put', { key: '' }), 'MSG001')
+  assert.equal(await ask('record.eat', {}), 'MSG004')
+  assert.equal(await ask('coordinator.begin', {}), 'SEC002')
+  assert.equal(await ask('coordinator.begin', {}), 'SEC002')
+  status.role = 'follower'
+  assert.equal(await ask('record.put', { key: '' }), 'STA003')
+  const refused = ([code, times]: [string, number]): [string, number] => [`journal_refused_total ${code}`, times]
+  assert.deepEqual(
+    [...counted].sort(),
+    (
+      [
+        ['MSG001', 1],
+        ['MSG004', 1],
+        ['SEC002', 2],
+      ] as [string, number][]
+    ).map(refused),
+  )
 })

@@ -13,6 +13,7 @@ const GOOD = [
   'CONTRIBUTING.md',
   'docs/glossary.md',
   'docs/mesh.svg',
+  'docs/asyncapi.json',
   'docs/calls.md',
   'docs/configuration.md',
   'docs/parts.md',

@@ -14,20 +14,20 @@ const vectors = z
   .object({ messages: Cases, answers: Cases, events: Cases, protocol: Cases, changes: Cases })
   .parse(JSON.parse(readFileSync(new URL('../../interop/vectors/tasks.json', import.meta.url), 'utf8')))
 
-const { feed, control, digest, schedule } = taskProtocol.methods
+/** Each direction of each method, as the vectors name it. */
+const protocolSchemas = Object.fromEntries(
+  Object.entries(taskProtocol.methods).flatMap(([name, method]): [string, z.ZodType][] => [
+    [`${name} request`, method.request],
+    'stream' in method ? [`${name} item`, method.stream] : [`${name} response`, method.response],
+  ]),
+)
 const SCHEMAS: Readonly<Record<keyof typeof vectors, Readonly<Record<string, z.ZodType>>>> = {
   messages: TASK_MESSAGES,
   answers: TASK_ANSWERS,
   events: Object.fromEntries(
     [taskStatusEvent, stateChangedEvent, taskSubmittedEvent].map(({ topic, schema }) => [topic, schema]),
   ),
-  protocol: {
-    'feed request': feed.request,
-    'feed item': feed.stream,
-    'control request': control.request,
-    'digest response': digest.response,
-    'schedule request': schedule.request,
-  },
+  protocol: protocolSchemas,
   changes: Object.fromEntries(TaskChangeSchema.options.map((schema) => [schema.shape.do.value, TaskChangeSchema])),
 }
 

@@ -2,14 +2,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { isParleyError } from '../../../../protocols/errors.ts'
+import type { JournalTx, Json } from '../../../../protocols/journal/state/command-kind.ts'
 import { MAX_LOSSES } from '../../../../protocols/task/journal/coordinator-changes.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
+import { changeTasks } from '../../../../protocols/task/journal/task-kinds.ts'
 import {
   DONE,
   effectRow,
+  readWorker,
   TASK_PREFIX,
   type TaskRecord,
   usageKey,
+  type WorkerRecord,
+  workerKey,
   workOf,
 } from '../../../../protocols/task/task-record.ts'
 import { isFinal, movesBetween } from '../../../../protocols/task/task-status.ts'
@@ -422,4 +428,64 @@ test('whatever is asked for in whatever order: only moves that there are, one en
     }),
     { numRuns: 300 },
   )
+})
+
+test('where they enter the log, children of an open task are refused but of who has it or submitted it', () => {
+  const { journal, fence } = inWork()
+  const admitted = (by: string, id: string, more: Parameters<typeof submitted>[1] = {}): string => {
+    const get = (key: string) => journal.machine.records.get(key)?.value
+    try {
+      changeTasks.admit?.(get, { changes: [{ do: 'submit', tasks: [submitted(id, more)] }] }, by)
+      return 'ok'
+    } catch (error) {
+      return isParleyError(error) ? error.code : String(error)
+    }
+  }
+  for (const by of ['ann', 'bob']) assert.equal(admitted(by, 't.c', { parent: 't' }), 'ok')
+  assert.equal(admitted('eve', 't.c', { parent: 't' }), 'SEC002')
+  assert.equal(admitted('eve', 't.c'), 'SEC002')
+  assert.equal(admitted('eve', 't.c.d'), 'SEC002')
+  assert.equal(admitted('eve', 'other', { parent: 't' }), 'SEC002')
+  assert.equal(admitted('eve', 't-c'), 'ok')
+  assert.equal(admitted('eve', 'x.t.c', { parent: 'nobody' }), 'ok')
+  submit(journal, 'bob', ['t.b', { parent: 't' }])
+  journal.one('bob', { do: 'cancel', id: 't.b' })
+  assert.equal(admitted('eve', 't.b.d', { parent: 't.b' }), 'SEC002', 'the task above is open still')
+  // What a log of before has is applied as it was.
+  assert.deepEqual(submit(journal, 'eve', ['t.c', { parent: 't' }]), [{ id: 't.c', known: false, status: 'queued' }])
+  assert.equal(journal.one('bob', { do: 'complete', id: 't', fence, result: 1 }), null)
+  assert.equal(admitted('eve', 't.d'), 'ok')
+})
+
+test('a worker that renews often in one decision writes its registration once, and in the next one again', () => {
+  const record: WorkerRecord = { offers: [], registration: 7, incarnation: 1, renewedAt: 1 }
+  const kept = { value: record as unknown as Json, version: 7, writes: 0 }
+  const decide = (index: number, at: number) => {
+    const fence = { term: 1, index }
+    const tx: JournalTx = {
+      get: (key) => (key === workerKey('bob') ? kept.value : undefined),
+      version: () => kept.version,
+      put: (_key, value) => Object.assign(kept, { value, version: index, writes: kept.writes + 1 }),
+      delete: () => assert.fail('nothing is deleted'),
+      keys: () => [],
+      collection: () => assert.fail('no row is needed'),
+    }
+    const changes = Array.from({ length: 256 }, () => ({ do: 'renew', registration: 7 }) as const)
+    assert.deepEqual(changeTasks.apply(tx, { changes }, { fence, at, by: 'bob' }), Array(256).fill({ ok: null }))
+    return [kept.writes, kept.version, readWorker(kept.value)?.renewedAt]
+  }
+  assert.deepEqual(decide(8, 5_000), [1, 8, 5_000])
+  assert.deepEqual(decide(9, 5_000), [2, 9, 5_000])
+  assert.deepEqual(decide(10, 6_000), [3, 10, 6_000])
+})
+
+test('an answer says which of its changes were refused', () => {
+  const { journal } = inWork()
+  const answers = journal.decide(
+    'eve',
+    { do: 'cancel', id: 't' },
+    { do: 'submit', tasks: [submitted('e')] },
+    { do: 'renew', registration: 9 },
+  )
+  assert.deepEqual(changeTasks.refusals?.(answers), ['SEC002', 'STA002'])
 })

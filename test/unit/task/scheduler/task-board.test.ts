@@ -196,10 +196,40 @@ test('what it counts is what there is, through whatever changes', () => {
   b.task('b', assigned('bob', 5))
   b.task('c', assigned('bob', 5, { status: 'paused' }))
   b.task('d', record({ status: 'failed', changedAt: b.now }))
-  assert.deepEqual(b.board.counts(), { open: 3, queued: 1, inWork: 1, final: 1, workers: 1 })
+  assert.deepEqual(b.board.counts(), { open: 3, queued: 1, inWork: 1, final: 1, workers: 1, dueTimes: 0, queuedIds: 1 })
   b.task('b', record({ attempts: 1 }))
   b.task('a', undefined)
   b.task('c', record({ status: 'canceled', changedAt: b.now }))
-  assert.deepEqual(b.board.counts(), { open: 1, queued: 1, inWork: 0, final: 2, workers: 1 })
+  assert.deepEqual(b.board.counts(), { open: 1, queued: 1, inWork: 0, final: 2, workers: 1, dueTimes: 0, queuedIds: 2 })
   assert.deepEqual(b.told(), ['b to bob'])
+})
+
+test('tasks that come and go, of a type that nobody does, leave nothing behind', () => {
+  const b = new Board()
+  const kept = record({ deadline: 32_503_680_000_000 })
+  b.task('kept', kept)
+  for (let i = 0; i < 20_000; i += 1) {
+    const id = `t${i}`
+    b.task(id, kept)
+    b.task(id, record({ status: 'canceled' }))
+    b.task(id, undefined)
+  }
+  const { dueTimes, queuedIds } = b.board.counts()
+  assert.ok(dueTimes < 1_100, `${dueTimes} due times`)
+  assert.ok(queuedIds < 100, `${queuedIds} ids in queues`)
+  b.worker('bob', worker(5))
+  assert.deepEqual(b.told(), ['kept to bob'])
+})
+
+test('a task that changes again and again has no more due times for it, and is found when it is due', () => {
+  const b = new Board()
+  for (let i = 0; i < 10_000; i += 1) b.task('t', record({ notBefore: 5_000 + i, deadline: 20_000 }))
+  assert.ok(b.board.counts().dueTimes < 1_100)
+  b.worker('bob', worker(5))
+  assert.deepEqual(b.told(), [])
+  b.now = 15_000
+  assert.deepEqual(b.told(), ['t to bob'])
+  b.task('t', assigned('bob', 5, { deadline: 20_000 }))
+  b.now = 20_000
+  assert.deepEqual(b.told(), ['expire t'])
 })

@@ -1,0 +1,121 @@
+/**
+ * Changes of tasks as an attacker asks for them: the command `tasks.change` of the journal and the protocol of tasks, by their
+ * documents (docs/asyncapi.json) and nothing of the product. State: one link to each protocol of the coordinator.
+ */
+import type { Connection } from '@libp2p/interface'
+import type { Attacker } from './attacker.ts'
+import type { Asking, Link } from './link.ts'
+
+const JOURNAL = '/parley/journal/1'
+const TASK = '/parley/task/1'
+const ASK_MS = 8_000
+const OK = 'ok'
+
+export interface Fence {
+  readonly term: number
+  readonly index: number
+}
+
+export interface SeenTask {
+  readonly id: string
+  readonly record: {
+    readonly status: string
+    readonly type: string
+    readonly submitter: string
+    readonly worker?: string
+    readonly registration?: number
+    readonly fence?: Fence
+    readonly changedAt: number
+  }
+}
+
+/** `ok`, or the code of the error; `silent` where nothing came. */
+export type Outcome = string
+
+export interface TaskHand {
+  /** All in one command. @returns what came of each: where the command was refused, the same of all */
+  change(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** One, with what it was answered with. */
+  decide(change: unknown): Promise<{ readonly outcome: Outcome; readonly result: unknown }>
+  /** A whole input of the command. */
+  raw(input: unknown, kind?: string): Promise<Outcome>
+  /** Tasks that have a record, as any member reads them. */
+  tasks(): Promise<SeenTask[]>
+  task(method: string, input: unknown, options?: Asking): Promise<Outcome>
+  /** One more link for the protocol of tasks. */
+  taskLink(): Promise<Link>
+}
+
+const PRESENCE = '/parley/presence/1'
+/** So that the failure detector takes it for alive: a suspect is given no task. */
+export const answerProbes = (attacker: Attacker): Promise<void> => {
+  const incarnation = Date.now()
+  return attacker.serve(PRESENCE, (method) =>
+    method === 'beat' ? { agentId: attacker.id, incarnation, load: 0, queueLength: 0 } : { outcome: 'unknown' },
+  )
+}
+
+const codeOf = (fault: string): Outcome => (/^[A-Z]{3}\d{3}/.exec(fault) ?? ['silent'])[0]
+const fieldOf = (value: unknown, name: string): unknown => Reflect.get(Object(value), name)
+
+/** @param coordinator the connection with whoever coordinates */
+export const createTaskHand = async (
+  attacker: Attacker,
+  coordinator: Connection,
+  meshId: string,
+): Promise<TaskHand> => {
+  const journal = await attacker.link(coordinator, JOURNAL)
+  const task = await attacker.link(coordinator, TASK)
+
+  /** @returns the answer, or the code of what it was refused with */
+  const submit = async (input: unknown, kind: string): Promise<unknown> => {
+    const body = { meshId, kind, session: 0, serial: 0, acked: 0, input }
+    const { payload, fault } = await journal.ask('submit', JSON.stringify(body), { limitMs: ASK_MS })
+    if (payload === undefined) return codeOf(fault)
+    const answer: unknown = JSON.parse(new TextDecoder().decode(payload))
+    return fieldOf(answer, 'ok') === true
+      ? { result: fieldOf(answer, 'result') }
+      : codeOf(String(fieldOf(fieldOf(answer, 'fault'), 'code')))
+  }
+
+  const decideAll = async (changes: readonly unknown[]): Promise<{ outcome: Outcome; result: unknown }[]> => {
+    const answer = await submit({ changes }, 'tasks.change')
+    if (typeof answer === 'string') return changes.map(() => ({ outcome: answer, result: undefined }))
+    const results = fieldOf(answer, 'result')
+    return changes.map((_, i) => {
+      const one = fieldOf(results, String(i))
+      const fault = fieldOf(one, 'fault')
+      const outcome = fault === undefined ? OK : codeOf(String(fieldOf(fault, 'code')))
+      return { outcome, result: fieldOf(one, OK) }
+    })
+  }
+
+  return {
+    change: async (...changes) => (await decideAll(changes)).map(({ outcome }) => outcome),
+    async decide(change) {
+      const [decided = { outcome: 'silent', result: undefined }] = await decideAll([change])
+      return decided
+    },
+    async raw(input, kind = 'tasks.change') {
+      const answer = await submit(input, kind)
+      return typeof answer === 'string' ? answer : OK
+    },
+    async tasks() {
+      const prefix = '$part/parley/tasks/t/'
+      const input = { meshId, prefix, most: 1_000, consistency: 'local' }
+      const answer = await journal.json('read', input, { limitMs: ASK_MS })
+      const records = fieldOf(answer, 'records')
+      return (Array.isArray(records) ? records : []).map(
+        ({ key, value }: { key: string; value: SeenTask['record'] }): SeenTask => ({
+          id: key.slice(prefix.length),
+          record: value,
+        }),
+      )
+    },
+    async task(method, input, options = {}) {
+      const { payload, fault } = await task.ask(method, JSON.stringify(input), { limitMs: ASK_MS, ...options })
+      return payload === undefined ? codeOf(fault) : OK
+    },
+    taskLink: () => attacker.link(coordinator, TASK),
+  }
+}
