@@ -1,5 +1,6 @@
 /**
- * The file of one value of a task: whose it is, then its bytes. Written as a whole, never changed, named after whose it is.
+ * The file of one value of a task: whose it is, then its bytes. Written as a whole, never changed, named after whose it is; and
+ * all of them, looked at and repaired while the node does not run.
  *
  * `PLB1`, length of the head, CRC-32 of the head, the head as JSON, the bytes. The bytes are vouched for by their hash, which
  * the head has. Keeps no state.
@@ -7,10 +8,12 @@
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import * as z from 'zod'
+import type { ParleyError } from '../../../protocols/errors.ts'
 import type { HeldBytes } from '../../../protocols/task/bytes/byte-store.ts'
 import { BytesPlaceSchema, MAX_STORED_BYTES } from '../../../protocols/task/bytes/stored-bytes.ts'
 import { PeerId } from '../../../protocols/task/task-record.ts'
 import type { Disk, DiskFile } from '../files/disk.ts'
+import { storeError } from '../log/log-segments.ts'
 
 const MAGIC = 0x504c4231
 const PREFIX_BYTES = 12
@@ -82,4 +85,56 @@ export const isWhole = async (disk: Disk, name: string): Promise<boolean> => {
   } finally {
     await file.close()
   }
+}
+
+/** Files that errors name. */
+const MOST_NAMED = 16
+
+export interface HeldBytesSurvey {
+  readonly values: number
+  /** Of all files. */
+  readonly bytes: number
+  /** Names of files. */
+  readonly damaged: readonly string[]
+  readonly problems: readonly ParleyError[]
+}
+
+const damagedError = (names: readonly string[]): ParleyError => {
+  const shown = names.slice(0, MOST_NAMED).join(', ')
+  const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : ''
+  return storeError(
+    'damaged',
+    `large values of tasks are damaged: ${shown}${more}`,
+    'parley store repair puts them aside; other nodes hold them too, and give them back',
+  )
+}
+
+/** Reads all of it, and changes nothing. @throws what the disk says */
+export const surveyHeldBytes = async (disk: Disk): Promise<HeldBytesSurvey> => {
+  const names = (await disk.list()).filter(isHeldFile).sort()
+  const damaged: string[] = []
+  let bytes = 0
+  for (const name of names) {
+    const file = await disk.open(name)
+    try {
+      bytes += await file.size()
+    } finally {
+      await file.close()
+    }
+    if (!(await isWhole(disk, name))) damaged.push(name)
+  }
+  return { values: names.length, bytes, damaged, problems: damaged.length === 0 ? [] : [damagedError(damaged)] }
+}
+
+/** @returns names that damaged files have by now; what it was before @throws what the disk says */
+export const repairHeldBytes = async (disk: Disk): Promise<{ aside: string[]; before: HeldBytesSurvey }> => {
+  const before = await surveyHeldBytes(disk)
+  const aside: string[] = []
+  for (const name of before.damaged) {
+    const other = `${name}.damaged`
+    await disk.rename(name, other)
+    aside.push(other)
+  }
+  if (aside.length > 0) await disk.syncNames()
+  return { aside, before }
 }

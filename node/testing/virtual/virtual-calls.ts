@@ -4,16 +4,13 @@
  *
  * State: what each node serves, and the exchanges that are open.
  */
-import { decode, encode } from 'cborg'
 import {
   type AnyProtocol,
   type CallOptions,
   type Client,
-  type Content,
   type Context,
   type Handlers,
   kindOf,
-  type Method,
   type MethodKind,
   type Progress,
   wireId,
@@ -21,6 +18,7 @@ import {
 import { fromFault, ParleyError, toFault } from '../../../protocols/errors.ts'
 import type { Stop } from '../../../protocols/port.ts'
 import { toProgress } from '../../../protocols/wire/link/progress-reports.ts'
+import { Cancel, ClientCache, createItems, parseValue, readPayload, replySchema, writePayload } from './call-pieces.ts'
 import type { Travel } from './virtual-connections.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
@@ -60,99 +58,12 @@ interface Exchange {
   readonly progress: (report: Progress) => void
 }
 
-/** Most handlers look at no signal: it is made for those that do. */
-class Cancel {
-  #controller: AbortController | undefined
-  #error: Error | undefined
-
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController()
-      if (this.#error !== undefined) this.#controller.abort(this.#error)
-    }
-    return this.#controller.signal
-  }
-
-  abort(error: Error): void {
-    this.#error ??= error
-    this.#controller?.abort(error)
-  }
-}
-
-const ENCODER = new TextEncoder()
-const DECODER = new TextDecoder()
-
-const write = (content: Content = 'json', value: unknown): Uint8Array => {
-  if (content === 'cbor') return encode(value)
-  if (content === 'bytes') return value instanceof Uint8Array ? value.slice() : new Uint8Array()
-  return ENCODER.encode(value === undefined ? '' : JSON.stringify(value))
-}
-const read = (content: Content = 'json', bytes: Uint8Array): unknown => {
-  if (content !== 'json') return content === 'cbor' ? decode(bytes) : bytes
-  return bytes.length === 0 ? undefined : JSON.parse(DECODER.decode(bytes))
-}
-
-const parse = (schema: Method['request'], value: unknown, what: string): unknown => {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  throw new ParleyError('MSG001', `${what} does not match its schema: ${result.error.message}`, {
-    hint: 'look at the schema of the method',
-  })
-}
-const replySchema = (method: Method): Method['request'] | undefined =>
-  'stream' in method ? method.stream : 'response' in method ? method.response : undefined
-
-/** Items as they come, for one reader. */
-const createItems = () => {
-  const items: unknown[] = []
-  let over: { error?: Error | undefined } | undefined
-  let wake: () => void = () => {}
-  async function* drain(): AsyncGenerator<unknown, void> {
-    for (;;) {
-      while (items.length > 0) yield items.shift()
-      if (over?.error) throw over.error
-      if (over) return
-      await new Promise<void>((resolve) => {
-        wake = resolve
-      })
-    }
-  }
-  return {
-    push: (value: unknown): void => {
-      items.push(value)
-      wake()
-    },
-    end: (error?: Error): void => {
-      over ??= { error }
-      wake()
-    },
-    drain,
-  }
-}
-
 const notServed = ({ protocol, method }: Called): ParleyError =>
   new ParleyError('MSG004', `${protocol} ${method} is not served here`, { hint: 'ask another peer' })
 const notConnected = (id: string, peer: string): ParleyError =>
   new ParleyError('COM002', `${peer} is not connected to ${id}`, { hint: 'connect first', details: { sent: false } })
 
 type Call = readonly [CallNode, peer: string, AnyProtocol, name: string, input: unknown, options: CallOptions]
-
-/** Clients that were asked for without defaults: asked for again, they are the same. State: them. */
-export class ClientCache {
-  readonly #clients = new Map<AnyProtocol, Map<string, unknown>>()
-
-  get<P extends AnyProtocol>(peer: string, protocol: P, defaults: CallOptions, make: () => Client<P>): Client<P> {
-    if (Object.keys(defaults).length > 0) return make()
-    const byPeer = this.#clients.get(protocol) ?? new Map<string, unknown>()
-    this.#clients.set(protocol, byPeer)
-    // Of this protocol, as it is kept by it.
-    const known = byPeer.get(peer) as Client<P> | undefined
-    if (known !== undefined) return known
-    const client = make()
-    byPeer.set(peer, client)
-    return client
-  }
-}
 
 export class VirtualCalls {
   readonly #time: VirtualTime
@@ -226,17 +137,17 @@ export class VirtualCalls {
       const schema = replySchema(method)
       const send = (value: unknown): void => {
         if (schema === undefined) return
-        const bytes = write(method.content, parse(schema, value, called.method))
-        reply(bytes, () => exchange.item(read(method.content, bytes)))
+        const bytes = writePayload(method.content, parseValue(schema, value, called.method))
+        reply(bytes, () => exchange.item(readPayload(method.content, bytes)))
       }
-      const input = parse(method.request, read(method.content, payload), called.method)
+      const input = parseValue(method.request, readPayload(method.content, payload), called.method)
       const result = handler(input, this.#contextOf(node, exchange, called))
       if (kindOf(method) === 'stream') for await (const item of result as AsyncIterable<unknown>) send(item)
       else send(await result)
       reply(new Uint8Array(), () => exchange.end())
     } catch (error) {
       const fault = toFault(error)
-      reply(write('json', fault), () => exchange.end(fromFault(fault)))
+      reply(writePayload('json', fault), () => exchange.end(fromFault(fault)))
     }
   }
 
@@ -267,9 +178,9 @@ export class VirtualCalls {
     const method = protocol.methods[name]
     if (method === undefined) throw new ParleyError('MSG004', `${protocol.name} has no method ${name}`)
     const kind = kindOf(method)
-    const request = parse(method.request, input, name)
+    const request = parseValue(method.request, input, name)
     if (!node.isConnected(peer)) throw notConnected(node.id, peer)
-    const payload = write(method.content, request)
+    const payload = writePayload(method.content, request)
     options.signal?.throwIfAborted()
     const time = this.#time
     const timeoutMs = options.timeoutMs ?? method.timeoutMs ?? 30_000

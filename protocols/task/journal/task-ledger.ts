@@ -31,7 +31,7 @@ import {
   workerKey,
   workOf,
 } from '../task-record.ts'
-import { type FinalStatus, isFinal, movesBetween, type TaskStatus } from '../task-status.ts'
+import { type FinalStatus, isFinal, movesBetween } from '../task-status.ts'
 import type { HistoryNotes } from './history-notes.ts'
 
 /** Of all open tasks. */
@@ -272,11 +272,6 @@ export class TaskLedger {
     this.hasWritten = true
     this.tx.collection(DONE).delete(id)
     this.tx.collection(ENDED).delete(endedRow(endedAt, id))
-  }
-
-  /** The status that a task of no worker is in. */
-  waiting({ dependencies = [] }: Pick<TaskRecord, 'dependencies'>): TaskStatus {
-    return dependencies.length === 0 ? 'queued' : 'submitted'
   }
 
   #write(id: string, record: TaskRecord): void {

@@ -2,7 +2,7 @@
 import { basename, join } from 'node:path'
 import type { ParleyError } from '../../../../protocols/errors.ts'
 import { escapeText } from '../../../observe/log/log-fields.ts'
-import { type HeldBytesSurvey, repairHeldBytes, surveyHeldBytes } from '../../../store/bytes/held-bytes-survey.ts'
+import { type HeldBytesSurvey, repairHeldBytes, surveyHeldBytes } from '../../../store/bytes/held-bytes-file.ts'
 import { lookIntoFolder, openFolder } from '../../../store/files/disk.ts'
 import { block, count } from './store-facts.ts'
 
