@@ -1,7 +1,7 @@
 /** What peers decide about what is theirs: submitters about their tasks, workers about their registration. Pure. */
 import { ParleyError } from '../../errors.ts'
 import { endEventWait } from '../events/event-wait-index.ts'
-import { signalRow, type TaskRecord, type WorkerRecord } from '../task-record.ts'
+import { signalRow, type TaskRecord, type WorkerRecord, workerKey } from '../task-record.ts'
 import type { TaskStatus } from '../task-status.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
@@ -122,10 +122,11 @@ const own = (ledger: TaskLedger, registration: number): WorkerRecord => {
 }
 
 export const renewWorker = (ledger: TaskLedger, { registration }: ChangeOf<'renew'>): null => {
-  const { by, at } = ledger.facts
+  const { by, at, fence } = ledger.facts
   const record = own(ledger, registration)
   // Said twice in one decision, it writes once: a registration may be large.
-  if (record.renewedAt !== at || !ledger.wroteWorker(by)) ledger.putWorker(by, { ...record, renewedAt: at })
+  const isWritten = record.renewedAt === at && ledger.tx.version(workerKey(by)) === fence.index
+  if (!isWritten) ledger.putWorker(by, { ...record, renewedAt: at })
   return null
 }
 

@@ -246,11 +246,6 @@ export class TaskLedger {
     work.put(CHECKPOINT_ROW, value)
   }
 
-  /** By this entry, in a change before. */
-  wroteWorker(peer: string): boolean {
-    return this.tx.version(workerKey(peer)) === this.facts.fence.index
-  }
-
   putWorker(peer: string, record: WorkerRecord): void {
     this.hasWritten = true
     this.tx.put(workerKey(peer), record as unknown as Json)
