@@ -15,13 +15,14 @@ import {
   kindOf,
   type Method,
   type MethodKind,
-  type Progress,
   wireId,
 } from '../../../protocols/define.ts'
 import { fromFault, ParleyError, toFault } from '../../../protocols/errors.ts'
 import type { Stop } from '../../../protocols/port.ts'
 import { toProgress } from '../../../protocols/wire/link/progress-reports.ts'
+import { ClientCache } from './client-cache.ts'
 import type { Travel } from './virtual-connections.ts'
+import { Cancel, createItems, type Exchange } from './virtual-exchange.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 export interface CallNode {
@@ -47,38 +48,6 @@ interface Called {
   readonly limitMs: number
 }
 
-interface Exchange {
-  readonly from: string
-  readonly to: string
-  readonly item: (value: unknown) => void
-  /** Ends it on the caller's side; with an error, or well. */
-  readonly end: (error?: Error) => void
-  /** Whoever waits for it is no more: nothing is kept for it. @returns whether it was open */
-  readonly forget: () => boolean
-  readonly cancel: Cancel
-  /** The handler reported progress: its time counts anew. */
-  readonly progress: (report: Progress) => void
-}
-
-/** Most handlers look at no signal: it is made for those that do. */
-class Cancel {
-  #controller: AbortController | undefined
-  #error: Error | undefined
-
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController()
-      if (this.#error !== undefined) this.#controller.abort(this.#error)
-    }
-    return this.#controller.signal
-  }
-
-  abort(error: Error): void {
-    this.#error ??= error
-    this.#controller?.abort(error)
-  }
-}
-
 const ENCODER = new TextEncoder()
 const DECODER = new TextDecoder()
 
@@ -102,57 +71,12 @@ const parse = (schema: Method['request'], value: unknown, what: string): unknown
 const replySchema = (method: Method): Method['request'] | undefined =>
   'stream' in method ? method.stream : 'response' in method ? method.response : undefined
 
-/** Items as they come, for one reader. */
-const createItems = () => {
-  const items: unknown[] = []
-  let over: { error?: Error | undefined } | undefined
-  let wake: () => void = () => {}
-  async function* drain(): AsyncGenerator<unknown, void> {
-    for (;;) {
-      while (items.length > 0) yield items.shift()
-      if (over?.error) throw over.error
-      if (over) return
-      await new Promise<void>((resolve) => {
-        wake = resolve
-      })
-    }
-  }
-  return {
-    push: (value: unknown): void => {
-      items.push(value)
-      wake()
-    },
-    end: (error?: Error): void => {
-      over ??= { error }
-      wake()
-    },
-    drain,
-  }
-}
-
 const notServed = ({ protocol, method }: Called): ParleyError =>
   new ParleyError('MSG004', `${protocol} ${method} is not served here`, { hint: 'ask another peer' })
 const notConnected = (id: string, peer: string): ParleyError =>
   new ParleyError('COM002', `${peer} is not connected to ${id}`, { hint: 'connect first', details: { sent: false } })
 
 type Call = readonly [CallNode, peer: string, AnyProtocol, name: string, input: unknown, options: CallOptions]
-
-/** Clients that were asked for without defaults: asked for again, they are the same. State: them. */
-export class ClientCache {
-  readonly #clients = new Map<AnyProtocol, Map<string, unknown>>()
-
-  get<P extends AnyProtocol>(peer: string, protocol: P, defaults: CallOptions, make: () => Client<P>): Client<P> {
-    if (Object.keys(defaults).length > 0) return make()
-    const byPeer = this.#clients.get(protocol) ?? new Map<string, unknown>()
-    this.#clients.set(protocol, byPeer)
-    // Of this protocol, as it is kept by it.
-    const known = byPeer.get(peer) as Client<P> | undefined
-    if (known !== undefined) return known
-    const client = make()
-    byPeer.set(peer, client)
-    return client
-  }
-}
 
 export class VirtualCalls {
   readonly #time: VirtualTime
