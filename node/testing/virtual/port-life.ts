@@ -7,7 +7,7 @@
 import { type AnyProtocol, type Client, type Handlers, kindOf, wireId } from '../../../protocols/define.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Port, Stop } from '../../../protocols/port.ts'
-import { ClientCache } from './call-pieces.ts'
+import { ClientCache } from './client-cache.ts'
 import type { CallNode, VirtualCalls } from './virtual-calls.ts'
 import type { VirtualTime } from './virtual-time.ts'
 

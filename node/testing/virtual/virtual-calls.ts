@@ -4,22 +4,25 @@
  *
  * State: what each node serves, and the exchanges that are open.
  */
+import { decode, encode } from 'cborg'
 import {
   type AnyProtocol,
   type CallOptions,
   type Client,
+  type Content,
   type Context,
   type Handlers,
   kindOf,
+  type Method,
   type MethodKind,
-  type Progress,
   wireId,
 } from '../../../protocols/define.ts'
 import { fromFault, ParleyError, toFault } from '../../../protocols/errors.ts'
 import type { Stop } from '../../../protocols/port.ts'
 import { toProgress } from '../../../protocols/wire/link/progress-reports.ts'
-import { Cancel, ClientCache, createItems, parseValue, readPayload, replySchema, writePayload } from './call-pieces.ts'
+import { ClientCache } from './client-cache.ts'
 import type { Travel } from './virtual-connections.ts'
+import { Cancel, createItems, type Exchange } from './virtual-exchange.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 export interface CallNode {
@@ -45,18 +48,28 @@ interface Called {
   readonly limitMs: number
 }
 
-interface Exchange {
-  readonly from: string
-  readonly to: string
-  readonly item: (value: unknown) => void
-  /** Ends it on the caller's side; with an error, or well. */
-  readonly end: (error?: Error) => void
-  /** Whoever waits for it is no more: nothing is kept for it. @returns whether it was open */
-  readonly forget: () => boolean
-  readonly cancel: Cancel
-  /** The handler reported progress: its time counts anew. */
-  readonly progress: (report: Progress) => void
+const ENCODER = new TextEncoder()
+const DECODER = new TextDecoder()
+
+const write = (content: Content = 'json', value: unknown): Uint8Array => {
+  if (content === 'cbor') return encode(value)
+  if (content === 'bytes') return value instanceof Uint8Array ? value.slice() : new Uint8Array()
+  return ENCODER.encode(value === undefined ? '' : JSON.stringify(value))
 }
+const read = (content: Content = 'json', bytes: Uint8Array): unknown => {
+  if (content !== 'json') return content === 'cbor' ? decode(bytes) : bytes
+  return bytes.length === 0 ? undefined : JSON.parse(DECODER.decode(bytes))
+}
+
+const parse = (schema: Method['request'], value: unknown, what: string): unknown => {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  throw new ParleyError('MSG001', `${what} does not match its schema: ${result.error.message}`, {
+    hint: 'look at the schema of the method',
+  })
+}
+const replySchema = (method: Method): Method['request'] | undefined =>
+  'stream' in method ? method.stream : 'response' in method ? method.response : undefined
 
 const notServed = ({ protocol, method }: Called): ParleyError =>
   new ParleyError('MSG004', `${protocol} ${method} is not served here`, { hint: 'ask another peer' })
@@ -137,17 +150,17 @@ export class VirtualCalls {
       const schema = replySchema(method)
       const send = (value: unknown): void => {
         if (schema === undefined) return
-        const bytes = writePayload(method.content, parseValue(schema, value, called.method))
-        reply(bytes, () => exchange.item(readPayload(method.content, bytes)))
+        const bytes = write(method.content, parse(schema, value, called.method))
+        reply(bytes, () => exchange.item(read(method.content, bytes)))
       }
-      const input = parseValue(method.request, readPayload(method.content, payload), called.method)
+      const input = parse(method.request, read(method.content, payload), called.method)
       const result = handler(input, this.#contextOf(node, exchange, called))
       if (kindOf(method) === 'stream') for await (const item of result as AsyncIterable<unknown>) send(item)
       else send(await result)
       reply(new Uint8Array(), () => exchange.end())
     } catch (error) {
       const fault = toFault(error)
-      reply(writePayload('json', fault), () => exchange.end(fromFault(fault)))
+      reply(write('json', fault), () => exchange.end(fromFault(fault)))
     }
   }
 
@@ -178,9 +191,9 @@ export class VirtualCalls {
     const method = protocol.methods[name]
     if (method === undefined) throw new ParleyError('MSG004', `${protocol.name} has no method ${name}`)
     const kind = kindOf(method)
-    const request = parseValue(method.request, input, name)
+    const request = parse(method.request, input, name)
     if (!node.isConnected(peer)) throw notConnected(node.id, peer)
-    const payload = writePayload(method.content, request)
+    const payload = write(method.content, request)
     options.signal?.throwIfAborted()
     const time = this.#time
     const timeoutMs = options.timeoutMs ?? method.timeoutMs ?? 30_000
