@@ -22,7 +22,7 @@ import type { Stop } from '../../../protocols/port.ts'
 import { toProgress } from '../../../protocols/wire/link/progress-reports.ts'
 import { ClientCache } from './client-cache.ts'
 import type { Travel } from './virtual-connections.ts'
-import { Cancel, createItems, type Exchange } from './virtual-exchange.ts'
+import { Cancel, createItems, type VirtualExchange } from './virtual-exchange.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 export interface CallNode {
@@ -82,7 +82,7 @@ export class VirtualCalls {
   readonly #time: VirtualTime
   readonly #nodes = new Map<string, CallNode>()
   readonly #served = new Map<string, Map<string, Serving>>()
-  readonly #open = new Set<Exchange>()
+  readonly #open = new Set<VirtualExchange>()
   readonly #clients = new WeakMap<CallNode, ClientCache>()
   readonly counted = { unary: 0, stream: 0, 'one-way': 0 }
 
@@ -137,7 +137,7 @@ export class VirtualCalls {
   }
 
   /** The server's side: reads, checks, runs the handler and sends what it gives back. */
-  async #answer(node: CallNode, exchange: Exchange, called: Called, payload: Uint8Array): Promise<void> {
+  async #answer(node: CallNode, exchange: VirtualExchange, called: Called, payload: Uint8Array): Promise<void> {
     const open = this.#open
     const reply = (bytes: Uint8Array, fn: () => void): void => {
       if (open.has(exchange)) node.send(exchange.from, bytes, () => open.has(exchange) && fn())
@@ -164,7 +164,7 @@ export class VirtualCalls {
     }
   }
 
-  #contextOf(node: CallNode, exchange: Exchange, called: Called): Context {
+  #contextOf(node: CallNode, exchange: VirtualExchange, called: Called): Context {
     const time = this.#time
     const open = this.#open
     return {
@@ -224,7 +224,7 @@ export class VirtualCalls {
         giveUp(new ParleyError('COM001', `${name} took longer than ${timeoutMs} ms`)),
       )
     }
-    const exchange: Exchange = {
+    const exchange: VirtualExchange = {
       from: node.id,
       to: peer,
       cancel: new Cancel(),

@@ -1,7 +1,7 @@
 /** One call between two nodes of a port network, from its request to its end. State: what has come and was not read yet. */
 import type { Progress } from '../../../protocols/define.ts'
 
-export interface Exchange {
+export interface VirtualExchange {
   readonly from: string
   readonly to: string
   readonly item: (value: unknown) => void
