@@ -34,7 +34,7 @@ import { notLeading, TaskFeeds } from './feed/task-feeds.ts'
 import { JournalView } from './journal-view.ts'
 import { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
-import type { Liveness } from './scheduler/worker-presence.ts'
+import type { Detected } from './scheduler/worker-presence.ts'
 import { bytesFigures, type TaskFigures } from './task-figures.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
@@ -51,8 +51,8 @@ export interface TasksDeps {
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
   /** This node's copy of the journal. */
   member(): JournalMember | undefined
-  onPresence(fn: (peer: string, presence: Liveness) => void): Stop
-  presenceOf(peer: string): Liveness
+  onPresence(fn: (peer: string, presence: Detected) => void): Stop
+  presenceOf(peer: string): Detected
   /** Milliseconds that what final tasks left is kept. */
   readonly retainMs: number
   /** Values that are too large for the journal. */
