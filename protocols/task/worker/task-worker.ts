@@ -260,8 +260,14 @@ export class TaskWorker {
     }
   }
 
+  /** It was placed by what this node offered: it may offer another version by now. */
+  #workFor({ type, typeVersion }: TaskRecord): Work | undefined {
+    const work = this.#works.get(type)
+    return typeVersion === undefined || work?.offer.versions?.includes(typeVersion) === true ? work : undefined
+  }
+
   async #begin(id: string, record: TaskRecord, fence: Fence, work: FeedTask['work']): Promise<void> {
-    const doing = this.#works.get(record.type)
+    const doing = this.#workFor(record)
     if (this.#isStopped) return
     this.#noteMade(id, fence)
     const { port } = this.#deps
