@@ -10,6 +10,7 @@ const EXAMPLES = [
   'journal',
   'task-pipeline',
   'task-takeover',
+  'task-approval',
   'messages',
   'tool-agent',
   'llm-agent',

@@ -82,7 +82,7 @@ export const notifications = definePart({
 const callBy = (client: object, method: string, input: unknown, options: object): Promise<unknown> =>
   (Reflect.get(client, method) as (input: unknown, options: object) => Promise<unknown>)(input, options)
 
-const PRESENCE = { alive: 'there', suspect: 'suspect', dead: 'gone', left: 'gone' } as const
+const PRESENCE = { alive: 'there', suspect: 'suspect', dead: 'gone', left: 'left' } as const
 
 export const tasks = definePart({
   name: 'tasks',
@@ -116,15 +116,12 @@ export const tasks = definePart({
           const onPresence: TasksDeps['onPresence'] = (fn) =>
             presence.onChange(({ peer, status }) => fn(peer, PRESENCE[status]))
           const { dataDir } = startup.options
+          // Who leaves is asked to hold nothing more, and what it holds is looked after as if it were gone.
+          const holding = (is: ReturnType<typeof presenceOf>) => (is === 'left' ? 'gone' : is)
           const bytes = await createTaskBytes({
-            port,
-            journal,
-            coordinator,
-            presenceOf,
-            onPresence,
-            quota,
-            dataDir,
-            awayMs: holderAwayMs,
+            ...{ port, journal, coordinator, quota, dataDir, awayMs: holderAwayMs },
+            presenceOf: (peer) => holding(presenceOf(peer)),
+            onPresence: (fn) => onPresence((peer, is) => fn(peer, holding(is))),
           })
           const api = createTasks({
             ...{ port, journal, coordinator, events, retainMs, presenceOf, onPresence, bytes, member: journalMember },

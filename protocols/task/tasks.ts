@@ -39,7 +39,7 @@ import { ScheduleRunner } from './schedule/schedule-runner.ts'
 import { Schedules } from './schedule/schedules.ts'
 import { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import { TaskScheduler } from './scheduler/task-scheduler.ts'
-import type { Liveness } from './scheduler/worker-presence.ts'
+import type { Detected } from './scheduler/worker-presence.ts'
 import { type TaskFigures, taskFigures } from './task-figures.ts'
 import { INPUT_ROW } from './task-record.ts'
 import type { MakeCall } from './worker/recorded-call.ts'
@@ -58,8 +58,8 @@ export interface TasksDeps {
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
   /** This node's copy of the journal. */
   member(): JournalMember | undefined
-  onPresence(fn: (peer: string, presence: Liveness) => void): Stop
-  presenceOf(peer: string): Liveness
+  onPresence(fn: (peer: string, presence: Detected) => void): Stop
+  presenceOf(peer: string): Detected
   readonly call: MakeCall
   /** Milliseconds that what final tasks left is kept. */
   readonly retainMs: number

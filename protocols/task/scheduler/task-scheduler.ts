@@ -14,7 +14,7 @@ import { ENDED, readEndedRow } from '../task-record.ts'
 import type { BoardCounts } from './board-task.ts'
 import type { TaskAnnouncer } from './task-announcer.ts'
 import { TaskBoard } from './task-board.ts'
-import { type Liveness, WorkerPresence } from './worker-presence.ts'
+import { type Detected, type Liveness, WorkerPresence } from './worker-presence.ts'
 
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 250
@@ -29,9 +29,9 @@ export interface SchedulerDeps {
   readonly announcer: Pick<TaskAnnouncer, 'tell'>
   member(): JournalMember | undefined
   /** Told of whom the failure detector suspects, finds dead, or there again. */
-  onPresence(fn: (peer: string, presence: Liveness) => void): Stop
+  onPresence(fn: (peer: string, presence: Detected) => void): Stop
   /** What it believes of a peer now. */
-  presenceOf(peer: string): Liveness
+  presenceOf(peer: string): Detected
   /** Milliseconds that what final tasks left is kept. */
   retainMs(): number
 }

@@ -9,6 +9,8 @@ import type { WorkerTable } from './worker-table.ts'
 /** Why nobody takes a task, as its record says. */
 export const NO_WORKER = 'no-worker'
 export const NO_WORKER_FOR_VERSION = 'no-worker-for-version'
+type Said = '' | typeof NO_WORKER | typeof NO_WORKER_FOR_VERSION
+const SAID = ['', NO_WORKER, NO_WORKER_FOR_VERSION] as const
 /** Milliseconds that a task waits before it says that nobody takes it. */
 const EXPLAIN_AFTER_MS = 1_000
 /** Ids of tasks that left the queue otherwise are taken out once they are more than these, and than those that are there. */
@@ -59,14 +61,16 @@ export interface TypeQueue {
   readonly type: string
   readonly version: string | undefined
   readonly queue: TaskQueue
-  /** Queued tasks that do not say that nobody takes them, and those that do. */
-  readonly unsaid: Set<string>
-  readonly said: Set<string>
+  /** Queued tasks by what they say of who takes them. */
+  readonly saying: Readonly<Record<Said, Set<string>>>
   /** Since when nobody takes them; milliseconds by the coordinator's clock. */
   untakenSince: number | undefined
 }
 
 type Named = Pick<TaskRecord, 'type' | 'typeVersion' | 'reason'>
+
+/** Empty: it says nothing of that. */
+const saidBy = ({ reason }: Named): Said => SAID.find((one) => one === reason) ?? ''
 
 export class TypeQueues {
   readonly #queues = new Map<string, TypeQueue>()
@@ -79,7 +83,7 @@ export class TypeQueues {
     const key = `${type} ${version ?? ''}`
     const waiting = this.#queues.get(key) ?? {
       ...{ type, version, queue: new TaskQueue(), untakenSince: undefined },
-      ...{ said: new Set<string>(), unsaid: new Set<string>() },
+      saying: { '': new Set(), [NO_WORKER]: new Set(), [NO_WORKER_FOR_VERSION]: new Set() },
     }
     this.#queues.set(key, waiting)
     return waiting
@@ -87,17 +91,14 @@ export class TypeQueues {
 
   /** It is queued. */
   list(id: string, record: Named): void {
-    const { said, unsaid } = this.of(record)
-    const isSaid = record.reason === NO_WORKER || record.reason === NO_WORKER_FOR_VERSION
-    ;(isSaid ? said : unsaid).add(id)
+    this.of(record).saying[saidBy(record)].add(id)
   }
 
   unlist(id: string, record: Named): void {
-    const { said, unsaid, queue } = this.of(record)
-    said.delete(id)
-    unsaid.delete(id)
-    if (queue.size() > 2 * (said.size + unsaid.size) + STALE)
-      queue.keep({ has: (one) => said.has(one) || unsaid.has(one) })
+    const { saying, queue } = this.of(record)
+    saying[saidBy(record)].delete(id)
+    const queued = SAID.reduce((sum, one) => sum + saying[one].size, 0)
+    if (queue.size() > 2 * queued + STALE) queue.keep({ has: (one) => SAID.some((said) => saying[said].has(one)) })
   }
 
   /** Ids in all queues. */
@@ -109,8 +110,8 @@ export class TypeQueues {
   toExplain(workers: Pick<WorkerTable, 'offers' | 'offersType'>, now: number, most: number): [string, string][] {
     const found: [string, string][] = []
     for (const [key, waiting] of this.#queues) {
-      const { type, version, said, unsaid, queue } = waiting
-      if (said.size + unsaid.size + queue.size() === 0) {
+      const { type, version, saying, queue } = waiting
+      if (SAID.every((one) => saying[one].size === 0) && queue.size() === 0) {
         this.#queues.delete(key)
         continue
       }
@@ -118,9 +119,12 @@ export class TypeQueues {
       waiting.untakenSince = isTaken ? undefined : (waiting.untakenSince ?? now)
       if (!isTaken && now - (waiting.untakenSince ?? now) < EXPLAIN_AFTER_MS) continue
       const reason = isTaken ? '' : workers.offersType(type) ? NO_WORKER_FOR_VERSION : NO_WORKER
-      for (const id of isTaken ? said : unsaid) {
-        if (found.length >= most) return found
-        found.push([id, reason])
+      for (const other of SAID) {
+        if (other === reason) continue
+        for (const id of saying[other]) {
+          if (found.length >= most) return found
+          found.push([id, reason])
+        }
       }
     }
     return found

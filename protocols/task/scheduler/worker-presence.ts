@@ -8,6 +8,8 @@
 
 /** Suspected: it gets nothing new. Gone: what it has goes to others. */
 export type Liveness = 'there' | 'suspect' | 'gone'
+/** What the failure detector believes. Left: it said goodbye; while it is connected it ends what it has in work. */
+export type Detected = Liveness | 'left'
 
 /** Milliseconds without a connection. Above what a lost connection takes to be made again. */
 export const ABSENT_MS = 500
@@ -23,17 +25,19 @@ export class WorkerPresence {
   of(
     peer: string,
     isConnected: boolean,
-    detected: Liveness,
+    detected: Detected,
     nowMs: number,
   ): { readonly presence: Liveness; readonly dueMs?: number } {
     if (isConnected) {
       this.#absentSince.delete(peer)
-      return { presence: detected }
+      return { presence: detected === 'left' ? 'suspect' : detected }
     }
     const since = this.#absentSince.get(peer) ?? nowMs
     this.#absentSince.set(peer, since)
     const dueMs = since + ABSENT_MS - nowMs
-    return dueMs <= 0 || detected === 'gone' ? { presence: 'gone' } : { presence: 'suspect', dueMs }
+    return dueMs <= 0 || detected === 'gone' || detected === 'left'
+      ? { presence: 'gone' }
+      : { presence: 'suspect', dueMs }
   }
 
   /** It is registered no more. */

@@ -139,8 +139,10 @@ export class WorkerTable {
     return false
   }
 
+  /** Whether anybody takes tasks of this type, of whatever version. */
   offersType(type: string): boolean {
-    return (this.#byType.get(type)?.size ?? 0) > 0
+    for (const { presence } of this.#byType.get(type) ?? []) if (presence !== 'gone') return true
+    return false
   }
 
   /** The one with most room for it; undefined where all are busy. Those that rest only where nobody else takes it. */

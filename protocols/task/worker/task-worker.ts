@@ -22,6 +22,8 @@ const AGAIN_MS = 500
 /** A worker that waits for a coordinator says so. */
 const TELL_MS = 30_000
 const DEFAULT_SLOTS = 16
+/** A node that stops waits so long for a decision that nobody may be there to make. Milliseconds. */
+const STOPPING_MS = 1_000
 const MAX_TYPES = 256
 const MAX_EARLY = 10_000
 const MAX_MADE = 10_000
@@ -154,9 +156,10 @@ export class TaskWorker {
   async drain(leftMs: number): Promise<void> {
     if (this.#works.size === 0 || this.#isDraining) return
     this.#isDraining = true
-    await this.#register().catch(() => {})
     const { timers } = this.#deps.port
-    const over = new Promise<void>((resolve) => timers.after(leftMs, resolve))
+    const after = (ms: number): Promise<void> => new Promise((resolve) => timers.after(ms, resolve))
+    const over = after(leftMs)
+    await Promise.race([this.#register().catch(() => {}), over, after(STOPPING_MS)])
     await Promise.race([Promise.all(this.#running), over])
   }
 
@@ -169,7 +172,7 @@ export class TaskWorker {
     this.#registration = undefined
     const { timers } = this.#deps.port
     const limit = new AbortController()
-    const stop = timers.after(1_000, () => limit.abort(new Error('nobody decides')))
+    const stop = timers.after(STOPPING_MS, () => limit.abort(new Error('nobody decides')))
     await this.#deps.batcher.decide({ do: 'withdraw', registration }, { signal: limit.signal }).catch(() => {})
     stop()
   }
@@ -267,8 +270,14 @@ export class TaskWorker {
     }
   }
 
+  /** It was placed by what this node offered: it may offer another version by now. */
+  #workFor({ type, typeVersion }: TaskRecord): Work | undefined {
+    const work = this.#works.get(type)
+    return typeVersion === undefined || work?.offer.versions?.includes(typeVersion) === true ? work : undefined
+  }
+
   async #begin(id: string, record: TaskRecord, fence: Fence, work: FeedTask['work']): Promise<void> {
-    const doing = this.#works.get(record.type)
+    const doing = this.#workFor(record)
     if (this.#isStopped) return
     this.#noteMade(id, fence)
     const { port } = this.#deps

@@ -150,12 +150,19 @@ test('what nobody takes says so after a moment, with the version that is missing
   b.task('t', record({ reason: 'no-worker' }))
   b.task('v', record({ typeVersion: '2', reason: 'no-worker' }))
   b.worker('bob', worker(5, 1, { offers: [{ type: 'sum', slots: 1, versions: ['1'] }] }))
-  assert.deepEqual(b.told(), ['t to bob'])
+  // The one that said that nobody is there says what is missing now.
+  assert.deepEqual(b.told(), ['t to bob', 'v no-worker-for-version'])
   b.task('t', assigned('bob', 5))
+  b.task('v', record({ typeVersion: '2', reason: 'no-worker-for-version' }))
   b.task('w', record({ typeVersion: '2' }))
   b.now += 1_000
   assert.deepEqual(b.told(), ['w no-worker-for-version'])
   b.task('w', record({ typeVersion: '2', reason: 'no-worker-for-version' }))
+  // One that is gone does nothing, of whatever version.
+  b.board.setPresence('bob', 'gone')
+  assert.deepEqual(b.told().sort(), ['lose t', 'v no-worker', 'w no-worker'])
+  b.task('v', record({ typeVersion: '2', reason: 'no-worker' }))
+  b.task('w', record({ typeVersion: '2', reason: 'no-worker' }))
   // Somebody has it, and is busy.
   b.worker('carl', worker(6, 1, { offers: [{ type: 'sum', slots: 1, versions: ['2'] }], draining: true }))
   assert.deepEqual(b.told(), ['v has a worker', 'w has a worker'])

@@ -33,3 +33,11 @@ test('one that left and comes again without a connection yet is not gone by what
   assert.equal(presence.of('b', false, 'there', ABSENT_MS).presence, 'gone', 'others are not forgotten with it')
   presence.forget('nobody')
 })
+
+test('a dead one is gone at once; one that said goodbye ends its work while it is connected', () => {
+  const presence = new WorkerPresence()
+  assert.deepEqual(presence.of('bob', true, 'gone', 0), { presence: 'gone' })
+  assert.deepEqual(presence.of('bob', false, 'gone', 0), { presence: 'gone' })
+  assert.deepEqual(presence.of('carl', true, 'left', 0), { presence: 'suspect' })
+  assert.deepEqual(presence.of('carl', false, 'left', 10), { presence: 'gone' })
+})

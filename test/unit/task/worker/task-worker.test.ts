@@ -27,6 +27,7 @@ const create = () => {
   let now = 0
   let registration = 7
   let refuse: ((change: TaskChange) => Error | undefined) | undefined
+  let hangs = false
   const decided: string[] = []
   const counts: Record<string, number> = {}
   const worker = new TaskWorker({
@@ -38,7 +39,7 @@ const create = () => {
     },
     batcher: {
       async decide(change) {
-        await new Promise<void>((resolve) => time.after(10, resolve))
+        await new Promise<void>((resolve) => (hangs ? undefined : time.after(10, resolve)))
         const why = refuse?.(change)
         if (why !== undefined) throw why
         decided.push('id' in change ? `${change.do} ${change.id}` : change.do)
@@ -68,6 +69,10 @@ const create = () => {
     },
     register: (next: number) => {
       registration = next
+    },
+    /** Nobody decides any more. */
+    hang: () => {
+      hangs = true
     },
     refuseWith: (fn: typeof refuse) => {
       refuse = fn
@@ -204,6 +209,36 @@ test('a lease that cannot be renewed, or that ran out while the machine was susp
     assert.equal(ended.length, 1, String(isSuspended))
     assert.ok(isSuspended ? (ended[0] ?? 0) < 3_000 : (ended[0] ?? 0) >= LEASE_MS)
   }
+})
+
+test('a worker drains for as long as its work takes, and not for a decision that nobody makes', async () => {
+  const { worker, time, decided } = create()
+  const ended = Promise.withResolvers<void>()
+  await time.settled(
+    worker.work('sum', async () => {
+      await ended.promise
+      return 1
+    }),
+    1_000,
+  )
+  worker.onTask(assigned('a', 20))
+  await time.run(10)
+  time.after(2_000, () => ended.resolve())
+  const from = time.now()
+  await time.settled(worker.drain(5_000), 10_000)
+  const ms = time.now() - from
+  assert.ok(ms >= 2_000 && ms < 2_100, `${ms}`)
+  assert.ok(decided.includes('complete a'))
+
+  const alone = create()
+  await alone.time.settled(
+    alone.worker.work('sum', () => 1),
+    1_000,
+  )
+  alone.hang()
+  const at = alone.time.now()
+  await alone.time.settled(alone.worker.drain(5_000), 10_000)
+  assert.equal(alone.time.now() - at, 1_000)
 })
 
 test('a worker that stops gives back what it has, and withdraws', async () => {
