@@ -50,7 +50,7 @@ export interface Tasks {
   submitAll(tasks: readonly SubmitTask[], options?: TaskWaitOptions): Promise<TaskHandle[]>
   /**
    * Submits a task that failed, was canceled or rejected once more, as a new task: same type, version, input, metadata, priority,
-   * requirements and retries. Its deadline, parent and dependencies are not taken along.
+   * requirements, retries and limit of an attempt. Its deadline, parent and dependencies are not taken along.
    * @throws STA003 `not-failed` for one that is open or completed, `input-gone` where its input was not kept; STA001; as `submit`
    */
   retry(id: string, options?: RetryTask): Promise<TaskHandle>

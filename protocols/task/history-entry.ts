@@ -23,10 +23,12 @@ export type HappenedWhat =
   | 'sleep'
   /** It waits for what somebody is to give. */
   | 'wait'
-  /** It waited as long as it was to, or the event came that it waited for. */
+  /** It waited as long as it was to. */
   | 'woken'
   /** Somebody gave it something. */
   | 'signal'
+  /** The event that it waited for came, or may have been among what is gone. */
+  | 'event'
   | 'resumed'
   /** It submitted a task of its own. */
   | 'child'
@@ -71,8 +73,9 @@ const FORMS = {
   c: ['checkpoint', 'bytes'],
   z: ['sleep', 'until', 'name'],
   w: ['wait', 'name'],
-  k: ['woken', 'name'],
+  k: ['woken'],
   g: ['signal', 'by', 'name'],
+  h: ['event', 'name'],
   p: ['paused', 'by', 'reason'],
   u: ['resumed', 'by'],
   x: ['canceled', 'by'],

@@ -189,7 +189,8 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
       return { input, metadata } as Json
     })
     const input = { page: 1 }
-    const task = await carl.tasks.submit({ id: 'brittle-1', type: 'brittle', input, metadata: 'm', priority: 'high' })
+    const submitted = { type: 'brittle', input, metadata: 'm', priority: 'high', attemptTimeoutMs: 60_000 } as const
+    const task = await carl.tasks.submit({ id: 'brittle-1', ...submitted })
     assert.equal((await task.ended({ timeoutMs: END_MS })).status, 'failed')
     const { entries, dropped } = await ann.tasks.get('brittle-1').history({ timeoutMs: END_MS })
     assert.equal(dropped, 0)
@@ -210,7 +211,7 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
     const again = await ann.tasks.retry('brittle-1', { id: 'brittle-2' })
     assert.deepEqual(await again.result({ timeoutMs: END_MS }), { input, metadata: 'm' })
     const { record } = await again.state()
-    assert.deepEqual([record.priority, record.submitter, record.typeVersion], [2, ann.self.id, undefined])
+    assert.deepEqual([record.priority, record.submitter, record.attemptTimeoutMs], [2, ann.self.id, 60_000])
     assert.equal((await ann.tasks.retry('brittle-1', { id: 'brittle-2' })).id, 'brittle-2')
     assert.notEqual((await ann.tasks.retry('brittle-1', { timeoutMs: END_MS })).id, 'brittle-2')
     assert.equal(await refused(ann.tasks.retry('brittle-2')), 'STA003 not-failed')

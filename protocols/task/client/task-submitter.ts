@@ -114,12 +114,13 @@ export const failedTask = async (
       'it ended under an older version: submit a new task with its input',
       { task: id },
     )
-  const { type, typeVersion, priority, requirements, retry } = record
+  const { type, typeVersion, priority, requirements, retry, attemptTimeoutMs } = record
   return {
     ...{ type, input: await load(input), priority: PRIORITIES[priority] ?? 'normal', retry },
     ...(as !== undefined && { id: as }),
     ...(typeVersion !== undefined && { typeVersion }),
     ...(metadata !== undefined && { metadata }),
     ...(requirements !== undefined && { requirements }),
+    ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
   }
 }

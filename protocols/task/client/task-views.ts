@@ -145,6 +145,8 @@ export const happenedText = (one: TaskHappened): string => {
       return 'nobody gave what it waited for in time'
     case 'signal':
       return `was given ${name}`
+    case 'event':
+      return `heard of the event that it waited for (${name})`
     case 'child':
       return `submitted the task ${task}`
     case 'attempt-failed':

@@ -46,9 +46,10 @@ export const listenAttempt = (ledger: TaskLedger, change: ChangeOf<'listen'>): L
   if (until !== undefined && until <= ledger.facts.at) return { isOver: true }
   checkRoom(ledger, id, record.submitter)
   if (begun === undefined) ledger.putSignal(id, listenRow(name), given as unknown as Json)
-  ledger.note(id, record, 'w', name)
   const wait = { name, topic, ...(until !== undefined && { until }) }
-  ledger.free(id, runningTask(ledger, id, record), { status: 'input_required', wait })
+  const now = runningTask(ledger, id, record)
+  ledger.note(id, now, 'w', name)
+  ledger.free(id, now, { status: 'input_required', wait })
   beginEventWait(ledger.tx, id, record, name)
   return { isOver: false }
 }
@@ -60,7 +61,7 @@ export const hearEvent = (ledger: TaskLedger, { epoch, id, name, heard }: Change
   if (record.wait?.name !== name || record.wait.topic === undefined)
     throw stateError('task-status', `the task ${id} does not wait for ${name}`, 'look at it again', { task: id })
   ledger.putSignal(id, eventRow(name), heard as unknown as Json)
-  ledger.note(id, record, 'k', name)
+  ledger.note(id, record, 'h', name)
   goOn(ledger, id, record)
   return null
 }

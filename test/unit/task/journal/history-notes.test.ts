@@ -241,3 +241,32 @@ test('while a voter is older nothing is noted, and its tasks go on under the new
   assert.deepEqual(whats(await journal.history('t')), ['submitted', 'completed'])
   assert.deepEqual(journal.bugs, [])
 })
+
+test('waits for events, what came, and attempts that took too long are told in their order', async () => {
+  const { journal, attempt, by, place } = begin()
+  attempt({ do: 'listen', name: 'paid', topic: 'orders.paid', cursor: { createdAt: 500, positions: [] } })
+  const event = { id: 'e', topic: 'orders.paid', source: 'p', timestamp: 600, data: null }
+  by(LEADER, { do: 'hear', epoch: 1, name: 'paid', heard: { event } })
+  place()
+  assert.deepEqual(
+    (await journal.history('t')).entries.map(({ what, attempt: n = 0, name }) => [what, n, name]),
+    [
+      ['submitted', 0, undefined],
+      ['assigned', 1, undefined],
+      ['running', 1, undefined],
+      ['wait', 1, 'paid'],
+      ['event', 1, 'paid'],
+      ['assigned', 2, undefined],
+    ],
+  )
+  const limited = new TaskJournal()
+  limited.one('ann', { do: 'submit', tasks: [submitted('t', { attemptTimeoutMs: 100 })] })
+  const fence = limited.place('t', 'bob', limited.worker('bob'))
+  limited.at += 100
+  limited.one(LEADER, { do: 'time-out', epoch: 1, id: 't', fence })
+  assert.deepEqual((await limited.history('t')).entries.slice(1), [
+    { at: 1_000, what: 'assigned', attempt: 1, worker: 'bob' },
+    { at: 1_100, what: 'attempt-failed', attempt: 1, reason: 'COM001 attempt-timeout' },
+  ])
+  assert.deepEqual([...journal.bugs, ...limited.bugs], [])
+})
