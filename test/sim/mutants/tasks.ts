@@ -91,15 +91,15 @@ const FOUND: readonly Mutant[] = [
   },
   {
     bug: 'nobody looks at deadlines',
-    file: `${TASK}/scheduler/task-board.ts`,
-    find: '    if (deadline !== undefined) this.#due.add(deadline, id)\n',
-    replace: '',
+    file: `${TASK}/scheduler/board-task.ts`,
+    find: 'return [deadline, wait?.until, inQueue',
+    replace: 'return [wait?.until, inQueue',
   },
   {
     bug: 'a task that waits in vain is not woken',
-    file: `${TASK}/scheduler/task-board.ts`,
-    find: '    if (record.wait?.until !== undefined) this.#due.add(record.wait.until, id)\n',
-    replace: '',
+    file: `${TASK}/scheduler/board-task.ts`,
+    find: 'return [deadline, wait?.until, inQueue',
+    replace: 'return [deadline, inQueue',
   },
   {
     bug: 'a task that has slept is not placed again',
