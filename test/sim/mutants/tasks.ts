@@ -92,14 +92,14 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'nobody looks at deadlines',
     file: `${TASK}/scheduler/board-task.ts`,
-    find: 'return [deadline, wait?.until,',
-    replace: 'return [deadline === undefined ? undefined : Number.POSITIVE_INFINITY, wait?.until,',
+    find: 'return [deadline, wait?.until, inQueue',
+    replace: 'return [wait?.until, inQueue',
   },
   {
     bug: 'a task that waits in vain is not woken',
     file: `${TASK}/scheduler/board-task.ts`,
-    find: 'return [deadline, wait?.until,',
-    replace: 'return [deadline, wait === undefined ? undefined : Number.POSITIVE_INFINITY,',
+    find: 'return [deadline, wait?.until, inQueue',
+    replace: 'return [deadline, inQueue',
   },
   {
     bug: 'a task that has slept is not placed again',
