@@ -104,7 +104,7 @@ export const tasks = definePart({
   load: async (): Loading<TasksFeature> => {
     const [{ createTasks }, { createTaskBytes }] = await Promise.all([
       import('../../protocols/task/tasks.ts'),
-      import('./held-bytes.ts'),
+      import('../store/bytes/held-bytes-store.ts'),
     ])
     return {
       default: implementPart<typeof tasks>({

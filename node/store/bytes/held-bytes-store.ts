@@ -5,11 +5,15 @@
  * is damaged is left where it is and does not count: others hold the value too, and `parley store verify` tells of it. State:
  * what there is, by place and by task.
  */
+import { join } from 'node:path'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
+import type { Quota } from '../../../protocols/limits/quota.ts'
 import type { ByteStore, HeldBytes } from '../../../protocols/task/bytes/byte-store.ts'
 import type { BytesPlace } from '../../../protocols/task/bytes/stored-bytes.ts'
+import { TaskBytes, type TaskBytesDeps } from '../../../protocols/task/bytes/task-bytes.ts'
 import { systemCode } from '../../platform/private-file.ts'
-import type { Disk } from '../files/disk.ts'
+import { type Disk, lookIntoFolder, openFolder } from '../files/disk.ts'
+import { BYTES_FOLDER } from '../known-stores.ts'
 import { storeError } from '../log/log-segments.ts'
 import { encodeHead, heldFileName, isHeldFile, readHead } from './held-bytes-file.ts'
 
@@ -192,4 +196,32 @@ export class HeldBytesStore implements ByteStore {
     if (next.values > 0) this.#ofPeer.set(by, next)
     else this.#ofPeer.delete(by)
   }
+}
+
+export interface NodeBytesDeps extends Omit<TaskBytesDeps, 'openStore' | 'room'> {
+  readonly quota: Quota
+  readonly dataDir: string | undefined
+}
+
+/** Values that were held before are looked after soon; that none of them can be read keeps no node from starting. */
+export const createTaskBytes = async ({ quota, dataDir, ...deps }: NodeBytesDeps): Promise<TaskBytes> => {
+  const folder = dataDir === undefined ? undefined : join(dataDir, BYTES_FOLDER)
+  const openStore = async (): Promise<HeldBytesStore> => HeldBytesStore.open(await openFolder(folder ?? ''))
+  const bytes = new TaskBytes({
+    ...deps,
+    openStore: folder === undefined ? undefined : openStore,
+    room: {
+      fits: (size) => quota.fits(size),
+      recordGrowth: (size) => quota.recordGrowth(size),
+      freeBytes() {
+        const { maxBytes, bytes: used } = quota.figures()
+        return Math.max(0, maxBytes - used)
+      },
+    },
+  })
+  if (folder !== undefined && (await lookIntoFolder(folder).list()).length > 0)
+    bytes
+      .begin()
+      .catch((error: unknown) => deps.port.log.error('what this node holds for tasks cannot be read', { error }))
+  return bytes
 }
