@@ -6,13 +6,14 @@
  * one that does not fit keeps no other from being decided. State: the changes that wait (bounded).
  */
 import { abortable, Fifo } from '../../async.ts'
-import { type Fault, fromFault, isParleyError, ParleyError } from '../../errors.ts'
+import { type Fault, fromFault, isParleyError, ParleyError, stateError } from '../../errors.ts'
 import type { Committed, Journal } from '../../journal/client/journal-client.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
 import { type ChangeAnswer, changeTasks, decideTasks } from '../journal/task-kinds.ts'
+import { TASKS_PART } from '../task-record.ts'
 
 /** Changes of one node that wait. */
 const MAX_WAITING = 40_000
@@ -72,6 +73,9 @@ const rowsOf = (change: TaskChange): number => {
 const isOfOlderVoters = (error: unknown): boolean =>
   (isParleyError(error, 'STA003') && error.details.reason === 'level' && Number(error.details.agreed) > 0) ||
   (isParleyError(error, 'MSG004') && error.details.reason === 'unknown-command')
+
+const needsNewer = (what: string): ParleyError =>
+  stateError('level', `a change of tasks (${what}) needs ${TASKS_PART}@2 of all voters`, 'upgrade all voters')
 
 export class ChangeBatcher {
   readonly #journal: Pick<Journal, 'submit'>
@@ -187,6 +191,8 @@ export class ChangeBatcher {
           this.#olderAt = clock.monotonic()
           continue
         }
+        // What older voters do not take keeps nothing from being decided that they do.
+        if (level === 2 && isOfOlderVoters(error)) throw needsNewer(changes[0]?.do ?? '')
         if (!isRefusedFor(error, 'level') || clock.monotonic() - begun >= LEVEL_MS) throw error
         this.#olderAt = undefined
         await new Promise<void>((resolve) => timers.after(LEVEL_AGAIN_MS, resolve))

@@ -7,6 +7,7 @@
  */
 import * as z from 'zod'
 import { FenceSchema } from '../../journal/fencing/fence.ts'
+import { readStored } from '../bytes/stored-bytes.ts'
 import { HeardSchema, ListenSchema } from '../events/event-wait.ts'
 import { SCHEDULE_CHANGES } from '../schedule/schedule-changes.ts'
 import {
@@ -95,8 +96,6 @@ const registerOf = <S extends z.ZodType>(offer: S) =>
 const CHANGES = [
   z.object({ do: z.literal('pause'), id: TaskId, reason: Reason.optional(), ...control }),
   z.object({ do: z.literal('resume'), id: TaskId, checkpoint: Value.optional(), ...control }),
-  /** What it waits for, or will. */
-  z.object({ do: z.literal('signal'), id: TaskId, name: EffectName, value: Value, ...control }),
   z.object({ do: z.literal('cancel'), id: TaskId, reason: Reason.optional(), ...control }),
 
   z.object({ do: z.literal('renew'), registration: z.int().nonnegative() }),
@@ -107,17 +106,6 @@ const CHANGES = [
   z.object({ do: z.literal('checkpoint'), ...attempt, value: Value }),
   z.object({ do: z.literal('complete'), ...attempt, result: Value }),
   z.object({ do: z.literal('fail'), ...attempt, error: TaskErrorSchema, retry: z.boolean() }),
-  /** It sleeps until then; unless it stays, its worker has room for others meanwhile. */
-  z.object({ do: z.literal('sleep'), ...attempt, name: EffectName, until: Millis, stays: z.boolean() }),
-  /** It goes on once somebody gives it what it waits for, or when the time is over. */
-  z.object({
-    do: z.literal('wait'),
-    ...attempt,
-    name: EffectName,
-    status: z.enum(['input_required', 'auth_required']),
-    prompt: smallJson(MAX_PROMPT_BYTES).optional(),
-    until: Millis.optional(),
-  }),
   /** The assignee gives it back unharmed: it stops. */
   z.object({ do: z.literal('release'), ...attempt, reason: Reason }),
 
@@ -132,8 +120,6 @@ const CHANGES = [
   z.object({ do: z.literal('settle'), ...coordinating, id: TaskId }),
   /** Its worker is gone. */
   z.object({ do: z.literal('lose'), ...coordinating, ...attempt, reason: Reason }),
-  /** It waited as long as it was to. */
-  z.object({ do: z.literal('wake'), ...coordinating, id: TaskId }),
   /** Its deadline passed. */
   z.object({ do: z.literal('expire'), ...coordinating, id: TaskId }),
   /** Why nobody takes it, for people. */
@@ -146,8 +132,23 @@ const CHANGES = [
   z.object({ do: z.literal('forget'), ...coordinating, tasks: Ended }),
 ] as const
 
-/** Of level 2 alone. */
+/** Of level 2 alone: a voter of level 1 would pass over them, and have another state from there on. */
 const LATER_CHANGES = [
+  /** It sleeps until then; unless it stays, its worker has room for others meanwhile. */
+  z.object({ do: z.literal('sleep'), ...attempt, name: EffectName, until: Millis, stays: z.boolean() }),
+  /** It goes on once somebody gives it what it waits for, or when the time is over. */
+  z.object({
+    do: z.literal('wait'),
+    ...attempt,
+    name: EffectName,
+    status: z.enum(['input_required', 'auth_required']),
+    prompt: smallJson(MAX_PROMPT_BYTES).optional(),
+    until: Millis.optional(),
+  }),
+  /** What it waits for, or will. */
+  z.object({ do: z.literal('signal'), id: TaskId, name: EffectName, value: Value, ...control }),
+  /** It waited as long as it was to. */
+  z.object({ do: z.literal('wake'), ...coordinating, id: TaskId }),
   /** Its attempt took longer than it may. */
   z.object({ do: z.literal('time-out'), ...coordinating, ...attempt }),
   ...SCHEDULE_CHANGES,
@@ -175,9 +176,14 @@ const LATER: ReadonlySet<string> = new Set(LATER_CHANGES.map(({ shape }) => shap
 const isLimited = ({ attemptTimeoutMs }: { readonly attemptTimeoutMs?: number | undefined }): boolean =>
   attemptTimeoutMs !== undefined
 
+/** Bytes that nodes hold for it: a node of level 1 would take what stands for them for the value. */
+const isStored = (value: unknown): boolean => readStored(value) !== undefined
+
 /** The level of the part that a voter has to have for it. */
 export const levelOfChange = (change: TaskChange): 1 | 2 => {
-  if (change.do === 'submit') return change.tasks.some(isLimited) ? 2 : 1
+  if (change.do === 'submit') return change.tasks.some((task) => isLimited(task) || isStored(task.input)) ? 2 : 1
+  if (change.do === 'complete') return isStored(change.result) ? 2 : 1
+  if (change.do === 'effect' || change.do === 'checkpoint') return isStored(change.value) ? 2 : 1
   if (change.do === 'register') return change.offers.some(isLimited) ? 2 : 1
   return LATER.has(change.do) ? 2 : 1
 }

@@ -130,11 +130,15 @@ export class TaskLedger {
     throw new ParleyError('SEC002', `${by} does not coordinate`, { hint: 'only the coordinator places tasks' })
   }
 
-  /** Only who submitted it, or its parent; or the coordinator in its name. @throws SEC002, STA002 */
+  /**
+   * Only who submitted it, or, where histories are kept, its parent; or the coordinator in its name. A voter of level 1 lets
+   * the submitter of the parent do nothing, and has to come to the same. @throws SEC002, STA002
+   */
   requireControl({ submitter, parent }: TaskRecord, epoch: number | undefined): void {
     const { by } = this.facts
+    const isOfParent = this.#notes !== undefined && parent !== undefined && this.find(parent)?.submitter === by
     if (epoch !== undefined) this.requireCoordinator(epoch)
-    else if (submitter !== by && (parent === undefined || this.find(parent)?.submitter !== by))
+    else if (submitter !== by && !isOfParent)
       throw new ParleyError('SEC002', 'only who submitted a task controls it', {
         hint: 'ask its submitter, or use a node that may coordinate',
       })

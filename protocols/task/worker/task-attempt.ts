@@ -8,6 +8,7 @@ import { isParleyError, ParleyError } from '../../errors.ts'
 import type { EventCursor } from '../../events/api.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
+import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import type { BytesTransfers } from '../bytes/bytes-transfers.ts'
 import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
@@ -25,6 +26,8 @@ import type { EffectFacts, EffectOptions, ProgressReport, TaskContext, WorkFunct
 const START_AFTER_MS = 50
 /** A sleep that is shorter is waited for by the attempt itself. */
 const STAYS_MS = 5_000
+/** Between tries to have decided what older voters do not know. */
+const OLDER_AGAIN_MS = 1_000
 
 export interface AttemptDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
@@ -133,10 +136,11 @@ export class TaskAttempt {
         return await this.#deps.batcher.decide(change)
       } catch (error) {
         this.#failed(error)
-        // Nobody coordinates: what was done waits for that, as long as the lease lasts.
-        const isPassing = isParleyError(error, 'COM001', 'COM002', 'COM003')
+        // Nobody coordinates, or a voter is of an older version: what was done waits for that, as long as the lease lasts.
+        const isOlder = isRefusedFor(error, 'level')
+        const isPassing = isOlder || isParleyError(error, 'COM001', 'COM002', 'COM003')
         if (!isPassing || this.#end.signal.aborted) throw error
-        await new Promise<void>((resolve) => this.#deps.port.timers.after(200, resolve))
+        await new Promise<void>((resolve) => this.#deps.port.timers.after(isOlder ? OLDER_AGAIN_MS : 200, resolve))
       }
     }
   }

@@ -167,6 +167,18 @@ test('while a voter does not know histories, changes are decided as it knows the
   await time.run(10_000)
   assert.equal(await decide('c'), 'c')
   assert.deepEqual(asked.splice(0).slice(3), ['tasks.decide', 'tasks.change'])
+  // What they would pass over is refused at once, and keeps nothing else from being decided.
+  const sleeps: TaskChange = {
+    ...{ do: 'sleep', id: 't', fence: { term: 1, index: 1 }, name: 'night', until: 1, stays: false },
+  }
+  const at = time.now()
+  await assert.rejects(time.settled(batcher.decide(sleeps), 1_000), {
+    code: 'STA003',
+    details: { reason: 'level' },
+    hint: 'upgrade all voters',
+  })
+  assert.equal(time.now(), at)
+  asked.splice(0)
   isOlder = false
   await time.run(10_000)
   assert.equal(await decide('d'), 'd')
