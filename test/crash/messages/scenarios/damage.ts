@@ -5,8 +5,8 @@
  */
 import { open, readdir, readFile, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Random } from '../../../soak/random.ts'
-import { until } from '../../../support/until.ts'
 import { refusalOf } from '../../nodes.ts'
 import { parley } from '../mending.ts'
 import type { MessageFindings } from '../play.ts'
@@ -16,8 +16,9 @@ import type { KindName } from '../streams.ts'
 
 const COUNT = 300
 const HELD = 120
-/** Milliseconds until what a start found in the log is in a table. */
-const TABLE_MS = 10_000
+/** Milliseconds until what a start found in the log is in a table, and how often that is waited for. */
+const TABLE_MS = 1_000
+const MOST_TRIES = 6
 /** Those whose items are rows of their own at the receiver, or rows in order: files beside the store are not damaged. */
 const KINDS: readonly KindName[] = ['c', 'u', 'p', 'q']
 
@@ -144,12 +145,15 @@ export const damaged =
     const [receiver, party] = [stage.party(RECEIVER), stage.party(whose)]
     const violations: string[] = []
     const send = sending(stage, KINDS)
-    await send('a', COUNT)
     const rows = join(party.dataDir, 'messages', 'rows')
-    // So that what was stored first is in a table: it is put there, beside everything else, when the store is opened.
-    await party.kill()
-    await party.start()
-    await until('a table', () => biggest(rows, /\.table$/), TABLE_MS)
+    // So that what was stored first is in a table: it is put there, beside everything else, when the store is opened, once it is
+    // large enough.
+    for (let tries = 0; tries < MOST_TRIES && (await biggest(rows, /\.table$/)) === undefined; tries += 1) {
+      await send('a', COUNT)
+      await party.kill()
+      await party.start()
+      await delay(TABLE_MS)
+    }
     await send('a', COUNT)
     if (whose === RECEIVER) await stage.drained()
     await receiver.kill()
