@@ -1,6 +1,7 @@
 /**
- * Changes of tasks as an attacker asks for them: the command `tasks.change` of the journal and the protocol of tasks, by their
- * documents (docs/asyncapi.json) and nothing of the product. State: one link to each protocol of the coordinator.
+ * Changes of tasks as an attacker asks for them: the commands `tasks.decide` and `tasks.change` of the journal and the protocol
+ * of tasks, by their documents (docs/asyncapi.json) and nothing of the product. State: one link to each protocol of the
+ * coordinator.
  */
 import type { Connection } from '@libp2p/interface'
 import type { Attacker } from './attacker.ts'
@@ -10,6 +11,8 @@ const JOURNAL = '/parley/journal/1'
 const TASK = '/parley/task/1'
 const ASK_MS = 8_000
 const OK = 'ok'
+const DECIDE = 'tasks.decide'
+const CHANGE = 'tasks.change'
 
 export interface Fence {
   readonly term: number
@@ -35,6 +38,8 @@ export type Outcome = string
 export interface TaskHand {
   /** All in one command. @returns what came of each: where the command was refused, the same of all */
   change(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** By the command of level 1, which takes fewer of them. */
+  changeFirst(...changes: readonly unknown[]): Promise<Outcome[]>
   /** One, with what it was answered with. */
   decide(change: unknown): Promise<{ readonly outcome: Outcome; readonly result: unknown }>
   /** A whole input of the command. */
@@ -78,8 +83,11 @@ export const createTaskHand = async (
       : codeOf(String(fieldOf(fieldOf(answer, 'fault'), 'code')))
   }
 
-  const decideAll = async (changes: readonly unknown[]): Promise<{ outcome: Outcome; result: unknown }[]> => {
-    const answer = await submit({ changes }, 'tasks.change')
+  const decideAll = async (
+    changes: readonly unknown[],
+    kind = DECIDE,
+  ): Promise<{ outcome: Outcome; result: unknown }[]> => {
+    const answer = await submit({ changes }, kind)
     if (typeof answer === 'string') return changes.map(() => ({ outcome: answer, result: undefined }))
     const results = fieldOf(answer, 'result')
     return changes.map((_, i) => {
@@ -92,11 +100,12 @@ export const createTaskHand = async (
 
   return {
     change: async (...changes) => (await decideAll(changes)).map(({ outcome }) => outcome),
+    changeFirst: async (...changes) => (await decideAll(changes, CHANGE)).map(({ outcome }) => outcome),
     async decide(change) {
       const [decided = { outcome: 'silent', result: undefined }] = await decideAll([change])
       return decided
     },
-    async raw(input, kind = 'tasks.change') {
+    async raw(input, kind = DECIDE) {
       const answer = await submit(input, kind)
       return typeof answer === 'string' ? answer : OK
     },

@@ -24,18 +24,28 @@ const targets = async ({ hand, attacker, tried }: Workshop): Promise<SeenTask[]>
   return [...inWork, ...others.filter(({ record }) => record.status === 'completed').slice(0, 1)]
 }
 
-/** All that an attempt may report. */
-const reports = (id: string, fence: Fence): readonly object[] =>
-  [
-    { do: 'start' },
-    { do: 'effect', name: 'seal', key: '', value: LIE },
-    { do: 'checkpoint', value: LIE },
-    { do: 'complete', result: LIE },
-    { do: 'fail', error: { code: 'APP001', message: LIE }, retry: false },
-    { do: 'sleep', name: 'nap', until: HIGHEST, stays: false },
-    { do: 'wait', name: 'nothing', status: 'input_required' },
-    { do: 'release', reason: LIE },
-  ].map((one) => ({ ...one, id, fence }))
+const FIRST_REPORTS = [
+  { do: 'start' },
+  { do: 'effect', name: 'seal', key: '', value: LIE },
+  { do: 'checkpoint', value: LIE },
+  { do: 'complete', result: LIE },
+  { do: 'fail', error: { code: 'APP001', message: LIE }, retry: false },
+  { do: 'release', reason: LIE },
+]
+const CURSOR = { createdAt: 0, positions: [] }
+const SOMEBODY = '12D3KooWEvrLNG1sPkYgbmNPGPQ9X6HHKsBfwKR7YbTdYbBb7eQ2'
+/** A value that nodes hold, it says. */
+const HELD_LIE = { 'parley:bytes': { hash: '0'.repeat(64), size: 100_000, form: 'json', holders: [SOMEBODY] } }
+const LATER_REPORTS = [
+  { do: 'sleep', name: 'nap', until: HIGHEST, stays: false },
+  { do: 'wait', name: 'nothing', status: 'input_required' },
+  { do: 'listen', name: 'nothing', topic: 'tasks.lies', cursor: CURSOR },
+  { do: 'complete', result: HELD_LIE },
+]
+
+/** All that an attempt may report; by the command of level 1, what that takes. */
+const reports = (id: string, fence: Fence, level: 1 | 2 = 2): readonly object[] =>
+  (level === 1 ? FIRST_REPORTS : [...FIRST_REPORTS, ...LATER_REPORTS]).map((one) => ({ ...one, id, fence }))
 
 /** The true one, older ones, and some that nobody ever gave. */
 const fencesOf = ({ record: { fence } }: SeenTask, epoch: number): readonly Fence[] => {
@@ -107,8 +117,9 @@ const impostor: Attack = {
         const endsAt = performance.now() + seconds * 1_000
         for (let round = 1; performance.now() < endsAt; round += 1) {
           for (const task of await targets(workshop)) {
-            const all = fencesOf(task, epoch).flatMap((fence) => reports(task.id, fence))
-            judge(workshop, 'a report for a task of somebody else', await hand.change(...all), ['STA002'])
+            const all = (level: 1 | 2) => fencesOf(task, epoch).flatMap((fence) => reports(task.id, fence, level))
+            const outcomes = [...(await hand.change(...all(2))), ...(await hand.changeFirst(...all(1)))]
+            judge(workshop, 'a report for a task of somebody else', outcomes, ['STA002'])
             await forgeProgress(workshop, task.id, round)
             count(workshop.tried, 'progress in the name of others')
           }
@@ -138,6 +149,8 @@ const decisions = ({ id, record }: SeenTask, epoch: number, self: string): reado
     { do: 'wake', id },
     { do: 'expire', id },
     { do: 'explain', id, reason: LIE },
+    { do: 'time-out', id, fence },
+    { do: 'hear', id, name: 'nothing', heard: { missed: { publisher: SOMEBODY, epoch: 1, from: 1, to: 2 } } },
     { do: 'dismiss', worker, registration },
     { do: 'archive', tasks },
     { do: 'forget', tasks },
