@@ -4,9 +4,11 @@ import { COPIES } from '../../../protocols/task/bytes/bytes-transfers.ts'
 import { MAX_STORED_BYTES } from '../../../protocols/task/bytes/stored-bytes.ts'
 import { until } from '../../support/until.ts'
 import type { Scenario } from '../scenarios.ts'
+import { eventWaits } from './event-waits.ts'
 import { hashOf, largeBytes, resultSeed } from './large.ts'
 import { EFFECTS } from './plan.ts'
 import { END_MS, judge, keepSubmitting, onStage, quantile, told, victims } from './playing.ts'
+import { schedules } from './schedules.ts'
 import { REQUESTER, type TaskNode, VOTERS } from './stage.ts'
 import { upgrade } from './upgrade.ts'
 
@@ -182,5 +184,7 @@ export const taskScenarios = (tasks: number, isTimed = true): readonly Scenario[
   largeValues,
   upgrade(tasks, false),
   upgrade(tasks, true),
+  schedules(tasks),
+  eventWaits(tasks),
 ]
 export const taskScenarioNames: readonly string[] = taskScenarios(1).map(({ name }) => name)

@@ -21,7 +21,7 @@ const PROGRAM = 'test/crash/tasks/task-process.ts'
 export const VOTERS = ['one', 'two', 'three', 'four', 'five'] as const
 export const WORKER = 'six'
 export const REQUESTER = 'seven'
-const SETTLE_MS = 30_000
+const SETTLE_MS = 90_000
 /** Who comes back without its seat votes again soon. */
 const STABLE_MS = 1_000
 
