@@ -29,7 +29,7 @@ export interface Seen {
 export type Asked = readonly [by: string, change: { readonly do: string; readonly [name: string]: unknown }]
 
 /** Some of a window over the ids, each with a child. @param turn how many were asked for */
-const idsAt = (turn: number): string[] =>
+export const idsAt = (turn: number): string[] =>
   Array.from({ length: OPEN }, (_, i) => `t${Math.floor(turn / TURN) + i}`).flatMap((id) => [id, `${id}.c`])
 
 const submission = (random: Random, ids: readonly string[], id: string, at: number): object => {
@@ -75,6 +75,7 @@ const fitting = (random: Random, ids: readonly string[], id: string, seen: Seen)
     const more = random.next() < 0.3 ? [submit(random.pick(ids) ?? id)] : []
     return [by, { do: 'submit', tasks: [submit(id), ...more] }]
   }
+  if (!isFinal(record.status) && random.next() < 0.1) return [record.submitter, { do: 'cancel', id }]
   if (record.status === 'submitted') return [LEADER, { do: 'settle', epoch, id }]
   if (record.status === 'queued') {
     const worker = random.pick(WORKERS) ?? WORKERS[0]

@@ -7,14 +7,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Json } from '../../../protocols/journal/state/command-kind.ts'
-import { readTask, readWorker, TASKS_PART, taskKey, workerKey } from '../../../protocols/task/task-record.ts'
+import { readTask, readWorker, TASKS_PART, taskKey, workerKey, workOf } from '../../../protocols/task/task-record.ts'
 import { createRandom } from '../../soak/random.ts'
 import { ROOT } from '../../support/commit-tree.ts'
 import type { Scenario } from '../scenarios.ts'
 import type { Verdict } from '../stage.ts'
 import { noOlderRelease, provideOlderRelease } from './older-release.ts'
 import { told } from './playing.ts'
-import { LEADER, randomChanges, type Seen } from './random-changes.ts'
+import { idsAt, LEADER, randomChanges, type Seen } from './random-changes.ts'
 
 /** Decisions for each task that the run is told of, and in one journal. */
 const PER_TASK = 100
@@ -107,6 +107,11 @@ const compare = async (older: Modules, newer: Modules, seed: number, decisions: 
       registration: (peer) => readWorker(records.get(workerKey(peer))?.value)?.registration,
     })
     decide(COMMAND, asked[0]?.[0] ?? LEADER, { changes: asked.map(([, change]) => change) })
+    // Most of them are gone at the end.
+    for (const id of idsAt(turn)) {
+      const [one, other] = [before, after].map(({ machine }) => machine.records.collections.get(workOf(id))?.id)
+      if (one !== other) wrong.push(`the rows of ${id} are ${one} by the older one, ${other} by this one`)
+    }
   }
   const [rows, others] = [await before.rows(), new Set(await after.rows())]
   for (const row of rows) if (!others.has(row)) wrong.push(`only the older one has ${row.slice(0, 200)}`)
