@@ -156,6 +156,20 @@ const upgradeOne = async ({ outside }: TaskStage, node: TaskNode, isKilled: bool
   return { isKilled, gaps: await Promise.all(gaps) }
 }
 
+/** Before all voters are upgraded there is a way back, and forth again. @returns what is wrong */
+const backAndForth = async (stage: TaskStage, node: TaskNode, older: Release, newer: Release): Promise<string[]> => {
+  const wrong: string[] = []
+  for (const release of [older, newer]) {
+    node.release = release
+    const { gaps } = await upgradeOne(stage, node, false)
+    if (gaps.includes(undefined)) wrong.push(`nothing got on for ${PROGRESS_MS} ms after ${node.name} went back`)
+    await until('it has its seat', async () => (await node.ask('status')).role === 'voter', END_MS, 100)
+    const differs = await disagreement(stage)
+    if (differs !== undefined) wrong.push(`after ${node.name} went back: ${differs}`)
+  }
+  return wrong
+}
+
 const playUpgrade = async (
   stage: TaskStage,
   root: string,
@@ -167,6 +181,7 @@ const playUpgrade = async (
   const load = startLoad(stage, tasks, seed)
   await until('some tasks are done', () => outside.completed.size > tasks / 2, END_MS, 20)
   const order = await orderOf(stage)
+  const firstVoter = order.findIndex(({ isVoter }) => isVoter)
   const lastVoter = order.findLastIndex(({ isVoter }) => isVoter)
   const wrong: string[] = []
   const changes: Change[] = []
@@ -184,6 +199,10 @@ const playUpgrade = async (
     )
     const differs = await disagreement(stage)
     if (differs !== undefined) wrong.push(`after ${node.name}: ${differs}`)
+    if (i === firstVoter) {
+      wrong.push(...(await backAndForth(stage, node, releaseAt(root, TASK_TYPE), newer)))
+      say(`${node.name} went back to the release before, and forth again`)
+    }
     if (i === 0 && node.name !== REQUESTER) await node.ask('submitOne', NAP)
     if (i < lastVoter) wrong.push(...(await refused(node, i)))
     if (i === lastVoter - 1 && outside.has(NAP.id)) wrong.push('a task slept although a voter is older')
