@@ -61,17 +61,15 @@ export class TaskLedger {
   readonly facts: EntryFacts
   /** Undefined: of a command that keeps no history. */
   readonly #notes: HistoryNotes | undefined
+  /** Of a command that voters of level 1 do not know. */
+  readonly keepsHistories: boolean
   hasWritten = false
 
   constructor(tx: JournalTx, facts: EntryFacts, notes?: HistoryNotes) {
     this.tx = tx
     this.facts = facts
     this.#notes = notes
-  }
-
-  /** Of a command that voters of level 1 do not know. */
-  get keepsHistories(): boolean {
-    return this.#notes !== undefined
+    this.keepsHistories = notes !== undefined
   }
 
   /** Undefined: there is none, or only what a final one left. */
