@@ -12,6 +12,7 @@ import { strangers } from './attacks/strangers.ts'
 import { floods } from './attacks/tasks/floods.ts'
 import { hoarders } from './attacks/tasks/hoarders.ts'
 import { impostors } from './attacks/tasks/impostors.ts'
+import { schedules } from './attacks/tasks/schedules.ts'
 
 export const ATTACKS: readonly Attack[] = [
   ...strangers,
@@ -26,4 +27,5 @@ export const ATTACKS: readonly Attack[] = [
   ...impostors,
   ...floods,
   ...hoarders,
+  ...schedules,
 ]
