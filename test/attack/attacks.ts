@@ -9,6 +9,8 @@ import { passphrase } from './attacks/passphrase.ts'
 import { raft } from './attacks/raft.ts'
 import { scanner } from './attacks/scanner.ts'
 import { strangers } from './attacks/strangers.ts'
+import { bytesOfTasks } from './attacks/tasks/bytes.ts'
+import { eventWaits } from './attacks/tasks/event-waits.ts'
 import { floods } from './attacks/tasks/floods.ts'
 import { hoarders } from './attacks/tasks/hoarders.ts'
 import { impostors } from './attacks/tasks/impostors.ts'
@@ -28,4 +30,6 @@ export const ATTACKS: readonly Attack[] = [
   ...floods,
   ...hoarders,
   ...schedules,
+  ...eventWaits,
+  ...bytesOfTasks,
 ]
