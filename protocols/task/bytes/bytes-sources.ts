@@ -9,7 +9,7 @@ import { PART_BYTES, taskBytesProtocol } from './bytes-contract.ts'
 import type { BytesPlace } from './stored-bytes.ts'
 
 /** Bytes for each millisecond, at the least: 64 MiB take two minutes then, as the protocol has it. */
-const PACE_BYTES_PER_MS = 559
+export const PACE_BYTES_PER_MS = 559
 const LOOK_MS = 1_000
 
 export const hexHash = ({ hash }: Pick<Port, 'hash'>, bytes: Uint8Array): string => encodeText(hash(bytes), 'base16')
