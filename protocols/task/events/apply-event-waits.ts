@@ -29,8 +29,9 @@ const checkRoom = (ledger: TaskLedger, id: string, submitter: string): void => {
   if (ledger.signals(id).rows() >= MAX_SIGNALS)
     throw new ParleyError('COM003', `the task ${id} was given ${MAX_SIGNALS} signals`, {
       hint: 'it takes no more: what is given is used once',
-      details: { reason: 'effects', task: id },
+      details: { reason: 'effects', task: id, retry: false },
     })
+  ledger.checkRows(submitter)
 }
 
 export const listenAttempt = (ledger: TaskLedger, change: ChangeOf<'listen'>): Listened => {

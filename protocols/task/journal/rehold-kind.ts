@@ -11,7 +11,9 @@ import {
   type StoredBytes,
   withHolders,
 } from '../bytes/stored-bytes.ts'
-import { DONE, INPUT_ROW, PeerId, TASKS_PART, TaskId, workOf } from '../task-record.ts'
+import { DONE, type DoneTask, INPUT_ROW, PeerId, TASKS_PART, TaskId, workOf } from '../task-record.ts'
+import { HistoryNotes } from './history-notes.ts'
+import { RowShares } from './row-shares.ts'
 import { TaskLedger } from './task-ledger.ts'
 
 const ReholdSchema = z.object({
@@ -64,7 +66,11 @@ export const reholdBytes = defineJournalCommand({
   output: z.object({ holders: z.array(PeerId) }),
   rows: ({ id, row }) => [...placesOf(id, row)],
   apply(tx, { epoch, id, row, hash, from, to }, facts) {
-    new TaskLedger(tx, facts).requireCoordinator(epoch)
+    const shares = new RowShares(tx)
+    const ledger = new TaskLedger(tx, facts, { notes: new HistoryNotes(tx), shares })
+    ledger.requireCoordinator(epoch)
+    // Of an open task what its rows take is counted.
+    ledger.find(id)
     for (const { collection, key } of placesOf(id, row)) {
       const rows = tx.collection(collection)
       const value = rows.get(key)
@@ -72,7 +78,11 @@ export const reholdBytes = defineJournalCommand({
       if (value === undefined || stored === undefined) continue
       const holders = nextHolders(stored, from, to)
       if (holders === undefined) return { holders: [...stored.holders] }
-      rows.put(key, replaceIn(value, hash, holders))
+      const write = (): void => rows.put(key, replaceIn(value, hash, holders))
+      if (collection === DONE) shares.changeDone((value as unknown as DoneTask).record, write)
+      else write()
+      shares.settle()
+      shares.flush()
       return { holders }
     }
     throw stateError('missing', `the task ${id} has no such bytes any more`, 'they are not needed', { task: id, hash })

@@ -158,11 +158,11 @@ export const submitTasks = (ledger: TaskLedger, { tasks }: ChangeOf<'submit'>): 
   const { by } = ledger.facts
   const records = fresh.map((task) => newRecord(ledger, task, openDependencies(ledger, task, together), by))
   ledger.room(records)
+  if (fresh.length > 0) ledger.checkRows()
   for (const [i, { id, input, metadata, digest }] of fresh.entries()) {
     const record = records[i]
     if (record === undefined) continue
-    ledger.putInput(id, { input, ...(metadata !== undefined && { metadata: metadata as Json }), digest })
-    ledger.add(id, record)
+    ledger.add(id, record, { input, ...(metadata !== undefined && { metadata: metadata as Json }), digest })
     noteChild(ledger, id, record.parent)
   }
   return tasks.map(({ id }, i) => before[i] ?? { id, known: false, status: ledger.find(id)?.status ?? 'queued' })
