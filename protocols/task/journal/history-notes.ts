@@ -7,7 +7,7 @@
  * its record says so, and the next note tells it too. So a task that is submitted, done and completed costs no row.
  * State: the notes of this change.
  */
-import type { CollectionTx, JournalTx, RowName } from '../../journal/state/command-kind.ts'
+import type { CollectionTx, RowName } from '../../journal/state/command-kind.ts'
 import {
   EFFECT_ENTRIES,
   ENTRY_END,
@@ -20,6 +20,7 @@ import {
 } from '../history-entry.ts'
 import { HISTORY_ROWS, type TaskRecord, workOf } from '../task-record.ts'
 import type { TaskChange } from './task-changes.ts'
+import type { TaskRows } from './task-rows.ts'
 
 const [FIRST, EFFECTS, OTHERS] = HISTORY_ROWS
 const MOST = { [FIRST]: FIRST_ENTRIES, [EFFECTS]: EFFECT_ENTRIES, [OTHERS]: OTHER_ENTRIES }
@@ -58,12 +59,12 @@ export const keptEntries = (rows: readonly (string | undefined)[]): KeptEntries 
 }
 
 export class HistoryNotes {
-  readonly #tx: JournalTx
+  readonly #rows: TaskRows
   /** By task, in their order. */
   readonly #notes = new Map<string, string[]>()
 
-  constructor(tx: JournalTx) {
-    this.#tx = tx
+  constructor(rows: TaskRows) {
+    this.#rows = rows
   }
 
   /** @param before its record, as it was */
@@ -75,7 +76,7 @@ export class HistoryNotes {
 
   /** What was noted is written. */
   flush(): void {
-    for (const [id, notes] of this.#notes) this.#write(this.#tx.collection(workOf(id)), notes)
+    for (const [id, notes] of this.#notes) this.#write(this.#rows.work(id), notes)
     this.#notes.clear()
   }
 
@@ -83,7 +84,7 @@ export class HistoryNotes {
   close(id: string, before: TaskRecord): string {
     const notes = this.#notesOf(id, before)
     this.#notes.delete(id)
-    const work = this.#tx.collection(workOf(id))
+    const work = this.#rows.work(id)
     const first = readRow(work, FIRST)
     if (first !== undefined && countOf(first) >= FIRST_ENTRIES) {
       const { entries, dropped } = keptEntries([first, readRow(work, EFFECTS), readRow(work, OTHERS)])

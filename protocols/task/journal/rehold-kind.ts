@@ -15,6 +15,7 @@ import { DONE, type DoneTask, INPUT_ROW, PeerId, TASKS_PART, TaskId, workOf } fr
 import { HistoryNotes } from './history-notes.ts'
 import { RowShares } from './row-shares.ts'
 import { TaskLedger } from './task-ledger.ts'
+import { TaskRows } from './task-rows.ts'
 
 const ReholdSchema = z.object({
   epoch: z.int().nonnegative(),
@@ -66,13 +67,14 @@ export const reholdBytes = defineJournalCommand({
   output: z.object({ holders: z.array(PeerId) }),
   rows: ({ id, row }) => [...placesOf(id, row)],
   apply(tx, { epoch, id, row, hash, from, to }, facts) {
-    const shares = new RowShares(tx)
-    const ledger = new TaskLedger(tx, facts, { notes: new HistoryNotes(tx), shares })
+    const opened = new TaskRows(tx)
+    const shares = new RowShares(tx, opened)
+    const ledger = new TaskLedger(tx, opened, facts, { notes: new HistoryNotes(opened), shares })
     ledger.requireCoordinator(epoch)
     // Of an open task what its rows take is counted.
     ledger.find(id)
     for (const { collection, key } of placesOf(id, row)) {
-      const rows = tx.collection(collection)
+      const rows = collection === DONE ? tx.collection(DONE) : opened.work(id)
       const value = rows.get(key)
       const stored = storedIn(value, hash)
       if (value === undefined || stored === undefined) continue

@@ -3,11 +3,12 @@
  * open tasks, and what final ones leave until it is forgotten. Pure.
  *
  * Tasks that were submitted while a voter was of level 1 are not counted, so that all voters come to the same.
- * State: tasks that the change in work has touched, and by how much the command has changed what each submitter holds.
+ * State: tasks that the change in work may have touched, and by how much the command has changed what each submitter holds.
  */
 import { ParleyError } from '../../errors.ts'
 import type { JournalTx } from '../../journal/state/command-kind.ts'
-import { DONE, signalsOf, type TaskRecord, usageKey, workOf } from '../task-record.ts'
+import { DONE, type TaskRecord, usageKey } from '../task-record.ts'
+import type { TaskRows } from './task-rows.ts'
 
 /** Of all submitters. The part may have a third more: what ends, and what the coordinator decides, always has room. */
 export const MAX_ROW_BYTES = 12 * 1024 * 1024 * 1024
@@ -35,26 +36,23 @@ export const writeUsage = (tx: JournalTx, peer: string, { tasks, bytes, rows = 0
   else tx.delete(usageKey(peer))
 }
 
-interface Touched {
-  readonly submitter: string
-  readonly bytes: number
-}
-
 export class RowShares {
   readonly #tx: JournalTx
+  readonly #rows: TaskRows
   readonly #maxBytes: number
-  readonly #touched = new Map<string, Touched>()
+  /** Who answers for it, by task. */
+  readonly #touched = new Map<string, string>()
   readonly #grown = new Map<string, number>()
 
-  constructor(tx: JournalTx, maxBytes = MAX_ROW_BYTES) {
+  constructor(tx: JournalTx, rows: TaskRows, maxBytes = MAX_ROW_BYTES) {
     this.#tx = tx
+    this.#rows = rows
     this.#maxBytes = maxBytes
   }
 
-  /** Before its rows change. */
+  /** Its rows may change. */
   touch(id: string, { submitter, isCounted }: Pick<TaskRecord, 'submitter' | 'isCounted'>): void {
-    if (isCounted !== true || this.#touched.has(id)) return
-    this.#touched.set(id, { submitter, bytes: this.#bytesOf(id) })
+    if (isCounted === true) this.#touched.set(id, submitter)
   }
 
   /** What it leaves is written, or goes. */
@@ -82,7 +80,7 @@ export class RowShares {
 
   /** The change in work has ended. */
   settle(): void {
-    for (const [id, { submitter, bytes }] of this.#touched) this.#grow(submitter, this.#bytesOf(id) - bytes)
+    for (const [id, submitter] of this.#touched) this.#grow(submitter, this.#rows.grown(id))
     this.#touched.clear()
   }
 
@@ -95,10 +93,6 @@ export class RowShares {
     }
     this.#add(EVERYBODY, all)
     this.#grown.clear()
-  }
-
-  #bytesOf(id: string): number {
-    return this.#tx.collection(workOf(id)).bytes() + this.#tx.collection(signalsOf(id)).bytes()
   }
 
   #grow(submitter: string, bytes: number): void {

@@ -71,6 +71,7 @@ import { RowShares } from './row-shares.ts'
 import { admitTasks, submitTasks } from './submit-tasks.ts'
 import { FirstChangeSchema, MAX_CHANGES_AT_ONCE, type TaskChange, TaskChangeSchema } from './task-changes.ts'
 import { type LaterKeeping, TaskLedger } from './task-ledger.ts'
+import { TaskRows } from './task-rows.ts'
 
 /** Of records: open tasks, workers, what submitters hold. */
 const MAX_BYTES = 16 * 1024 * 1024
@@ -215,8 +216,7 @@ const rowsOf = (change: TaskChange): RowName[] => {
   }
 }
 
-const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange, later?: LaterKeeping): ChangeAnswer => {
-  const ledger = new TaskLedger(tx, facts, later)
+const answer = (ledger: TaskLedger, change: TaskChange, later?: LaterKeeping): ChangeAnswer => {
   try {
     const ok = (apply(ledger, change) ?? null) as Json
     later?.notes.flush()
@@ -233,10 +233,14 @@ const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange, later?: La
 const keepsLater = (tx: JournalTx): boolean => (readAgreed(tx.get(agreedKey(TASKS_PART)))?.level ?? 0) >= 2
 
 const answers = (tx: JournalTx, changes: readonly TaskChange[], facts: EntryFacts): ChangeAnswer[] => {
-  if (!keepsLater(tx)) return changes.map((change) => answer(tx, facts, change))
-  const shares = new RowShares(tx)
-  // A change's notes are its own: one that is refused has none.
-  const all = changes.map((change) => answer(tx, facts, change, { notes: new HistoryNotes(tx), shares }))
+  const rows = new TaskRows(tx)
+  if (!keepsLater(tx)) return changes.map((change) => answer(new TaskLedger(tx, rows, facts), change))
+  const shares = new RowShares(tx, rows)
+  const all = changes.map((change) => {
+    // A change's notes are its own: one that is refused has none.
+    const later = { notes: new HistoryNotes(rows), shares }
+    return answer(new TaskLedger(tx, rows, facts, later), change, later)
+  })
   shares.flush()
   return all
 }

@@ -21,18 +21,17 @@ import {
   INPUT_ROW,
   readTask,
   readWorker,
-  signalsOf,
   type TaskError,
   type TaskInput,
   type TaskRecord,
   taskKey,
   type WorkerRecord,
   workerKey,
-  workOf,
 } from '../task-record.ts'
 import { type FinalStatus, isFinal, movesBetween } from '../task-status.ts'
 import type { HistoryNotes } from './history-notes.ts'
 import { EVERYBODY, type RowShares, readUsage, TIMES_FREE, writeUsage } from './row-shares.ts'
+import type { TaskRows } from './task-rows.ts'
 
 /** Of all open tasks. */
 export const MAX_OPEN_TASKS = 20_000
@@ -59,11 +58,13 @@ export class TaskLedger {
   /** Undefined: of a command that keeps no history. */
   readonly #notes: HistoryNotes | undefined
   readonly #shares: RowShares | undefined
+  readonly #rows: TaskRows
   hasWritten = false
 
   /** @param later undefined: as voters of level 1 decide */
-  constructor(tx: JournalTx, facts: EntryFacts, later?: LaterKeeping) {
+  constructor(tx: JournalTx, rows: TaskRows, facts: EntryFacts, later?: LaterKeeping) {
     this.tx = tx
+    this.#rows = rows
     this.facts = facts
     this.#notes = later?.notes
     this.#shares = later?.shares
@@ -108,11 +109,11 @@ export class TaskLedger {
   }
 
   work(id: string): CollectionTx {
-    return this.tx.collection(workOf(id))
+    return this.#rows.work(id)
   }
 
   signals(id: string): CollectionTx {
-    return this.tx.collection(signalsOf(id))
+    return this.#rows.signals(id)
   }
 
   worker(peer: string): WorkerRecord | undefined {

@@ -5,8 +5,10 @@ import fc from 'fast-check'
 import * as z from 'zod'
 import { rowSize } from '../../../../protocols/journal/state/collection-rows.ts'
 import { defineJournalCommand } from '../../../../protocols/journal/state/command-kind.ts'
+import { reholdBytes } from '../../../../protocols/task/journal/rehold-kind.ts'
 import { RowShares, TIMES_FREE, type Usage } from '../../../../protocols/task/journal/row-shares.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
+import { TaskRows } from '../../../../protocols/task/journal/task-rows.ts'
 import {
   DONE,
   type DoneTask,
@@ -106,6 +108,21 @@ test('whatever is done, each submitter answers for the rows that there are, and 
   )
 })
 
+test('other holders of a large value take more room, or less, of an open task and of one that has ended', async () => {
+  const journal = new TaskJournal()
+  const hash = '0'.repeat(64)
+  const input = { 'parley:bytes': { hash, size: 20_000, form: 'json', holders: ['p'] } }
+  journal.one('ann', { do: 'submit', tasks: [submitted('a', { input })] })
+  for (const end of [false, true]) {
+    if (end) journal.one('ann', { do: 'cancel', id: 'a' })
+    const before = countedRows(journal, 'ann')
+    const to = end ? 'short' : 'somebody-with-a-long-name'
+    assert.ok(journal.run(reholdBytes.name, { epoch: 1, id: 'a', row: 'input', hash, to }).ok)
+    assert.ok(countedRows(journal, 'ann') > before)
+    assert.equal(countedRows(journal, 'ann'), await actualRows(journal, 'ann'))
+  }
+})
+
 test('who holds its share may add no more rows, and others may', () => {
   const check = defineJournalCommand({
     name: `${TASKS_PART}.check`,
@@ -113,7 +130,7 @@ test('who holds its share may add no more rows, and others may', () => {
     input: z.object({ peer: z.string(), maxBytes: z.number() }),
     output: z.null(),
     apply(tx, { peer, maxBytes }) {
-      new RowShares(tx, maxBytes).check(peer)
+      new RowShares(tx, new TaskRows(tx), maxBytes).check(peer)
       return null
     },
   })
