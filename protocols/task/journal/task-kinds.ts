@@ -16,7 +16,7 @@ import {
   type Json,
   type RowName,
 } from '../../journal/state/command-kind.ts'
-import { hearEvent, listenAttempt } from '../events/apply-event-waits.ts'
+import { advanceWait, hearEvent, listenAttempt } from '../events/apply-event-waits.ts'
 import { eventRow, listenRow } from '../events/event-wait.ts'
 import { fireSchedule, holdSchedule, makeSchedule, removeSchedule } from '../schedule/apply-schedules.ts'
 import { firedTaskId, SCHEDULES } from '../schedule/schedule-record.ts'
@@ -140,6 +140,8 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
       return timeOutAttempt(ledger, change)
     case 'listen':
       return listenAttempt(ledger, change)
+    case 'advance':
+      return advanceWait(ledger, change)
     case 'hear':
       return hearEvent(ledger, change)
     case 'schedule':
@@ -198,6 +200,8 @@ const rowsOf = (change: TaskChange): RowName[] => {
       return ending(change.id)
     case 'listen':
       return [ofSignals(change.id, eventRow(change.name)), ofSignals(change.id, listenRow(change.name))]
+    case 'advance':
+      return [ofSignals(change.id, listenRow(change.name)), done(change.id)]
     case 'hear':
       return [...ending(change.id), ofSignals(change.id, eventRow(change.name))]
     case 'schedule':
