@@ -105,6 +105,11 @@ export class CollectionTransaction {
     }
   }
 
+  /** Those that a command has looked at are numbered: one that is not there is not looked at. */
+  drop(name: string): void {
+    if (this.#drafts.has(name) || this.#collections.get(name) !== undefined) this.open(name).drop()
+  }
+
   #nextId(): string {
     this.#made += 1
     return collectionId(this.#index, this.#made)

@@ -108,9 +108,12 @@ export class RecordTransaction implements JournalTx {
     this.#named = named
   }
 
-  readonly collection = (name: string): CollectionTx => {
+  readonly collection = (name: string): CollectionTx => this.#ofCollections().open(name)
+  readonly dropCollection = (name: string): void => this.#ofCollections().drop(name)
+
+  #ofCollections(): CollectionTransaction {
     this.#collections ??= new CollectionTransaction(this.#tables.collections, this.#index, this.#rules(), this.#named)
-    return this.#collections.open(name)
+    return this.#collections
   }
 
   /** Undefined: it saw no collection. */

@@ -82,11 +82,14 @@ const openDependencies = (
     )
   })
 
-/** By who submitted it; a child also by who has its parent by now: another attempt submits the same children. */
+/**
+ * By who submitted it; a child also by who has its parent by now: another attempt submits the same children. A voter of level 1
+ * refuses that, and has to come to the same.
+ */
 const maySubmitAgain = (ledger: TaskLedger, { submitter, parent }: TaskRecord, task: SubmittedTask): boolean => {
   const { by } = ledger.facts
   if (submitter === by) return true
-  return parent !== undefined && parent === task.parent && ledger.find(parent)?.worker === by
+  return ledger.keepsHistories && parent !== undefined && parent === task.parent && ledger.find(parent)?.worker === by
 }
 
 /** One that was submitted before. @throws STA003 `exists` where that was another one */

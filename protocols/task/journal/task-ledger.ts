@@ -70,6 +70,11 @@ export class TaskLedger {
     this.#shares = later?.shares
   }
 
+  /** Of a command that voters of level 1 do not know. */
+  get keepsHistories(): boolean {
+    return this.#notes !== undefined
+  }
+
   /** Undefined: there is none, or only what a final one left. */
   find(id: string): TaskRecord | undefined {
     const record = readTask(this.tx.get(taskKey(id)))
@@ -139,7 +144,7 @@ export class TaskLedger {
    */
   requireControl({ submitter, parent }: TaskRecord, epoch: number | undefined): void {
     const { by } = this.facts
-    const isOfParent = this.#notes !== undefined && parent !== undefined && this.find(parent)?.submitter === by
+    const isOfParent = this.keepsHistories && parent !== undefined && this.find(parent)?.submitter === by
     if (epoch !== undefined) this.requireCoordinator(epoch)
     else if (submitter !== by && !isOfParent)
       throw new ParleyError('SEC002', 'only who submitted a task controls it', {
@@ -231,7 +236,8 @@ export class TaskLedger {
     if (this.#shares === undefined) write()
     else this.#shares.changeDone(before, write)
     this.work(id).drop()
-    this.signals(id).drop()
+    // Most have none; voters of level 1 do not look for them.
+    this.tx.dropCollection(signalsOf(id))
     this.#write(id, record)
     this.#count(before.submitter, -1, -before.size)
   }

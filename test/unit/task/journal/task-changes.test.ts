@@ -471,6 +471,7 @@ test('a worker that renews often in one decision writes its registration once, a
       delete: () => assert.fail('nothing is deleted'),
       keys: () => [],
       collection: () => assert.fail('no row is needed'),
+      dropCollection: () => assert.fail('no row is needed'),
     }
     const changes = Array.from({ length: 256 }, () => ({ do: 'renew', registration: 7 }) as const)
     assert.deepEqual(changeTasks.apply(tx, { changes }, { fence, at, by: 'bob' }), Array(256).fill({ ok: null }))
@@ -490,4 +491,26 @@ test('an answer says which of its changes were refused', () => {
     { do: 'renew', registration: 9 },
   )
   assert.deepEqual(changeTasks.refusals?.(answers), ['SEC002', 'STA002'])
+})
+
+test('while a voter is older, decisions come to what it comes to: children of another attempt are refused', () => {
+  const { journal, fence } = inWork()
+  submit(journal, 'bob', ['t.c', { parent: 't' }])
+  assert.equal(journal.one('bob', { do: 'release', id: 't', fence, reason: 'stops' }), null)
+  journal.place('t', 'carl', journal.worker('carl'))
+  journal.isOlder = true
+  assert.equal(submit(journal, 'carl', ['t.c', { parent: 't' }]), 'STA003 exists')
+  assert.equal(submit(journal, 'carl', ['t.c', { parent: 't' }], ['more']), 'STA003 exists')
+  assert.equal(journal.task('more'), undefined)
+  journal.isOlder = false
+  assert.deepEqual(submit(journal, 'carl', ['t.c', { parent: 't' }]), [{ id: 't.c', known: true, status: 'queued' }])
+})
+
+test('a task that ends looks for no signals where it has none: what the same decision begins is called as older voters call it', () => {
+  const { journal } = inWork()
+  journal.isOlder = true
+  journal.decide('ann', { do: 'cancel', id: 't' }, { do: 'submit', tasks: [submitted('next')] })
+  const { id } = journal.machine.records.collections.get(workOf('next')) ?? assert.fail('it has no rows')
+  // The first one is of what ended, the second one what `t` worked with would be next.
+  assert.match(id, /\.3$/)
 })
