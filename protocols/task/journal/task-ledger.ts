@@ -21,6 +21,7 @@ import {
   INPUT_ROW,
   readTask,
   readWorker,
+  signalsOf,
   type TaskError,
   type TaskInput,
   type TaskRecord,
@@ -70,7 +71,7 @@ export class TaskLedger {
     this.#shares = later?.shares
   }
 
-  /** Of a command that voters of level 1 do not know. */
+  /** All voters are known to keep what level 2 brought. */
   get keepsHistories(): boolean {
     return this.#notes !== undefined
   }
@@ -236,8 +237,9 @@ export class TaskLedger {
     if (this.#shares === undefined) write()
     else this.#shares.changeDone(before, write)
     this.work(id).drop()
-    // Most have none; voters of level 1 do not look for them.
-    this.tx.dropCollection(signalsOf(id))
+    // Most have none, and voters of level 1 do not look for them.
+    if (this.#shares === undefined) this.tx.dropCollection(signalsOf(id))
+    else this.signals(id).drop()
     this.#write(id, record)
     this.#count(before.submitter, -1, -before.size)
   }

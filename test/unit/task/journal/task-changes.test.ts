@@ -494,21 +494,19 @@ test('an answer says which of its changes were refused', () => {
 })
 
 test('while a voter is older, decisions come to what it comes to: children of another attempt are refused', () => {
-  const { journal, fence } = inWork()
+  const { journal, fence } = inWork(new TaskJournal(1))
   submit(journal, 'bob', ['t.c', { parent: 't' }])
   assert.equal(journal.one('bob', { do: 'release', id: 't', fence, reason: 'stops' }), null)
   journal.place('t', 'carl', journal.worker('carl'))
-  journal.isOlder = true
   assert.equal(submit(journal, 'carl', ['t.c', { parent: 't' }]), 'STA003 exists')
   assert.equal(submit(journal, 'carl', ['t.c', { parent: 't' }], ['more']), 'STA003 exists')
   assert.equal(journal.task('more'), undefined)
-  journal.isOlder = false
+  journal.agree(2)
   assert.deepEqual(submit(journal, 'carl', ['t.c', { parent: 't' }]), [{ id: 't.c', known: true, status: 'queued' }])
 })
 
 test('a task that ends looks for no signals where it has none: what the same decision begins is called as older voters call it', () => {
-  const { journal } = inWork()
-  journal.isOlder = true
+  const { journal } = inWork(new TaskJournal(1))
   journal.decide('ann', { do: 'cancel', id: 't' }, { do: 'submit', tasks: [submitted('next')] })
   const { id } = journal.machine.records.collections.get(workOf('next')) ?? assert.fail('it has no rows')
   // The first one is of what ended, the second one what `t` worked with would be next.
