@@ -83,7 +83,6 @@ export const reholdBytes = defineJournalCommand({
       const write = (): void => rows.put(key, replaceIn(value, hash, holders))
       if (collection === DONE) shares.changeDone((value as unknown as DoneTask).record, write)
       else write()
-      shares.settle()
       shares.flush()
       return { holders }
     }

@@ -3,7 +3,7 @@
  * open tasks, and what final ones leave until it is forgotten. Pure.
  *
  * Tasks that were submitted while a voter was of level 1 are not counted, so that all voters come to the same.
- * State: tasks that the change in work may have touched, and by how much the command has changed what each submitter holds.
+ * State: tasks that the command may have touched, and by how much the command has changed what each submitter holds.
  */
 import { ParleyError } from '../../errors.ts'
 import type { JournalTx } from '../../journal/state/command-kind.ts'
@@ -63,7 +63,7 @@ export class RowShares {
     if (isCounted === true) this.#grow(submitter, done.bytes() - before)
   }
 
-  /** @throws COM003 where it holds its share: what it adds is looked at with the next change */
+  /** @throws COM003 where it holds its share: what it adds is looked at with the next command */
   check(submitter: string): void {
     const own = this.#held(submitter)
     const all = this.#held(EVERYBODY)
@@ -78,14 +78,10 @@ export class RowShares {
     )
   }
 
-  /** The change in work has ended. */
-  settle(): void {
-    for (const [id, submitter] of this.#touched) this.#grow(submitter, this.#rows.grown(id))
-    this.#touched.clear()
-  }
-
   /** The command has ended. */
   flush(): void {
+    for (const [id, submitter] of this.#touched) this.#grow(submitter, this.#rows.grown(id))
+    this.#touched.clear()
     let all = 0
     for (const [submitter, grown] of this.#grown) {
       all += grown

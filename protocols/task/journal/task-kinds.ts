@@ -223,10 +223,10 @@ const rowsOf = (change: TaskChange): RowName[] => {
 const answer = (ledger: TaskLedger, change: TaskChange, later?: LaterKeeping): ChangeAnswer => {
   try {
     const ok = (apply(ledger, change) ?? null) as Json
-    later?.notes.flush()
-    later?.shares.settle()
+    later?.notes.keep()
     return { ok }
   } catch (error) {
+    later?.notes.drop()
     // Once something was written, all of the command has to fail with it.
     if (!isParleyError(error) || ledger.hasWritten) throw error
     return { fault: toFault(error) as Extract<ChangeAnswer, { fault: unknown }>['fault'] }
@@ -239,13 +239,10 @@ const keepsLater = (tx: JournalTx): boolean => (readAgreed(tx.get(agreedKey(TASK
 const answers = (tx: JournalTx, changes: readonly TaskChange[], facts: EntryFacts): ChangeAnswer[] => {
   const rows = new TaskRows(tx)
   if (!keepsLater(tx)) return changes.map((change) => answer(new TaskLedger(tx, rows, facts), change))
-  const shares = new RowShares(tx, rows)
-  const all = changes.map((change) => {
-    // A change's notes are its own: one that is refused has none.
-    const later = { notes: new HistoryNotes(rows), shares }
-    return answer(new TaskLedger(tx, rows, facts, later), change, later)
-  })
-  shares.flush()
+  const later = { notes: new HistoryNotes(rows), shares: new RowShares(tx, rows) }
+  const all = changes.map((change) => answer(new TaskLedger(tx, rows, facts, later), change, later))
+  later.notes.flush()
+  later.shares.flush()
   return all
 }
 
