@@ -26,7 +26,10 @@ import { TransferSlots } from './transfer-slots.ts'
 export const COPIES = 3
 /** Nodes that are asked to hold one value. */
 const MAX_ASKED = 16
-const OWN = { most: 4, each: 4_096, waiting: 4_096 } as const
+/** Of one holder no more than half: what it keeps back keeps nothing of others back. */
+const OWN = { most: 6, each: 4_096, eachAtWork: 3, waiting: 4_096 } as const
+/** Milliseconds until the first bytes of a value have to be there: others may be before it. */
+const GRACE_MS = 30_000
 const AGAIN_MS = 1_000
 /** Milliseconds that a peer without a disk is not asked again. */
 const DISKLESS_MS = 60_000
@@ -215,9 +218,7 @@ export class BytesTransfers {
   ): Promise<TaskValue> {
     const stored = readStored(row)
     if (stored === undefined) return row
-    const bytes = await this.#slots.run('', signal, () =>
-      this.#fetch(stored, { task, row: name, hash: stored.hash }, signal),
-    )
+    const bytes = await this.#fetch(stored, { task, row: name, hash: stored.hash }, signal)
     this.counts.fetched += 1
     return decodeValue(stored, bytes)
   }
@@ -227,11 +228,14 @@ export class BytesTransfers {
     const until = port.clock.monotonic() + awayMs
     for (;;) {
       let last: unknown
-      const own = await keeper.readOwn(place)
+      // Each attempt has its turn: one that waits for holders takes none.
+      const own = await this.#slots.run('', signal, () => keeper.readOwn(place))
       if (own !== undefined) return own
       for (const peer of this.#inOrder(stored.holders))
         try {
-          return await this.#fetchFrom(peer, { ...place, size: stored.size }, signal)
+          return await this.#slots.run(peer, signal, () =>
+            this.#fetchFrom(peer, { ...place, size: stored.size }, signal),
+          )
         } catch (error) {
           if (signal?.aborted === true) throw signal.reason
           if (isParleyError(error, 'SEC002')) throw error
@@ -248,7 +252,7 @@ export class BytesTransfers {
   /** Those that are there first. */
   #inOrder(holders: readonly string[]): string[] {
     const { port, presenceOf } = this.#deps
-    const others = holders.filter((peer) => peer !== port.self.id)
+    const others = new Set(holders.filter((peer) => peer !== port.self.id))
     return [...others].sort((a, b) => Number(presenceOf(b) === 'there') - Number(presenceOf(a) === 'there'))
   }
 
@@ -260,7 +264,7 @@ export class BytesTransfers {
     const { port } = this.#deps
     const as = async (method: 'fetch' | 'read'): Promise<Uint8Array> => {
       try {
-        return await abortable(fetchBytes(port, peer, place, method, signal), signal)
+        return await abortable(fetchBytes(port, peer, place, { as: method, graceMs: GRACE_MS, signal }), signal)
       } catch (error) {
         if (isParleyError(error, 'MSG003')) this.#suspect(peer, place, error)
         throw error

@@ -1,7 +1,7 @@
 /**
  * The coordinator follows the events that tasks wait for, each from where the journal says that its wait begins, through the
  * history where that is longer ago, and has the first one that fits given to its task. A hole in the history ends the wait: the
- * event may have been in it. State: the subscriptions, of one epoch, at most MAX_EVENT_WAITS.
+ * event may have been in it. State: the subscriptions, of one epoch, at most MAX_EVENT_WAITS; which was begun last.
  */
 import { pause, waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
@@ -65,6 +65,8 @@ export class EventWatcher {
   readonly #signal: AbortSignal
   readonly #watches = new Map<string, Watch>()
   #opening = 0
+  /** Others come first: what cannot be followed comes again and again. */
+  #openedLast = ''
 
   constructor(deps: EventWatcherDeps, epoch: number, signal: AbortSignal) {
     this.#deps = deps
@@ -99,12 +101,18 @@ export class EventWatcher {
       end.abort()
       this.#watches.delete(id)
     }
-    for (const [id, { version }] of open) {
+    const all = [...open]
+    const first = Math.max(
+      0,
+      all.findIndex(([id]) => id > this.#openedLast),
+    )
+    for (const [id, { version }] of [...all.slice(first), ...all.slice(0, first)]) {
       if (this.#opening >= MAX_OPENING) return
       const name = readTask(records?.get(taskKey(id))?.value)?.wait?.name
       if (this.#watches.has(id) || name === undefined) continue
       const watch = { id, name, version, end: new AbortController() }
       this.#watches.set(id, watch)
+      this.#openedLast = id
       void this.#open(watch)
     }
   }

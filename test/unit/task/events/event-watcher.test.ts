@@ -144,6 +144,15 @@ test('what is canceled, or waits anew, is followed no more as it was', async () 
   assert.ok(w.followed.every(({ isStopped }) => isStopped))
 })
 
+test('as many as may wait that cannot be followed keep no other from it', async () => {
+  const w = create()
+  for (let i = 0; i < 190; i += 1) w.listen(`a${i}`, { topic: 'broken.topic' })
+  w.listen('z')
+  await w.time.run(15_000)
+  assert.ok(w.followed.some(({ topic }) => topic === 'orders.paid'))
+  await w.stop()
+})
+
 test('what cannot be followed keeps no other from it; what is not decided is asked for again', async () => {
   const w = create()
   for (let i = 0; i < 20; i += 1) w.listen(`a${i}`, { topic: 'broken.topic' })

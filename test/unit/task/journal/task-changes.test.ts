@@ -7,7 +7,7 @@ import type { JournalTx, Json } from '../../../../protocols/journal/state/comman
 import { MAX_LOSSES } from '../../../../protocols/task/journal/coordinator-changes.ts'
 import type { Usage } from '../../../../protocols/task/journal/row-shares.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
-import { changeTasks } from '../../../../protocols/task/journal/task-kinds.ts'
+import { changeTasks, decideTasks } from '../../../../protocols/task/journal/task-kinds.ts'
 import {
   DONE,
   effectRow,
@@ -457,6 +457,34 @@ test('where they enter the log, children of an open task are refused but of who 
   assert.deepEqual(submit(journal, 'eve', ['t.c', { parent: 't' }]), [{ id: 't.c', known: false, status: 'queued' }])
   assert.equal(journal.one('bob', { do: 'complete', id: 't', fence, result: 1 }), null)
   assert.equal(admitted('eve', 't.d'), 'ok')
+})
+
+test('children of what a schedule is to begin are of its owner, also before it begins', () => {
+  const journal = new TaskJournal()
+  const task = { type: 'sum', priority: 1, retry: { max: 0, delayMs: 0, maxDelayMs: 0 } }
+  const more = { misfire: 'one', overlap: 'allow', input: null, digest: 'd' } as const
+  journal.one('ann', { do: 'schedule', id: 'a.b', plan: { kind: 'every', everyMs: 1_000 }, task, ...more })
+  const admitted = (by: string, id: string): string => {
+    const get = (key: string) => journal.machine.records.get(key)?.value
+    try {
+      decideTasks.admit?.(get, { changes: [{ do: 'submit', tasks: [submitted(id)] }] }, by)
+      return 'ok'
+    } catch (error) {
+      return isParleyError(error) ? error.code : String(error)
+    }
+  }
+  for (const id of ['a.b.20261125T030000Z.c', 'a.b.20261125T030000Z.c.d']) {
+    assert.equal(admitted('eve', id), 'SEC002', id)
+    assert.equal(admitted('ann', id), 'ok')
+  }
+  for (const id of ['a.b.c', 'x.20261125T030000Z.c', 'a.b.20261125T0300Z.c'])
+    assert.equal(admitted('eve', id), 'ok', id)
+  // Whoever works on one that has begun submits its children.
+  const begun = 'a.b.20261125T030000Z'
+  journal.one('ann', { do: 'submit', tasks: [submitted(begun)] })
+  journal.place(begun, 'bob', journal.worker('bob'))
+  assert.equal(admitted('bob', `${begun}.c`), 'ok')
+  assert.equal(admitted('eve', `${begun}.c`), 'SEC002')
 })
 
 test('a worker that renews often in one decision writes its registration once, and in the next one again', () => {
