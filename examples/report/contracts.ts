@@ -1,8 +1,9 @@
 /**
- * What the agents of the report say to each other: one protocol for each skill, each with the method `extract`.
+ * What the agents of the report say: one protocol for each skill, each with the method `extract`, and that of the composer.
  *
- * Every list and every text of an answer has a limit here, so that the composer can hold ten thousand answers. All
- * methods are idempotent: a document goes to another agent when the first one dies.
+ * A node calls its own agent when it was given a task; the answer is the task's result. Every list and every text of an answer
+ * has a limit here, so that the composer can hold ten thousand answers. All methods are idempotent: a batch of documents goes
+ * to another agent when the first one dies.
  */
 import * as z from 'zod'
 import { defineEvent, defineProtocol } from '../../node/index.ts'
@@ -87,23 +88,58 @@ export const Links = z.object({
 })
 export type Links = z.output<typeof Links>
 
+/** Milliseconds from one document to the next: each is reported as progress. */
 const TIMEOUT_MS = 60_000
+/** Documents of one batch. */
+export const MAX_BATCH = 64
+const MAX_REASON = 2_000
 const Name = z.string().min(1).max(64)
+/** A file below the folder as a byte string (names.ts). */
+const FileName = z.string().min(1).max(4_096)
+
+/** Documents that are worked on together: one task for each skill. */
+export const Batch = z.object({
+  /** Absolute path of the folder. */
+  root: z.string().min(1).max(4_096),
+  files: z.array(FileName).min(1).max(MAX_BATCH),
+})
+export type Batch = z.output<typeof Batch>
+
+/** What came of one document; in the order of the batch. */
+const worked = <S extends z.ZodType>(result: S) =>
+  z.discriminatedUnion('status', [
+    z.object({
+      status: z.literal('processed'),
+      bytes: count,
+      encoding: z.string().max(40),
+      /** Places that could not be decoded. */
+      replaced: count,
+      truncatedFrom: count.optional(),
+      result,
+    }),
+    z.object({ status: z.enum(['skipped', 'failed']), bytes: count, reason: z.string().max(MAX_REASON) }),
+  ])
 
 /** Every answer says who worked on it, and for how long, so that the report can tell. */
-const answer = <S extends z.ZodType>(result: S) => z.object({ by: Name, ms: z.number().nonnegative(), result })
+const answer = <S extends z.ZodType>(result: S) =>
+  z.object({ by: Name, ms: z.number().nonnegative(), documents: z.array(worked(result)).max(MAX_BATCH) })
+
+const OutlineAnswer = answer(Outline)
+const KeywordsAnswer = answer(Keywords)
+const SummaryAnswer = answer(Summary)
+const LinksAnswer = answer(Links)
 
 export const outlineProtocol = defineProtocol({
   name: 'outline',
   version: '1.0.0',
   methods: {
     extract: {
-      request: DocumentText,
-      response: answer(Outline),
+      request: Batch,
+      response: OutlineAnswer,
       content: 'cbor',
       timeoutMs: TIMEOUT_MS,
       idempotent: true,
-      description: 'Headings, declarations or keys of a document, its language and its size in lines and words',
+      description: 'Headings, declarations or keys of documents, their language and size in lines and words',
     },
   },
 })
@@ -113,12 +149,12 @@ export const keywordsProtocol = defineProtocol({
   version: '1.0.0',
   methods: {
     extract: {
-      request: DocumentText,
-      response: answer(Keywords),
+      request: Batch,
+      response: KeywordsAnswer,
       content: 'cbor',
       timeoutMs: TIMEOUT_MS,
       idempotent: true,
-      description: 'The words and phrases that a document is about',
+      description: 'The words and phrases that documents are about',
     },
   },
 })
@@ -128,12 +164,12 @@ export const summaryProtocol = defineProtocol({
   version: '1.0.0',
   methods: {
     extract: {
-      request: DocumentText,
-      response: answer(Summary),
+      request: Batch,
+      response: SummaryAnswer,
       content: 'cbor',
       timeoutMs: TIMEOUT_MS,
       idempotent: true,
-      description: 'The sentences of a document that say most of what it says',
+      description: 'The sentences of documents that say most of what they say',
     },
   },
 })
@@ -143,12 +179,12 @@ export const linksProtocol = defineProtocol({
   version: '1.0.0',
   methods: {
     extract: {
-      request: DocumentText,
-      response: answer(Links),
+      request: Batch,
+      response: LinksAnswer,
       content: 'cbor',
       timeoutMs: TIMEOUT_MS,
       idempotent: true,
-      description: 'Where a document points to, and a signature by which near-duplicates are found',
+      description: 'Where documents point to, and a signature by which near-duplicates are found',
     },
   },
 })
@@ -175,20 +211,68 @@ export const ReportSummary = z.object({
 })
 export type ReportSummary = z.output<typeof ReportSummary>
 
-/** A folder of a hundred thousand documents takes its time. */
-const REPORT_TIMEOUT_MS = 24 * 3600 * 1000
+/** What the walk met and left out (walk.ts). */
+const LeftOut = z.object({
+  symbolicLinks: count,
+  special: count,
+  unreadableFolders: count,
+  unreadable: z.array(z.string()),
+  beyondLimit: count,
+})
 
+/** What came of one task: its answer, or why there is none. */
+const outcome = <S extends z.ZodType>(given: S) =>
+  z.union([z.object({ answer: given }), z.object({ failed: z.string().max(MAX_REASON) })])
+
+/** What came of the tasks of one batch, a task for each skill. */
+export const BatchOutcomes = z.object({
+  outline: outcome(OutlineAnswer),
+  keywords: outcome(KeywordsAnswer),
+  summary: outcome(SummaryAnswer),
+  links: outcome(LinksAnswer),
+})
+export type BatchOutcomes = z.output<typeof BatchOutcomes>
+
+/** One attempt at a report; what was collected for another one is forgotten. */
+const Attempt = z.string().min(1).max(256)
+/** A folder of a hundred thousand documents takes its time to render. */
+const WRITE_MS = 3600 * 1000
+
+/** The composer's part that computes: its node has the batches worked on, and hands over what comes of them. */
 export const reportProtocol = defineProtocol({
   name: 'report',
   version: '1.0.0',
   methods: {
-    compose: {
-      request: ReportRequest,
-      response: ReportSummary,
-      timeoutMs: REPORT_TIMEOUT_MS,
-      // A report that is composed twice is the same report.
+    collect: {
+      request: z.object({
+        attempt: Attempt,
+        /** Place of the first document, from 0. */
+        from: count,
+        documents: z.array(z.object({ file: FileName, bytes: count })).max(MAX_BATCH),
+        outcomes: BatchOutcomes,
+      }),
+      response: z.object({ failed: count }),
+      content: 'cbor',
+      timeoutMs: TIMEOUT_MS,
       idempotent: true,
-      description: 'Works through the documents of a folder with the other agents and writes a report',
+      description: 'Takes what came of one batch of documents',
+    },
+    write: {
+      request: z.object({
+        attempt: Attempt,
+        request: ReportRequest,
+        root: z.string(),
+        leftOut: LeftOut,
+        documents: count,
+        reassigned: count,
+        /** Milliseconds since 1970. */
+        startedAt: count,
+      }),
+      response: ReportSummary,
+      timeoutMs: WRITE_MS,
+      // A report that is written twice is the same report.
+      idempotent: true,
+      description: 'Writes the report of what was collected',
     },
   },
 })

@@ -1,5 +1,6 @@
-/** An agent for two skills (keywords, summary), so that each skill is offered twice and none is lost with one process. */
+/** An agent for two skills. */
 import { defineAgent } from '../../../node/index.ts'
+import { SKILLS_OF } from '../settings.ts'
 import { skillOffers } from './skills.ts'
 
-export default defineAgent((agent) => ({ offers: skillOffers(agent, ['keywords', 'summary']) }))
+export default defineAgent((agent) => ({ offers: skillOffers(agent, SKILLS_OF.keyworder) }))
