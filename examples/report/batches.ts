@@ -2,7 +2,7 @@
 import type { ListedDocument } from './collection.ts'
 import { MAX_BATCH } from './contracts.ts'
 
-const MIN_BATCH = 16
+const MIN_BATCH = 64
 /** Bytes beyond which a batch takes no further document. */
 const BATCH_BYTES = 512 * 1024
 /** Batches that a folder is cut into, about. */

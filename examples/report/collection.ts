@@ -3,9 +3,11 @@
  *
  * State: that, of one attempt at a report. A batch that is collected twice counts once.
  */
-import type { BatchOutcomes } from './contracts.ts'
+import type { z } from 'zod'
+import { ContentAnswer, type Outcome, StructureAnswer } from './contracts.ts'
 import { bytesOf, readableName } from './names.ts'
-import { type AgentShare, type DocumentResult, SKILLS } from './results.ts'
+import { unpack } from './packed.ts'
+import { type AgentShare, CRAFTS, type Craft, type DocumentResult, reasonOf } from './results.ts'
 
 export interface ListedDocument {
   /** Below the folder, as a byte string (names.ts). */
@@ -14,47 +16,42 @@ export interface ListedDocument {
   readonly bytes: number
 }
 
-type Entry<R> =
-  | {
-      status: 'processed'
-      bytes: number
-      encoding: string
-      replaced: number
-      truncatedFrom?: number | undefined
-      result: R
-    }
-  | { status: 'skipped' | 'failed'; bytes: number; reason: string }
-type Outcome<R> = { answer: { documents: Entry<R>[] } } | { failed: string }
+/** What came of a batch: a failed task is told as that its documents failed. */
+export interface BatchAnswers {
+  readonly structure: StructureAnswer | { readonly failed: string }
+  readonly content: ContentAnswer | { readonly failed: string }
+}
+
+const answerOf = <S extends z.ZodType>(schema: S, outcome: Outcome): z.output<S> | { readonly failed: string } => {
+  if ('failed' in outcome) return outcome
+  try {
+    return unpack(schema, outcome.packed)
+  } catch (error) {
+    return { failed: reasonOf(error) }
+  }
+}
 
 /** One document of a batch. It is processed where every skill worked on it. */
-export const documentOf = (listed: ListedDocument, place: number, outcomes: BatchOutcomes): DocumentResult => {
+export const documentOf = (listed: ListedDocument, place: number, answers: BatchAnswers): DocumentResult => {
   const path = readableName(bytesOf(listed.file))
-  const entryOf = <R>(outcome: Outcome<R>): Entry<R> => {
-    const entry = 'answer' in outcome ? outcome.answer.documents[place] : undefined
-    const reason = 'failed' in outcome ? outcome.failed : 'nothing was told of it'
-    return entry ?? { status: 'failed', bytes: listed.bytes, reason }
-  }
-  const outline = entryOf(outcomes.outline)
-  const keywords = entryOf(outcomes.keywords)
-  const summary = entryOf(outcomes.summary)
-  const links = entryOf(outcomes.links)
-  if (
-    outline.status === 'processed' &&
-    keywords.status === 'processed' &&
-    summary.status === 'processed' &&
-    links.status === 'processed'
-  ) {
-    const { bytes, encoding, replaced, truncatedFrom } = outline
+  const failed = (reason: string) => ({ status: 'failed' as const, bytes: listed.bytes, reason })
+  const { structure, content } = answers
+  const missing = failed('nothing was told of it')
+  const one = 'failed' in structure ? failed(structure.failed) : (structure.documents[place] ?? missing)
+  const other = 'failed' in content ? failed(content.failed) : (content.documents[place] ?? missing)
+  if (one.status === 'processed' && other.status === 'processed') {
+    const { bytes, encoding, replaced, truncatedFrom } = one
     return {
       ...{ path, bytes, status: 'processed', encoding, replaced },
       ...(truncatedFrom !== undefined && { truncatedFrom }),
-      ...{ outline: outline.result, keywords: keywords.result, summary: summary.result, links: links.result },
+      ...{ outline: one.result.outline, links: one.result.links },
+      ...{ keywords: other.result.keywords, summary: other.result.summary },
     }
   }
-  const asides = [outline, keywords, summary, links].flatMap((entry) => (entry.status === 'processed' ? [] : [entry]))
-  // What one skill found empty, or gone, is that for all.
-  const aside = asides.find(({ status }) => status === 'skipped') ?? asides[0]
-  return { path, bytes: listed.bytes, status: 'failed', ...aside }
+  // What one of them found empty, or gone, is that.
+  const asides = [one, other].flatMap((entry) => (entry.status === 'processed' ? [] : [entry]))
+  const aside = asides.find(({ status }) => status === 'skipped') ?? asides[0] ?? missing
+  return { path, ...aside }
 }
 
 export class Collection {
@@ -68,24 +65,26 @@ export class Collection {
   }
 
   /** @returns how many of these documents failed */
-  add(from: number, listed: readonly ListedDocument[], outcomes: BatchOutcomes): number {
-    const documents = listed.map((one, place) => documentOf(one, place, outcomes))
-    if (!this.#batches.has(from)) this.#credit(outcomes)
+  add(from: number, listed: readonly ListedDocument[], structure: Outcome, content: Outcome): number {
+    const answers = { structure: answerOf(StructureAnswer, structure), content: answerOf(ContentAnswer, content) }
+    const documents = listed.map((one, place) => documentOf(one, place, answers))
+    if (!this.#batches.has(from)) {
+      this.#credit('structure', answers.structure)
+      this.#credit('content', answers.content)
+    }
     this.#batches.set(from, documents)
     return documents.filter(({ status }) => status === 'failed').length
   }
 
-  #credit(outcomes: BatchOutcomes): void {
-    for (const skill of SKILLS) {
-      const outcome = outcomes[skill]
-      if ('failed' in outcome) continue
-      const { by, ms, documents } = outcome.answer
-      const share = this.#shares.get(by) ?? { name: by, answers: {}, busyMs: 0 }
-      const worked = documents.filter(({ status }) => status === 'processed').length
-      if (worked > 0) share.answers[skill] = (share.answers[skill] ?? 0) + worked
-      share.busyMs = (share.busyMs ?? 0) + ms
-      this.#shares.set(by, share)
-    }
+  #credit(craft: Craft, answer: BatchAnswers[Craft]): void {
+    if ('failed' in answer) return
+    const { by, ms, documents } = answer
+    const share = this.#shares.get(by) ?? { name: by, answers: {}, busyMs: 0 }
+    let worked = 0
+    for (const { status } of documents) if (status === 'processed') worked += 1
+    if (worked > 0) for (const skill of CRAFTS[craft]) share.answers[skill] = (share.answers[skill] ?? 0) + worked
+    share.busyMs = (share.busyMs ?? 0) + ms
+    this.#shares.set(by, share)
   }
 
   /** In the order of the walk. */

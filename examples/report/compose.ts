@@ -1,7 +1,7 @@
 /**
- * The task of a report: walk, have every skill work on each batch of documents, collect, have it written.
+ * The task of a report: walk, have both crafts work on each batch of documents, collect, have it written.
  *
- * A batch and a skill are a task below this one. State: none that is not in the journal, beside what was collected (agents/
+ * A batch and a craft are a task below this one. State: none that is not in the journal, beside what was collected (agents/
  * composer.ts): another attempt walks no folder again, finds the tasks of the one before, and collects what came of them. A
  * document is never lost: its batch goes to another agent when the first one dies; only what nobody does for PATIENCE_MS, or
  * what fails again and again, counts as failed, with its reason.
@@ -18,27 +18,18 @@ import {
   type WorkItem,
 } from '../../node/index.ts'
 import { batchesOf, type DocumentBatch } from './batches.ts'
-import {
-  type BatchOutcomes,
-  keywordsProtocol,
-  linksProtocol,
-  outlineProtocol,
-  progressEvent,
-  ReportRequest,
-  reportProtocol,
-  summaryProtocol,
-} from './contracts.ts'
+import { Outcome, progressEvent, ReportRequest, reportProtocol } from './contracts.ts'
 import { bytesOf, nameIn, readableName } from './names.ts'
-import { reasonOf, type Skill } from './results.ts'
+import { type Craft, reasonOf } from './results.ts'
 import { endOf } from './task-end.ts'
 import { openWalk } from './walk.ts'
 import { checkOut } from './write-report.ts'
 
 export const REPORT_TASK = 'report'
-export const taskTypeOf = (skill: Skill): string => `${REPORT_TASK}.${skill}`
+export const taskTypeOf = (craft: Craft): string => `${REPORT_TASK}.${craft}`
 /** Batches that are in work at a time. */
-const IN_WORK = 8
-/** How long the agents of a skill may all be away before documents count as failed. */
+const IN_WORK = 6
+/** How long the agents of a craft may all be away before documents count as failed. */
 const PATIENCE_MS = 60_000
 
 /** What the first attempt found. */
@@ -68,8 +59,8 @@ interface Attempt {
   reassigned: number
 }
 
-/** What came of the task of a skill for a batch. */
-const outcomeOf = async <A>(attempt: Attempt, batch: DocumentBatch, skill: Skill, answer: z.ZodType<A>) => {
+/** What came of the task of a craft for a batch. */
+const outcomeOf = async (attempt: Attempt, batch: DocumentBatch, craft: Craft): Promise<Outcome> => {
   const { task, root } = attempt
   const { signal } = task
   let losses = 0
@@ -78,24 +69,14 @@ const outcomeOf = async <A>(attempt: Attempt, batch: DocumentBatch, skill: Skill
   }
   try {
     const files = batch.documents.map(({ file }) => file)
-    const handle = await task.submit(`${batch.from}.${skill}`, { type: taskTypeOf(skill), input: { root, files } })
-    return { answer: answer.parse(await endOf(handle, { signal, patienceMs: PATIENCE_MS, onChange })) }
+    const handle = await task.submit(`${batch.from}.${craft}`, { type: taskTypeOf(craft), input: { root, files } })
+    return Outcome.parse({ packed: await endOf(handle, { signal, patienceMs: PATIENCE_MS, onChange }) })
   } catch (error) {
     if (signal.aborted) throw error
     return { failed: reasonOf(error) }
   } finally {
     if (losses > 0) attempt.reassigned += 1
   }
-}
-
-const outcomesOf = async (attempt: Attempt, batch: DocumentBatch): Promise<BatchOutcomes> => {
-  const [outline, keywords, summary, links] = await Promise.all([
-    outcomeOf(attempt, batch, 'outline', outlineProtocol.methods.extract.response),
-    outcomeOf(attempt, batch, 'keywords', keywordsProtocol.methods.extract.response),
-    outcomeOf(attempt, batch, 'summary', summaryProtocol.methods.extract.response),
-    outcomeOf(attempt, batch, 'links', linksProtocol.methods.extract.response),
-  ])
-  return { outline, keywords, summary, links }
 }
 
 /** How far it is; a courtesy: an event that cannot be sent must not stop the work. */
@@ -116,9 +97,13 @@ const compose = async (mesh: Mesh, { id, input }: WorkItem, task: TaskContext): 
   const waiting = batches.values()
   const lane = async (): Promise<void> => {
     for (const batch of waiting) {
-      const outcomes = await outcomesOf(attempt, batch)
-      const collected = { attempt: attempt.id, from: batch.from, documents: [...batch.documents], outcomes }
-      failed += (await composer.collect(collected)).failed
+      const [structure, content] = await Promise.all([
+        outcomeOf(attempt, batch, 'structure'),
+        outcomeOf(attempt, batch, 'content'),
+      ])
+      const { from, documents: listed } = batch
+      failed += (await composer.collect({ attempt: attempt.id, from, documents: [...listed], structure, content }))
+        .failed
       done += batch.documents.length
       const last = batch.documents.at(-1)?.file ?? ''
       const { reassigned } = attempt

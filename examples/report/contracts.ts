@@ -1,5 +1,5 @@
 /**
- * What the agents of the report say: one protocol for each skill, each with the method `extract`, and that of the composer.
+ * What the agents of the report say: one protocol for each craft, each with the method `extract`, and that of the composer.
  *
  * A node calls its own agent when it was given a task; the answer is the task's result. Every list and every text of an answer
  * has a limit here, so that the composer can hold ten thousand answers. All methods are idempotent: a batch of documents goes
@@ -97,7 +97,7 @@ const Name = z.string().min(1).max(64)
 /** A file below the folder as a byte string (names.ts). */
 const FileName = z.string().min(1).max(4_096)
 
-/** Documents that are worked on together: one task for each skill. */
+/** Documents that are worked on together: one task for each craft. */
 export const Batch = z.object({
   /** Absolute path of the folder. */
   root: z.string().min(1).max(4_096),
@@ -124,67 +124,41 @@ const worked = <S extends z.ZodType>(result: S) =>
 const answer = <S extends z.ZodType>(result: S) =>
   z.object({ by: Name, ms: z.number().nonnegative(), documents: z.array(worked(result)).max(MAX_BATCH) })
 
-const OutlineAnswer = answer(Outline)
-const KeywordsAnswer = answer(Keywords)
-const SummaryAnswer = answer(Summary)
-const LinksAnswer = answer(Links)
+/** Skills that read the same of a document are one craft. */
+export const StructureAnswer = answer(z.object({ outline: Outline, links: Links }))
+export type StructureAnswer = z.output<typeof StructureAnswer>
+export const ContentAnswer = answer(z.object({ keywords: Keywords, summary: Summary }))
+export type ContentAnswer = z.output<typeof ContentAnswer>
 
-export const outlineProtocol = defineProtocol({
-  name: 'outline',
+/** An answer as packed.ts has it: nodes pass it on as it is. */
+const Packed = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'use bytes')
+
+const EXTRACT = {
+  request: Batch,
+  response: z.object({ packed: Packed }),
+  content: 'cbor',
+  timeoutMs: TIMEOUT_MS,
+  idempotent: true,
+} as const
+
+export const structureProtocol = defineProtocol({
+  name: 'structure',
   version: '1.0.0',
   methods: {
     extract: {
-      request: Batch,
-      response: OutlineAnswer,
-      content: 'cbor',
-      timeoutMs: TIMEOUT_MS,
-      idempotent: true,
-      description: 'Headings, declarations or keys of documents, their language and size in lines and words',
+      ...EXTRACT,
+      description: 'Headings, declarations or keys of documents, their size, where they point to, what they resemble',
     },
   },
 })
 
-export const keywordsProtocol = defineProtocol({
-  name: 'keywords',
+export const contentProtocol = defineProtocol({
+  name: 'content',
   version: '1.0.0',
   methods: {
     extract: {
-      request: Batch,
-      response: KeywordsAnswer,
-      content: 'cbor',
-      timeoutMs: TIMEOUT_MS,
-      idempotent: true,
-      description: 'The words and phrases that documents are about',
-    },
-  },
-})
-
-export const summaryProtocol = defineProtocol({
-  name: 'summary',
-  version: '1.0.0',
-  methods: {
-    extract: {
-      request: Batch,
-      response: SummaryAnswer,
-      content: 'cbor',
-      timeoutMs: TIMEOUT_MS,
-      idempotent: true,
-      description: 'The sentences of documents that say most of what they say',
-    },
-  },
-})
-
-export const linksProtocol = defineProtocol({
-  name: 'links',
-  version: '1.0.0',
-  methods: {
-    extract: {
-      request: Batch,
-      response: LinksAnswer,
-      content: 'cbor',
-      timeoutMs: TIMEOUT_MS,
-      idempotent: true,
-      description: 'Where documents point to, and a signature by which near-duplicates are found',
+      ...EXTRACT,
+      description: 'The words and phrases that documents are about, and the sentences that say most',
     },
   },
 })
@@ -221,17 +195,8 @@ const LeftOut = z.object({
 })
 
 /** What came of one task: its answer, or why there is none. */
-const outcome = <S extends z.ZodType>(given: S) =>
-  z.union([z.object({ answer: given }), z.object({ failed: z.string().max(MAX_REASON) })])
-
-/** What came of the tasks of one batch, a task for each skill. */
-export const BatchOutcomes = z.object({
-  outline: outcome(OutlineAnswer),
-  keywords: outcome(KeywordsAnswer),
-  summary: outcome(SummaryAnswer),
-  links: outcome(LinksAnswer),
-})
-export type BatchOutcomes = z.output<typeof BatchOutcomes>
+export const Outcome = z.union([z.object({ packed: Packed }), z.object({ failed: z.string().max(MAX_REASON) })])
+export type Outcome = z.output<typeof Outcome>
 
 /** One attempt at a report; what was collected for another one is forgotten. */
 const Attempt = z.string().min(1).max(256)
@@ -249,7 +214,8 @@ export const reportProtocol = defineProtocol({
         /** Place of the first document, from 0. */
         from: count,
         documents: z.array(z.object({ file: FileName, bytes: count })).max(MAX_BATCH),
-        outcomes: BatchOutcomes,
+        structure: Outcome,
+        content: Outcome,
       }),
       response: z.object({ failed: count }),
       content: 'cbor',

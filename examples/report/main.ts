@@ -13,15 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createMesh, isParleyError, type Mesh, makeSecret, ParleyError, type TaskRecord } from '../../node/index.ts'
 import { REPORT_TASK } from './compose.ts'
-import {
-  keywordsProtocol,
-  linksProtocol,
-  outlineProtocol,
-  progressEvent,
-  ReportSummary,
-  reportProtocol,
-  summaryProtocol,
-} from './contracts.ts'
+import { contentProtocol, progressEvent, ReportSummary, reportProtocol, structureProtocol } from './contracts.ts'
 import { type Crew, startCrew } from './crew.ts'
 import { createProgress } from './progress.ts'
 import { AGENTS, meshSettings } from './settings.ts'
@@ -92,15 +84,13 @@ const checkFolder = async (folder: string): Promise<void> => {
   })
 }
 
-/** Resolves when every skill and the composer are offered, by all agents. */
+/** Resolves when every craft and the composer are offered, by all agents. */
 const assembled = (mesh: Mesh): Promise<void> =>
   new Promise((resolve, reject) => {
     const needed: [string, number][] = [
       [reportProtocol.name, 1],
-      [outlineProtocol.name, 2],
-      [keywordsProtocol.name, 2],
-      [summaryProtocol.name, 2],
-      [linksProtocol.name, 2],
+      [structureProtocol.name, 2],
+      [contentProtocol.name, 2],
     ]
     const missing = (): string[] =>
       needed.filter(([name, count]) => mesh.directory.offers(name, 1).length < count).map(([name]) => name)

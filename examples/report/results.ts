@@ -11,6 +11,10 @@ import type { LeftOut } from './walk.ts'
 export const SKILLS = ['outline', 'keywords', 'summary', 'links'] as const
 export type Skill = (typeof SKILLS)[number]
 
+/** Skills that one task covers: each document is read once for them. */
+export const CRAFTS = { structure: ['outline', 'links'], content: ['keywords', 'summary'] } as const
+export type Craft = keyof typeof CRAFTS
+
 export interface DocumentResult {
   /** As the walk names it. */
   path: string

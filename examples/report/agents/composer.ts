@@ -13,7 +13,9 @@ export default defineAgent((agent) => {
   return {
     offers: [
       offer(reportProtocol, {
-        collect: ({ attempt, from, documents, outcomes }) => ({ failed: of(attempt).add(from, documents, outcomes) }),
+        collect: ({ attempt, from, documents, structure, content }) => ({
+          failed: of(attempt).add(from, documents, structure, content),
+        }),
         write: (asked) => writeCollected(agent.self.name, of(asked.attempt), asked),
       }),
     ],

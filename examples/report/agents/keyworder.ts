@@ -1,6 +1,6 @@
-/** An agent for two skills. */
+/** An agent for two skills, keywords and summaries. */
 import { defineAgent } from '../../../node/index.ts'
-import { SKILLS_OF } from '../settings.ts'
-import { skillOffers } from './skills.ts'
+import { CRAFT_OF } from '../settings.ts'
+import { craftOffer } from './extract.ts'
 
-export default defineAgent((agent) => ({ offers: skillOffers(agent, SKILLS_OF.keyworder) }))
+export default defineAgent((agent) => ({ offers: [craftOffer(agent, CRAFT_OF.keyworder)] }))

@@ -1,6 +1,6 @@
-/** An agent for two skills. */
+/** An agent for two skills, outlines and links. */
 import { defineAgent } from '../../../node/index.ts'
-import { SKILLS_OF } from '../settings.ts'
-import { skillOffers } from './skills.ts'
+import { CRAFT_OF } from '../settings.ts'
+import { craftOffer } from './extract.ts'
 
-export default defineAgent((agent) => ({ offers: skillOffers(agent, SKILLS_OF.outliner) }))
+export default defineAgent((agent) => ({ offers: [craftOffer(agent, CRAFT_OF.outliner)] }))
