@@ -2,11 +2,11 @@
 import type { ListedDocument } from './collection.ts'
 import { MAX_BATCH } from './contracts.ts'
 
-const MIN_BATCH = 64
+const MIN_BATCH = 16
 /** Bytes beyond which a batch takes no further document. */
 const BATCH_BYTES = 512 * 1024
 /** Batches that a folder is cut into, about. */
-const BATCHES = 64
+const BATCHES = 32
 
 export interface DocumentBatch {
   /** Place of its first document. */
