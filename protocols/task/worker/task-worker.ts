@@ -2,8 +2,7 @@
  * This node as a worker: it says what it does, keeps its lease, and makes an attempt at each task that it is given.
  *
  * A lease is counted from before it was asked for, by both of this node's clocks: a machine that was suspended finds that it is
- * over. Then all attempts end, and are given back: where the registration is as good as before, nobody takes their tasks from
- * it. State: what it does, its registration, its attempts.
+ * over. Then all attempts end and are given back; the node registers again. State: what it does, its registration, its attempts.
  */
 import { isParleyError, ParleyError, stateError } from '../../errors.ts'
 import { compareFences, type Fence } from '../../journal/fencing/fence.ts'
