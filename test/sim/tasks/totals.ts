@@ -30,4 +30,15 @@ export interface TasksTotals {
   readonly watched: number
   /** Tasks that a schedule began. */
   readonly ticks: number
+  /** Failed since nobody had a large value any more. */
+  readonly inputLost: number
+  /** Copies of large values that were kept; damaged; lost with their disks. Values of which all copies were damaged. */
+  readonly kept: number
+  readonly damaged: number
+  readonly lostCopies: number
+  readonly lostValues: number
+  /** Large results that were read and right. */
+  readonly read: number
+  /** Values that had three holders once one of them stayed away. */
+  readonly moved: number
 }

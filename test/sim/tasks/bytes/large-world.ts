@@ -1,0 +1,117 @@
+/**
+ * Large values in the simulated world of tasks: copies of them are damaged and lost, one node stays away at the end, and what was
+ * promised of them is looked at. State: what is known of the values.
+ */
+import { isParleyError } from '../../../../protocols/errors.ts'
+import type { TaskState } from '../../../../protocols/task/client/task-api.ts'
+import type { JournalMesh } from '../../../support/journal-mesh.ts'
+import { AWAY_MS, CARE } from '../node-tasks.ts'
+import type { TaskNodes } from '../nodes.ts'
+import type { KnownTask } from '../plan.ts'
+import type { HeldCopies } from './held-copies.ts'
+import { DETECT_MS } from './presence.ts'
+import { ValueObserver } from './value-observer.ts'
+
+/** Of steps: in which a copy is damaged, and in which all copies of a value are. */
+const DAMAGED_SHARE = 0.05
+const LOST_SHARE = 0.02
+/** For a read of the journal. */
+const READ_MS = 10_000
+/** Copies are sent at once, whatever is wrong with some: two looks of every node, one after another, and what they ask. */
+const CARED_MS = 2 * CARE.lookMs + 1_000
+/** It is known to be away, for as long as it may be; then it is looked at. */
+const REPLACED_MS = DETECT_MS + AWAY_MS + CARED_MS
+const RESULT_MS = AWAY_MS + 5_000
+
+export class LargeValues {
+  readonly #mesh: JournalMesh
+  readonly #nodes: TaskNodes
+  readonly #copies: HeldCopies
+  readonly #problems: string[]
+  readonly #observer: ValueObserver
+  readonly #counts = { read: 0, moved: 0 }
+
+  constructor(mesh: JournalMesh, nodes: TaskNodes, copies: HeldCopies, problems: string[]) {
+    this.#mesh = mesh
+    this.#nodes = nodes
+    this.#copies = copies
+    this.#problems = problems
+    this.#observer = new ValueObserver(copies)
+  }
+
+  counts() {
+    return { ...this.#copies.counts, ...this.#counts }
+  }
+
+  wasLost(id: string): boolean {
+    return this.#observer.wasLost(id)
+  }
+
+  strike(): void {
+    const { random } = this.#mesh.network
+    const share = random()
+    if (share >= DAMAGED_SHARE + LOST_SHARE) return
+    const held = this.#nodes.holding().flatMap(({ peer }) => [...this.#copies.of(peer).keys()])
+    const key = held[Math.floor(random() * held.length)]
+    if (key === undefined) return
+    const isAll = share < LOST_SHARE
+    if (isAll) this.#copies.counts.lostValues += 1
+    this.#nodes.damage(key, isAll)
+  }
+
+  async look(known: readonly KnownTask[]): Promise<void> {
+    const ids = known.filter(({ plan }) => plan.large !== undefined).map(({ id }) => id)
+    const seats = this.#nodes.all().flatMap(({ node }) => node.seat() ?? [])
+    const [furthest] = seats.map(({ machine }) => machine).sort((a, b) => b.version() - a.version())
+    if (furthest === undefined) return
+    const { time } = this.#mesh
+    this.#problems.push(...(await time.settled(this.#observer.look(ids, furthest, this.#reachable()), READ_MS)))
+  }
+
+  /** Connected to anybody, and not frozen: holders that others can ask. */
+  #reachable(): ReadonlySet<string> {
+    const up = this.#mesh.up()
+    const isReached = (id: string): boolean => up.some(({ network }) => network.isConnected(id))
+    return new Set(up.flatMap(({ id }) => (isReached(id) ? [id] : [])))
+  }
+
+  /** @returns undefined: all copies of it are gone @throws where it can be had, and is not given */
+  async withResult(state: TaskState): Promise<TaskState | undefined> {
+    const { random } = this.#mesh.network
+    const nodes = this.#nodes.all()
+    const one = nodes[Math.floor(random() * nodes.length)]
+    if (one === undefined) throw new Error('no node is there')
+    try {
+      const read = one.tasks.get(state.id).result({ timeoutMs: RESULT_MS })
+      const result = await this.#mesh.time.settled(read, 2 * RESULT_MS)
+      this.#counts.read += 1
+      return { ...state, result }
+    } catch (error) {
+      if (!isParleyError(error, 'STA001') || !this.wasLost(state.id)) throw error
+      return undefined
+    }
+  }
+
+  /** Everything has healed, and all have ended. */
+  async conclude(known: readonly KnownTask[]): Promise<void> {
+    const { time } = this.#mesh
+    await time.run(CARED_MS)
+    await this.look(known)
+    this.#checkHolders()
+    await time.run(CARE.orphanMs)
+    await this.look(known)
+    this.#checkHolders()
+    this.#problems.push(...this.#observer.needless(this.#nodes.holding()))
+    if (this.#problems.length > 0 || this.#observer.count() === 0) return
+    const gone = this.#nodes.leaveForGood()
+    if (gone === undefined) return
+    await time.run(REPLACED_MS)
+    await this.look(known)
+    this.#checkHolders()
+    this.#counts.moved += this.#observer.count()
+  }
+
+  #checkHolders(): void {
+    this.#problems.push(...this.#observer.wrongHolders(this.#nodes.holding()))
+  }
+}
