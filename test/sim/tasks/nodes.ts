@@ -118,13 +118,12 @@ export class TaskNodes {
     }
   }
 
-  /** One that holds large values stays away. @returns its peer id */
-  leaveForGood(): string | undefined {
+  /** One that holds large values stays away. */
+  leaveForGood(): void {
     const { random } = this.#mesh.network
     const holding = this.holding()
     const one = this.#running.get(holding[Math.floor(random() * holding.length)]?.name ?? '')
     if (one !== undefined) this.#kill(one, random() < 0.5)
-    return one?.node.id
   }
 
   async #loseCopies(name: string): Promise<void> {

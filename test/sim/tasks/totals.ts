@@ -41,4 +41,6 @@ export interface TasksTotals {
   readonly read: number
   /** Values that had three holders once one of them stayed away. */
   readonly moved: number
+  /** Runs in which what no task refers to was waited for to go. */
+  readonly forgotten: number
 }

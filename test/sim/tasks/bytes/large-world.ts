@@ -3,6 +3,7 @@
  * promised of them is looked at. State: what is known of the values.
  */
 import { isParleyError } from '../../../../protocols/errors.ts'
+import { COPIES } from '../../../../protocols/task/bytes/bytes-transfers.ts'
 import type { TaskState } from '../../../../protocols/task/client/task-api.ts'
 import type { JournalMesh } from '../../../support/journal-mesh.ts'
 import { AWAY_MS, CARE } from '../node-tasks.ts'
@@ -22,6 +23,11 @@ const CARED_MS = 2 * CARE.lookMs + 1_000
 /** It is known to be away, for as long as it may be; then it is looked at. */
 const REPLACED_MS = DETECT_MS + AWAY_MS + CARED_MS
 const RESULT_MS = AWAY_MS + 5_000
+/** What was copied in vain is one of those. */
+const FORGOTTEN_MS = CARE.orphanMs + 2 * CARE.lookMs
+/** Of runs, since the time until then costs more than it shows: in which that is waited for, and in which one stays away. */
+const FORGET_SHARE = 0.2
+const AWAY_SHARE = 0.4
 
 export class LargeValues {
   readonly #mesh: JournalMesh
@@ -29,7 +35,7 @@ export class LargeValues {
   readonly #copies: HeldCopies
   readonly #problems: string[]
   readonly #observer: ValueObserver
-  readonly #counts = { read: 0, moved: 0 }
+  readonly #counts = { read: 0, moved: 0, forgotten: 0 }
 
   constructor(mesh: JournalMesh, nodes: TaskNodes, copies: HeldCopies, problems: string[]) {
     this.#mesh = mesh
@@ -94,24 +100,25 @@ export class LargeValues {
 
   /** Everything has healed, and all have ended. */
   async conclude(known: readonly KnownTask[]): Promise<void> {
-    const { time } = this.#mesh
-    await time.run(CARED_MS)
+    const { random } = this.#mesh.network
     await this.look(known)
-    this.#checkHolders()
-    await time.run(CARE.orphanMs)
-    await this.look(known)
-    this.#checkHolders()
-    this.#problems.push(...this.#observer.needless(this.#nodes.holding()))
-    if (this.#problems.length > 0 || this.#observer.count() === 0) return
-    const gone = this.#nodes.leaveForGood()
-    if (gone === undefined) return
-    await time.run(REPLACED_MS)
-    await this.look(known)
-    this.#checkHolders()
+    await this.#checkAfter(CARED_MS, known)
+    if (random() < FORGET_SHARE) {
+      await this.#checkAfter(FORGOTTEN_MS, known)
+      this.#problems.push(...this.#observer.needless(this.#nodes.holding()))
+      this.#counts.forgotten += 1
+    }
+    const isMoved = this.#nodes.holding().length > COPIES && random() < AWAY_SHARE
+    if (!isMoved || this.#problems.length > 0 || this.#observer.count() === 0) return
+    this.#nodes.leaveForGood()
+    await this.#checkAfter(REPLACED_MS, known)
     this.#counts.moved += this.#observer.count()
   }
 
-  #checkHolders(): void {
+  /** As many hold each value as may be. */
+  async #checkAfter(ms: number, known: readonly KnownTask[]): Promise<void> {
+    await this.#mesh.time.run(ms)
+    await this.look(known)
     this.#problems.push(...this.#observer.wrongHolders(this.#nodes.holding()))
   }
 }
