@@ -4,6 +4,7 @@
  */
 import { createFaultyDisk, type FaultyDisk } from '../../../node/testing/virtual/faulty-disk.ts'
 import type { TaskState } from '../../../protocols/task/client/task-api.ts'
+import { LEASE_MS } from '../../../protocols/task/scheduler/worker-table.ts'
 import type { TasksFeature } from '../../../protocols/task/tasks.ts'
 import type { JournalMesh, JournalNode } from '../../support/journal-mesh.ts'
 import type { HeldCopies } from './bytes/held-copies.ts'
@@ -23,6 +24,8 @@ const SLOTS = 4
 /** Milliseconds that a node takes to leave, at most. */
 const LEAVE_MS = 3_000
 const LEADER_MS = 30_000
+/** The longer ones are missed by others: what ended meanwhile is told to nobody. */
+const MOST_CUT_MS = 4_500
 
 export interface TaskNode {
   readonly node: JournalNode
@@ -35,7 +38,7 @@ export interface TaskNode {
 }
 
 export class TaskNodes {
-  readonly counts = { kills: 0, powerCuts: 0, cuts: 0, freezes: 0, leaves: 0 }
+  readonly counts = { kills: 0, powerCuts: 0, cuts: 0, freezes: 0, leaves: 0, outages: 0 }
   readonly #mesh: JournalMesh
   readonly #toil: Toil
   readonly #copies: HeldCopies
@@ -133,6 +136,18 @@ export class TaskNodes {
     await this.#copies.lose(this.#peers.get(name) ?? '', disk)
   }
 
+  /** All but one are away for longer than the lease of that one lasts. */
+  async outage(): Promise<void> {
+    const { random, time } = this.#mesh.network
+    const all = this.all()
+    const stays = all[Math.floor(random() * all.length)]
+    if (stays === undefined || stays.node.seat() === undefined) return
+    this.counts.outages += 1
+    for (const one of all) if (one !== stays) this.#kill(one, random() < 0.4)
+    await time.run(LEASE_MS + 1_000 + 4_000 * random())
+    for (const name of this.#names) if (!this.#running.has(name)) await this.#start(name)
+  }
+
   async heal(): Promise<void> {
     const { time } = this.#mesh
     const isDone = (): boolean => [...this.#running.values()].every(({ isLeaving }) => !isLeaving)
@@ -193,7 +208,7 @@ export class TaskNodes {
     this.#tell(`${node.name} is cut off`)
     const others = this.#mesh.up().filter((other) => other !== node)
     this.#mesh.cut([node], others)
-    this.#mesh.time.after(200 + 3_000 * this.#mesh.network.random(), this.#mesh.heal)
+    this.#mesh.time.after(200 + MOST_CUT_MS * this.#mesh.network.random(), this.#mesh.heal)
   }
 
   /** As SIGSTOP does, for a while. */

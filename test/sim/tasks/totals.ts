@@ -13,6 +13,8 @@ export interface TasksTotals {
   readonly freezes: number
   /** Nodes that stopped by themselves. */
   readonly leaves: number
+  /** Times that all but one were away for longer than a lease. */
+  readonly outages: number
   readonly pauses: number
   /** Attempts after the first. */
   readonly again: number

@@ -24,6 +24,10 @@ const FOUND_MS = 30_000
 const HEAL_MS = 240_000
 /** Milliseconds between two looks at what is still open. */
 const LOOK_MS = 200
+/** Of runs. */
+const OUTAGE_SHARE = 0.1
+/** Entries between two snapshots: who was away for long is told everything anew. */
+const SNAPSHOT_EVERY = 60
 const CLOCK_OWNER = 'm0'
 
 export interface TasksOptions {
@@ -52,7 +56,7 @@ class TasksWorld {
 
   constructor({ seed, trace }: TasksOptions) {
     this.#mesh = createJournalMesh({
-      ...{ seed, snapshotEvery: 150 },
+      ...{ seed, snapshotEvery: SNAPSHOT_EVERY },
       autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
     })
     this.#random = this.#mesh.network.random
@@ -68,7 +72,9 @@ class TasksWorld {
     await this.#nodes.found(FOUND_MS)
     const owner = this.#clockOwner()
     await time.settled(startClock(owner.tasks), HEAL_MS)
+    const outage = this.#happens(OUTAGE_SHARE) ? Math.floor(this.#random() * steps) : steps
     for (let step = 0; step < steps; step += 1) {
+      if (step === outage) await this.#nodes.outage()
       this.#submit()
       if (this.#happens(0.2)) this.#control()
       if (this.#happens(0.2)) this.#giveWord()
@@ -76,12 +82,12 @@ class TasksWorld {
       if (this.#happens(0.3)) await this.#nodes.strike()
       this.#values.strike()
       await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
-      await this.#values.look(this.#accepted())
+      await this.#values.look(this.#known.values())
       this.#look()
     }
     await this.#conclude()
     const ticks = await this.#stopClock()
-    await this.#values.conclude(this.#accepted())
+    await this.#values.conclude(this.#known.values())
     this.#look()
     const { again, slept, given, late, children } = this.#toil.counts
     const { runs: effects, repeated, refused } = this.#toil.sink
@@ -237,7 +243,7 @@ class TasksWorld {
     // Whoever submits now is answered.
     await time.settled(this.#nodes.answered(), HEAL_MS)
     for (this.#look(); this.#open().length > 0; this.#look()) {
-      await this.#values.look(this.#accepted())
+      await this.#values.look(this.#known.values())
       if (time.now() > until) throw new Error(`still open: ${this.#openText()}`)
       for (const [id, { status }] of this.#open()) this.#help(id, status)
       await time.run(LOOK_MS)

@@ -65,8 +65,9 @@ export class LargeValues {
     this.#nodes.damage(key, isAll)
   }
 
-  async look(known: readonly KnownTask[]): Promise<void> {
-    const ids = known.filter(({ plan }) => plan.large !== undefined).map(({ id }) => id)
+  /** @param known tasks, accepted or not */
+  async look(known: Iterable<KnownTask>): Promise<void> {
+    const ids = [...known].flatMap(({ id, plan }) => (plan.large === undefined ? [] : [id]))
     const seats = this.#nodes.all().flatMap(({ node }) => node.seat() ?? [])
     const [furthest] = seats.map(({ machine }) => machine).sort((a, b) => b.version() - a.version())
     if (furthest === undefined) return
@@ -99,8 +100,9 @@ export class LargeValues {
   }
 
   /** Everything has healed, and all have ended. */
-  async conclude(known: readonly KnownTask[]): Promise<void> {
+  async conclude(all: Iterable<KnownTask>): Promise<void> {
     const { random } = this.#mesh.network
+    const known = [...all]
     await this.look(known)
     await this.#checkAfter(CARED_MS, known)
     if (random() < FORGET_SHARE) {
@@ -116,7 +118,7 @@ export class LargeValues {
   }
 
   /** As many hold each value as may be. */
-  async #checkAfter(ms: number, known: readonly KnownTask[]): Promise<void> {
+  async #checkAfter(ms: number, known: Iterable<KnownTask>): Promise<void> {
     await this.#mesh.time.run(ms)
     await this.look(known)
     this.#problems.push(...this.#observer.wrongHolders(this.#nodes.holding()))
