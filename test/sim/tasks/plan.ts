@@ -140,7 +140,7 @@ const failedWrongly = (
   return isRight ? undefined : `it failed: ${reason}, ${JSON.stringify(error)}`
 }
 
-/** @param wasLost a large value of it could not be had for a moment @returns what is wrong with its end */
+/** @param wasLost a large value of it could not be had for as long as an attempt waits for it @returns what is wrong with its end */
 export const wrongEnd = (known: KnownTask, state: TaskState, endOf: EndOf, wasLost: boolean): string | undefined => {
   const { status } = state
   const journal = endOf(known.id)?.status

@@ -20,6 +20,8 @@ export interface Holder {
 
 export interface Copy {
   readonly held: HeldBytes
+  /** It said so: a power cut must leave it. Another one was found at a start, after a kill that came before its name was synced. */
+  readonly isSaid: boolean
   isDamaged: boolean
 }
 
@@ -65,18 +67,18 @@ export class HeldCopies {
     for (const [key, copy] of own) {
       const held = store.find(copy.held)
       const isThere = held !== undefined && hexHash(await readAll(store, held)) === held.hash
-      if (!isThere && !copy.isDamaged) this.#tell(`${name} said that it holds ${key}, and does not after its start`)
+      if (!isThere && copy.isSaid && !copy.isDamaged)
+        this.#tell(`${name} said that it holds ${key}, and does not after its start`)
       if (held === undefined) own.delete(key)
     }
-    // It died before it could say so.
-    for (const held of store.all()) if (!own.has(valueKey(held))) this.#note(peer, held)
+    for (const held of store.all()) if (!own.has(valueKey(held))) this.#note(peer, held, false)
     return this.#watched(peer, store)
   }
 
-  #note(peer: string, held: HeldBytes): void {
+  #note(peer: string, held: HeldBytes, isSaid = true): void {
     const key = valueKey(held)
-    this.of(peer).set(key, { held, isDamaged: false })
-    this.#ever.add(`${peer} ${key}`)
+    this.of(peer).set(key, { held, isSaid, isDamaged: false })
+    if (isSaid) this.#ever.add(`${peer} ${key}`)
   }
 
   #watched(peer: string, store: HeldBytesStore): ByteStore {

@@ -49,8 +49,9 @@ export class LargeValues {
     return { ...this.#copies.counts, ...this.#counts }
   }
 
+  /** Whether a value of it could not be had for so long that an attempt fails by that. */
   wasLost(id: string): boolean {
-    return this.#observer.wasLost(id)
+    return this.#observer.lostMs(id) >= AWAY_MS
   }
 
   strike(): void {
@@ -72,7 +73,9 @@ export class LargeValues {
     const [furthest] = seats.map(({ machine }) => machine).sort((a, b) => b.version() - a.version())
     if (furthest === undefined) return
     const { time } = this.#mesh
-    this.#problems.push(...(await time.settled(this.#observer.look(ids, furthest, this.#reachable()), READ_MS)))
+    this.#problems.push(
+      ...(await time.settled(this.#observer.look(ids, furthest, this.#reachable(), time.now()), READ_MS)),
+    )
   }
 
   /** Connected to anybody, and not frozen: holders that others can ask. */
@@ -94,7 +97,7 @@ export class LargeValues {
       this.#counts.read += 1
       return { ...state, result }
     } catch (error) {
-      if (!isParleyError(error, 'STA001') || !this.wasLost(state.id)) throw error
+      if (!isParleyError(error, 'STA001') || !this.#observer.isLost(state.id)) throw error
       return undefined
     }
   }

@@ -26,16 +26,23 @@ export class ValueObserver {
   readonly #copies: HeldCopies
   /** Holders of each value, by task. */
   readonly #holders = new Map<string, Map<string, readonly string[]>>()
-  /** Tasks of which a value could not be had for a moment: all that hold it lost it, or were away. */
-  readonly #lost = new Set<string>()
+  /** Milliseconds that a value of a task could not be had: all that hold it had lost it, or were away. */
+  readonly #lostMs = new Map<string, number>()
+  #lookedAt = 0
 
   constructor(copies: HeldCopies) {
     this.#copies = copies
   }
 
   /** @param reachable peers @returns what is wrong */
-  async look(ids: readonly string[], { records }: JournalMachine, reachable: ReadonlySet<string>): Promise<string[]> {
-    const { collections } = records
+  async look(
+    ids: readonly string[],
+    { records: { collections } }: JournalMachine,
+    reachable: ReadonlySet<string>,
+    nowMs: number,
+  ): Promise<string[]> {
+    const passedMs = nowMs - this.#lookedAt
+    this.#lookedAt = nowMs
     const problems: string[] = []
     for (const id of ids) {
       const rows = await collections.list(workOf(id), '', ROWS, ROWS_BYTES)
@@ -48,16 +55,16 @@ export class ValueObserver {
         found.set(key, holders)
         const never = holders.filter((peer) => !this.#copies.hasHeld(peer, key))
         if (never.length > 0) problems.push(`${key} is said to be held by ${never}, which never held it`)
-        if (!holders.some((peer) => reachable.has(peer) && this.#copies.isWhole(peer, key))) this.#lost.add(id)
+        const isHad = holders.some((peer) => reachable.has(peer) && this.#copies.isWhole(peer, key))
+        if (!isHad) this.#lostMs.set(id, this.lostMs(id) + passedMs)
       }
       this.#holders.set(id, found)
     }
     return problems
   }
 
-  /** Whether a value of it could not be had for a moment. */
-  wasLost(id: string): boolean {
-    return this.#lost.has(id)
+  lostMs(id: string): number {
+    return this.#lostMs.get(id) ?? 0
   }
 
   /** Nobody who holds a value of it has it now. */
