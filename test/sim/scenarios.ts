@@ -80,7 +80,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     steps: TASKS_STEPS,
     needed: [
       ...['completed', 'failed', 'canceled', 'expired', 'kills', 'powerCuts', 'cuts', 'freezes', 'leaves', 'pauses'],
-      ...['outages', 'again', 'repeated', 'slept', 'given', 'late', 'children', 'watched', 'ticks'],
+      ...['outages', 'rolls', 'again', 'repeated', 'slept', 'given', 'late', 'children', 'watched', 'ticks'],
       ...['inputLost', 'kept', 'damaged', 'lostCopies', 'lostValues', 'read', 'moved', 'forgotten'],
     ],
     run: async (options) => ({ ...(await runTasksWorld(options)) }),

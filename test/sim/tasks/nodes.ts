@@ -26,6 +26,8 @@ const LEAVE_MS = 3_000
 const LEADER_MS = 30_000
 /** The longer ones are missed by others: what ended meanwhile is told to nobody. */
 const MOST_CUT_MS = 4_500
+const ROLL_AFTER_MS = 1_000
+const ROLL_EACH_MS = 600
 
 export interface TaskNode {
   readonly node: JournalNode
@@ -38,7 +40,7 @@ export interface TaskNode {
 }
 
 export class TaskNodes {
-  readonly counts = { kills: 0, powerCuts: 0, cuts: 0, freezes: 0, leaves: 0, outages: 0 }
+  readonly counts = { kills: 0, powerCuts: 0, cuts: 0, freezes: 0, leaves: 0, outages: 0, rolls: 0 }
   readonly #mesh: JournalMesh
   readonly #toil: Toil
   readonly #copies: HeldCopies
@@ -136,6 +138,27 @@ export class TaskNodes {
     await this.#copies.lose(this.#peers.get(name) ?? '', disk)
   }
 
+  /** One is cut off while the others are started anew, one after another: who leads then knows no change of before that. */
+  rollOver(): void {
+    const { time } = this.#mesh
+    const [away, ...others] = this.all().filter(({ node }) => node.seat() !== undefined)
+    if (away === undefined) return
+    this.counts.rolls += 1
+    this.#tell(`${away.node.name} is cut off, and the others are started anew`)
+    const cutOff = (): void =>
+      this.#mesh.cut(
+        [away.node],
+        this.#mesh.up().filter((node) => node !== away.node),
+      )
+    cutOff()
+    for (const [i, one] of others.entries())
+      time.after(ROLL_AFTER_MS + i * ROLL_EACH_MS, async () => {
+        this.#kill(one, false)
+        await this.#start(one.node.name)
+        cutOff()
+      })
+  }
+
   /** All but one are away for longer than the lease of that one lasts. */
   async outage(): Promise<void> {
     const { random, time } = this.#mesh.network
@@ -145,7 +168,6 @@ export class TaskNodes {
     this.counts.outages += 1
     for (const one of all) if (one !== stays) this.#kill(one, random() < 0.4)
     await time.run(LEASE_MS + 1_000 + 4_000 * random())
-    for (const name of this.#names) if (!this.#running.has(name)) await this.#start(name)
   }
 
   async heal(): Promise<void> {

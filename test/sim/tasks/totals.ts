@@ -15,6 +15,8 @@ export interface TasksTotals {
   readonly leaves: number
   /** Times that all but one were away for longer than a lease. */
   readonly outages: number
+  /** Times that one was cut off while the others were started anew. */
+  readonly rolls: number
   readonly pauses: number
   /** Attempts after the first. */
   readonly again: number

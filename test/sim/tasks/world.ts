@@ -25,9 +25,13 @@ const HEAL_MS = 240_000
 /** Milliseconds between two looks at what is still open. */
 const LOOK_MS = 200
 /** Of runs. */
-const OUTAGE_SHARE = 0.1
+const OUTAGE_SHARE = 0.15
+const ROLL_SHARE = 0.15
+const ROLL_STEP = 4
+/** Who coordinates then puts away what ended before. */
+const ROLLED_MS = 2_000
 /** Entries between two snapshots: who was away for long is told everything anew. */
-const SNAPSHOT_EVERY = 60
+const SNAPSHOT_EVERY = 40
 const CLOCK_OWNER = 'm0'
 
 export interface TasksOptions {
@@ -72,19 +76,21 @@ class TasksWorld {
     await this.#nodes.found(FOUND_MS)
     const owner = this.#clockOwner()
     await time.settled(startClock(owner.tasks), HEAL_MS)
-    const outage = this.#happens(OUTAGE_SHARE) ? Math.floor(this.#random() * steps) : steps
+    const rollStep = this.#happens(ROLL_SHARE) ? ROLL_STEP : steps
     for (let step = 0; step < steps; step += 1) {
-      if (step === outage) await this.#nodes.outage()
+      if (step === rollStep) this.#nodes.rollOver()
       this.#submit()
       if (this.#happens(0.2)) this.#control()
       if (this.#happens(0.2)) this.#giveWord()
       if (this.#happens(0.2)) this.#watch()
-      if (this.#happens(0.3)) await this.#nodes.strike()
+      if (this.#happens(0.3) && step < rollStep) await this.#nodes.strike()
       this.#values.strike()
       await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
       await this.#values.look(this.#known.values())
       this.#look()
     }
+    if (rollStep < steps) await time.run(ROLLED_MS)
+    else if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage()
     await this.#conclude()
     const ticks = await this.#stopClock()
     await this.#values.conclude(this.#known.values())
