@@ -72,15 +72,16 @@ export class TaskAttempt {
     return this.#work.record.type
   }
 
-  /** It counts no more. */
-  abandon(why: string): void {
-    if (this.#isOver) return
+  /** It counts no more. @returns whether it did until now */
+  abandon(why: string): boolean {
+    if (this.#isOver || this.#end.signal.aborted) return false
     this.#end.abort(
       new ParleyError('STA002', `the task ${this.id} is not this attempt's any more: ${why}`, {
         hint: 'end the work: what it reports counts no more',
         details: { task: this.id, fence: this.fence },
       }),
     )
+    return true
   }
 
   /** Gives the task back: this node stops. */
