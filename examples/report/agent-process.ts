@@ -6,12 +6,13 @@
  */
 import { fileURLToPath } from 'node:url'
 import { createMesh, startAgent } from '../../node/index.ts'
-import { meshSettings, votingIn } from './settings.ts'
+import { startWork } from './agent-work.ts'
+import { isAgent, meshSettings, votingIn } from './settings.ts'
 
 const [name, meshName, dataDir, ...join] = process.argv.slice(2)
 const secret = process.env.PARLEY_SECRET
 if (
-  name === undefined ||
+  !isAgent(name) ||
   meshName === undefined ||
   dataDir === undefined ||
   secret === undefined ||
@@ -44,5 +45,5 @@ agent.exited.then(
     return end(1)
   },
 )
-await agent.ready
+await startWork(mesh, name, agent.ready)
 await mesh.joined()

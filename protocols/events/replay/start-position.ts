@@ -55,6 +55,16 @@ const sinceOf = (epochs: HeldEpochs): SeriesPosition | undefined => {
 }
 
 /**
+ * Of a publisher that a cursor does not name. Where all that is held of it is from after the cursor, so may be what is gone before
+ * that: it is asked for, and told as missed.
+ */
+const unnamedOf = (epochs: HeldEpochs): SeriesPosition | undefined => {
+  const start = sinceOf(epochs)
+  const held = start && epochs.get(start.epoch)
+  return start !== undefined && held?.since === held?.from ? { ...start, next: 1 } : start
+}
+
+/**
  * @param epochs what is held of the publisher
  * @param live where gossip has come to with it, where it has
  */
@@ -65,7 +75,8 @@ export const startPositionOf = (
   live: SeriesPosition | undefined,
 ): SeriesPosition | undefined => {
   // A publisher that the cursor does not know: what it said since the subscription was first made.
-  if (cursor !== undefined) return sinceOf(epochs) ?? (live === undefined ? undefined : { epoch: live.epoch, next: 1 })
+  if (cursor !== undefined)
+    return unnamedOf(epochs) ?? (live === undefined ? undefined : { epoch: live.epoch, next: 1 })
   if (from === 'latest') return live
   if (from === 'earliest') {
     const epoch = least(live?.epoch, epochs.size === 0 ? undefined : Math.min(...epochs.keys()))

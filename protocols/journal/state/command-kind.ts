@@ -33,6 +33,8 @@ export interface JournalTx {
    * row that it reads or writes (`CommandKind.rows`). @throws MSG001, SEC002, STA003 `level`
    */
   collection(name: string): CollectionTx
+  /** As `collection(name).drop()`; where there is none, it leaves no trace in what later ones are called. @throws as that */
+  dropCollection(name: string): void
 }
 
 /** Rows of a collection, as one command sees and changes them. A collection is there from its first row on. */

@@ -168,10 +168,11 @@ export class BytesKeeper {
     }
   }
 
+  /** To make another copy of it, once it was read and is as it was. Undefined: it is not here, or damaged, and gone then. */
   async offerOf(place: BytesPlace): Promise<(() => AsyncGenerator<{ bytes: Uint8Array }, void>) | undefined> {
     const store = await this.#deps.store()
     const held = store?.findOf(place.task, place.hash)
-    if (store === undefined || held === undefined) return undefined
+    if (store === undefined || held === undefined || !(await this.#isGood(store, held))) return undefined
     return async function* () {
       for await (const bytes of store.read(held, PART_BYTES)) yield { bytes }
     }

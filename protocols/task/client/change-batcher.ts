@@ -183,10 +183,12 @@ export class ChangeBatcher {
   async #submit(level: 1 | 2, changes: TaskChange[]): Promise<Committed<ChangeAnswer[]>> {
     const { clock, timers } = this.#port
     for (const begun = clock.monotonic(); ; ) {
+      const kind = this.#kind(level)
       try {
-        return await this.#journal.submit(this.#kind(level), { changes }, { isChecked: true })
+        return await this.#journal.submit(kind, { changes }, { isChecked: true })
       } catch (error) {
-        if (level === 1 && !this.#isOfOlder() && isOfOlderVoters(error)) {
+        // Another decision that was on its way may have found that out meanwhile.
+        if (level === 1 && kind === decideTasks && isOfOlderVoters(error)) {
           // The same as they take it.
           this.#olderAt = clock.monotonic()
           continue

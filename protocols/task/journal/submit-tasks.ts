@@ -82,11 +82,14 @@ const openDependencies = (
     )
   })
 
-/** By who submitted it; a child also by who has its parent by now: another attempt submits the same children. */
+/**
+ * By who submitted it; a child also by who has its parent by now: another attempt submits the same children. A voter of level 1
+ * refuses that, and has to come to the same.
+ */
 const maySubmitAgain = (ledger: TaskLedger, { submitter, parent }: TaskRecord, task: SubmittedTask): boolean => {
   const { by } = ledger.facts
   if (submitter === by) return true
-  return parent !== undefined && parent === task.parent && ledger.find(parent)?.worker === by
+  return ledger.keepsHistories && parent !== undefined && parent === task.parent && ledger.find(parent)?.worker === by
 }
 
 /** One that was submitted before. @throws STA003 `exists` where that was another one */
@@ -158,11 +161,11 @@ export const submitTasks = (ledger: TaskLedger, { tasks }: ChangeOf<'submit'>): 
   const { by } = ledger.facts
   const records = fresh.map((task) => newRecord(ledger, task, openDependencies(ledger, task, together), by))
   ledger.room(records)
+  if (fresh.length > 0) ledger.checkRows()
   for (const [i, { id, input, metadata, digest }] of fresh.entries()) {
     const record = records[i]
     if (record === undefined) continue
-    ledger.putInput(id, { input, ...(metadata !== undefined && { metadata: metadata as Json }), digest })
-    ledger.add(id, record)
+    ledger.add(id, record, { input, ...(metadata !== undefined && { metadata: metadata as Json }), digest })
     noteChild(ledger, id, record.parent)
   }
   return tasks.map(({ id }, i) => before[i] ?? { id, known: false, status: ledger.find(id)?.status ?? 'queued' })

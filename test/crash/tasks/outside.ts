@@ -17,9 +17,37 @@ export class Outside {
   readonly #doneBy = new Map<string, string>()
   readonly #takeovers = new Set<(task: string) => void>()
 
-  /** Without duplicates. */
-  distinct(): number {
-    return this.#seen.size
+  /** While it is held nobody's effect ends. */
+  readonly #held: (() => void)[] = []
+  #isHeld = false
+  /** What tasks say that they heard, by task. */
+  readonly heard = new Map<string, string>()
+
+  /** Without duplicates. @param of what their keys begin with */
+  distinct(of = ''): number {
+    return [...this.#seen].filter((key) => key.startsWith(of)).length
+  }
+
+  /** Calls it once the outside is not held. */
+  whenFree(answer: () => void): void {
+    if (this.#isHeld) this.#held.push(answer)
+    else answer()
+  }
+
+  /** Nothing in work gets on meanwhile. */
+  async hold<T>(run: () => Promise<T>): Promise<T> {
+    this.#isHeld = true
+    try {
+      return await run()
+    } finally {
+      this.#isHeld = false
+      for (const answer of this.#held.splice(0)) answer()
+    }
+  }
+
+  /** Whether an effect of a task whose id begins so has run. */
+  has(task: string): boolean {
+    return this.distinct(task) > 0
   }
 
   isRecorded(key: string): boolean {
@@ -61,6 +89,7 @@ export class Outside {
     this.#doneBy.set(task, node)
     for (const look of this.#takeovers) look(task)
     if (note.type === 'completed') this.completed.add(note.task)
+    if (note.type === 'heard') this.#hearEvent(note)
     if (note.type === 'run') {
       const { key } = note.run
       this.runs += 1
@@ -73,6 +102,13 @@ export class Outside {
     this.lastProgressAt = performance.now()
     for (const go of this.#waiting) go()
     this.#waiting.clear()
+  }
+
+  /** Each attempt after the first that was given an event is given the same one. */
+  #hearEvent({ task, heard }: TaskNote & { type: 'heard' }): void {
+    const before = this.heard.get(task) ?? heard
+    if (before !== heard) this.wrong.push(`${task} heard ${before}, and then ${heard}`)
+    this.heard.set(task, before)
   }
 
   /** Resolves with the milliseconds until the next progress; undefined where there was none in time. */

@@ -9,9 +9,9 @@ const REACH = 40
 
 export const taskId = (n: number): string => `crash-${String(n).padStart(5, '0')}`
 
-/** For each task, those that it waits for. */
-export const dependenciesOf = ({ tasks, seed }: Plan): readonly (readonly number[])[] => {
-  const random = createRandom(seed)
+/** For each task, those that it waits for, counted from the first one. */
+export const dependenciesOf = ({ tasks, seed, from = 0 }: Plan): readonly (readonly number[])[] => {
+  const random = createRandom(seed + from)
   return Array.from({ length: tasks }, (_, n) => {
     const count = n === 0 || random.next() < 0.5 ? 0 : 1 + random.below(2)
     const some = Array.from({ length: count }, () => n - 1 - random.below(Math.min(n, REACH)))

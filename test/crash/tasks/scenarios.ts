@@ -4,98 +4,30 @@ import { COPIES } from '../../../protocols/task/bytes/bytes-transfers.ts'
 import { MAX_STORED_BYTES } from '../../../protocols/task/bytes/stored-bytes.ts'
 import { until } from '../../support/until.ts'
 import type { Scenario } from '../scenarios.ts'
-import type { Verdict } from '../stage.ts'
+import { eventWaits } from './event-waits.ts'
 import { hashOf, largeBytes, resultSeed } from './large.ts'
-import { EFFECTS, resultOf, taskId } from './plan.ts'
-import { openTaskStage, REQUESTER, type TaskNode, type TaskStage, VOTERS } from './stage.ts'
+import { EFFECTS } from './plan.ts'
+import { END_MS, judge, keepSubmitting, onStage, quantile, told, victims } from './playing.ts'
+import { schedules } from './schedules.ts'
+import { REQUESTER, type TaskNode, VOTERS } from './stage.ts'
+import { upgrade } from './upgrade.ts'
 
 /** DESIGN.md, section 8. */
 const P99_MS = 2_000
 const PAUSE_MS = [700, 2_000] as const
 const DOWN_MS = [200, 900] as const
-const END_MS = 120_000
-const CHUNK = 100
-const MOST_TOLD = 10
 /** The quorum was gone, and is there again: until work goes on. */
 const QUORUM_MS = 2_000
 const QUIET_MS = 3_000
-
-const quantile = (sorted: readonly number[], at: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))] ?? 0
-
-/** Submits from the requester, again each time that it was killed. */
-const keepSubmitting = async (stage: TaskStage, tasks: number, seed: number): Promise<void> => {
-  for (;;) {
-    try {
-      await stage.node(REQUESTER).ask('submit', { tasks, seed })
-      return
-    } catch {
-      await delay(50)
-    }
-  }
-}
-
-/** What became of all of them, as a node tells that is there. */
-const judge = async (
-  stage: TaskStage,
-  tasks: number,
-): Promise<{ figures: Record<string, number>; wrong: string[] }> => {
-  const wrong: string[] = []
-  const figures: Record<string, number> = { completed: 0, attempts: 0, losses: 0 }
-  const ids = Array.from({ length: tasks }, (_, n) => taskId(n))
-  for (let at = 0; at < tasks; at += CHUNK) {
-    const chunk = ids.slice(at, at + CHUNK)
-    const ends = await stage.node(REQUESTER).ask('ends', { ids: chunk, timeoutMs: END_MS })
-    for (const [i, { id, status, result, attempts, losses, reason }] of ends.entries()) {
-      if (status !== 'completed') wrong.push(`${id} is ${status} (${reason})`)
-      else if (result !== resultOf(at + i)) wrong.push(`${id} came to ${String(result)}, not ${resultOf(at + i)}`)
-      else figures.completed = (figures.completed ?? 0) + 1
-      figures.attempts = (figures.attempts ?? 0) + attempts
-      figures.losses = (figures.losses ?? 0) + losses
-    }
-  }
-  const { runs, wrong: again } = stage.outside
-  const distinct = stage.outside.distinct()
-  if (distinct !== tasks * EFFECTS) wrong.push(`the outside has ${distinct} effects, not ${tasks * EFFECTS}`)
-  return { figures: { ...figures, runs, 'without duplicates': distinct }, wrong: [...again, ...wrong] }
-}
-
-const onStage = async (seed: number, play: (stage: TaskStage) => Promise<Verdict>): Promise<Verdict> => {
-  const stage = await openTaskStage(seed)
-  let verdict: Verdict | undefined
-  try {
-    verdict = await play(stage)
-    return verdict
-  } finally {
-    const isWrong = verdict === undefined || verdict.violations.length > 0
-    if (isWrong) process.stderr.write(`  what the nodes had and said is kept in ${stage.folder}\n`)
-    await stage.end({ keep: isWrong })
-  }
-}
-
-const told = (wrong: readonly string[]): string[] =>
-  wrong.length <= MOST_TOLD ? [...wrong] : [...wrong.slice(0, MOST_TOLD), `and ${wrong.length - MOST_TOLD} more`]
-
-/** At most two of them voters. */
-const victims = async (stage: TaskStage): Promise<readonly TaskNode[]> => {
-  const { random, nodes } = stage
-  const leader = await stage.coordinator()
-  const requester = stage.node(REQUESTER)
-  const workers = nodes.filter((node) => node.isThere && node !== requester && node !== leader)
-  const worker = random.pick(workers)
-  const what = random.next()
-  const all = what < 0.25 ? [leader] : what < 0.5 ? [worker] : what < 0.65 ? [requester] : [leader, worker, requester]
-  return all.filter((node): node is TaskNode => node?.isThere === true)
-}
 
 /** @param isTimed whether the time that a takeover takes is judged: not where the machine has other work */
 const kills = (tasks: number, isTimed: boolean): Scenario => ({
   name: 'tasks-killed',
   about: 'coordinator, workers and requester of tasks are killed at random, and all three at once',
   play: ({ seed, say }) =>
-    onStage(seed, async (stage) => {
+    onStage({ seed }, async (stage) => {
       const { outside, random } = stage
-      const submitting = keepSubmitting(stage, tasks, seed)
+      const submitting = keepSubmitting(stage, { tasks, seed })
       let isSubmitted = false
       void submitting.then(() => {
         isSubmitted = true
@@ -160,9 +92,9 @@ const withoutQuorum = (tasks: number): Scenario => ({
   name: 'tasks-without-quorum',
   about: 'three voters are killed: nothing is decided until one of them is there again',
   play: ({ seed, say }) =>
-    onStage(seed, async (stage) => {
+    onStage({ seed }, async (stage) => {
       const { outside } = stage
-      const submitting = keepSubmitting(stage, tasks, seed)
+      const submitting = keepSubmitting(stage, { tasks, seed })
       const wrong: string[] = []
       const gaps: number[] = []
       for (let round = 0; round < 3; round += 1) {
@@ -206,7 +138,7 @@ const largeValues: Scenario = {
   about:
     'input and result of 64 MiB; the worker is killed at work, then worker, requester and coordinator once it is done',
   play: ({ seed, say }) =>
-    onStage(seed, async (stage) => {
+    onStage({ seed }, async (stage) => {
       const { outside } = stage
       const large = { id: 'large-1', bytes: MAX_STORED_BYTES, seed: seed % 1_000 }
       const submitMs = await stage.node(REQUESTER).ask('submitLarge', large)
@@ -250,5 +182,9 @@ export const taskScenarios = (tasks: number, isTimed = true): readonly Scenario[
   kills(tasks, isTimed),
   withoutQuorum(tasks),
   largeValues,
+  upgrade(tasks, false),
+  upgrade(tasks, true),
+  schedules(tasks),
+  eventWaits(tasks),
 ]
 export const taskScenarioNames: readonly string[] = taskScenarios(1).map(({ name }) => name)

@@ -12,19 +12,40 @@ import { createRandom, type Random } from '../../soak/random.ts'
 import { programOf } from '../../support/program.ts'
 import { until } from '../../support/until.ts'
 import { freePorts, StartRefused } from '../nodes.ts'
+import { LARGE_TYPE } from './large.ts'
 import { Outside } from './outside.ts'
+import { TASK_TYPE } from './plan.ts'
 import type { TaskNote, TaskVerbs } from './verbs.ts'
 
-const PROGRAM = pathToFileURL(programOf('test/crash/tasks/task-process.ts')).href
+const PROGRAM = 'test/crash/tasks/task-process.ts'
 export const VOTERS = ['one', 'two', 'three', 'four', 'five'] as const
 export const WORKER = 'six'
 export const REQUESTER = 'seven'
-const SETTLE_MS = 30_000
+const SETTLE_MS = 90_000
+/** Who comes back without its seat votes again soon. */
+const STABLE_MS = 1_000
+
+/** What a process of a node is: which program, and which types of tasks it works on. */
+export interface Release {
+  /** URL. */
+  readonly program: string
+  readonly types: readonly string[]
+}
+
+/** This tree's. */
+export const releaseOf = (...types: readonly string[]): Release => ({
+  program: pathToFileURL(programOf(PROGRAM)).href,
+  types,
+})
+/** The tree's at this folder, by the program that was put there. */
+export const releaseAt = (root: string, ...types: readonly string[]): Release => ({
+  program: pathToFileURL(join(root, PROGRAM)).href,
+  types,
+})
 
 interface Order {
   readonly options: MeshOptionsInput
   readonly logFile: string
-  readonly works: boolean
 }
 
 export class TaskNode {
@@ -33,13 +54,26 @@ export class TaskNode {
   readonly #outside: Outside
   readonly #order: Order
   #child: Child<TaskVerbs> | undefined
+  /** What it is started as next. */
+  release: Release
   isThere = false
+  /** Peer id; empty before the first start. */
+  id = ''
 
-  constructor(name: string, isVoter: boolean, outside: Outside, order: Order) {
+  constructor(name: string, isVoter: boolean, outside: Outside, order: Order, release: Release) {
     this.name = name
     this.isVoter = isVoter
     this.#outside = outside
     this.#order = order
+    this.release = release
+  }
+
+  get logFile(): string {
+    return this.#order.logFile
+  }
+
+  get dataDir(): string {
+    return String(this.#order.options.dataDir)
   }
 
   /** @throws Error where it does not run, or was killed meanwhile */
@@ -49,15 +83,29 @@ export class TaskNode {
   }
 
   async start(): Promise<void> {
-    const child: Child<TaskVerbs> = forkChild<TaskVerbs>(PROGRAM, (note) => {
+    const { program, types } = this.release
+    const child: Child<TaskVerbs> = forkChild<TaskVerbs>(program, (note) => {
       const told = note as unknown as TaskNote
       this.#outside.hear(told, this.name)
-      if (told.type === 'run') child.ask('ran', told.run.serial).catch(() => {})
+      if (told.type === 'run') this.#outside.whenFree(() => void child.ask('ran', told.run.serial).catch(() => {}))
     })
     this.#child = child
-    const started = await child.ask('start', { ...this.#order, options: { ...this.#order.options, name: this.name } })
+    const options = { ...this.#order.options, name: this.name }
+    const started = await child.ask('start', { ...this.#order, options, types })
     if ('refusal' in started) throw new StartRefused(this.name, started.refusal)
+    this.id = started.id
     this.isThere = this.#child === child
+  }
+
+  /** SIGTERM; resolves once it is gone, with how it ended. */
+  async terminate(): Promise<number | NodeJS.Signals> {
+    const child = this.#child
+    if (child === undefined) throw new Error(`${this.name} does not run`)
+    this.isThere = false
+    process.kill(child.pid, 'SIGTERM')
+    const how = await child.ended
+    if (this.#child === child) this.#child = undefined
+    return how
   }
 
   async kill(): Promise<void> {
@@ -79,7 +127,19 @@ export interface TaskStage {
   end(options?: { keep: boolean }): Promise<void>
 }
 
-export const openTaskStage = async (seed: number): Promise<TaskStage> => {
+export interface TaskStageOptions {
+  readonly seed: number
+  /** What all of them are started as; the requester works on nothing. */
+  readonly release?: Release
+  /** Of all nodes. */
+  readonly more?: MeshOptionsInput
+}
+
+export const openTaskStage = async ({
+  seed,
+  release = releaseOf(TASK_TYPE, LARGE_TYPE),
+  more = {},
+}: TaskStageOptions): Promise<TaskStage> => {
   const folder = await mkdtemp(join(tmpdir(), 'parley-crash-'))
   const logs = join(folder, 'logs')
   await mkdir(logs)
@@ -92,13 +152,12 @@ export const openTaskStage = async (seed: number): Promise<TaskStage> => {
     const options: MeshOptionsInput = {
       ...{ mesh: 'crash', secret, listen: [addresses[i] ?? ''], debug: false, control: false },
       ...{ join: addresses.filter((_, other) => other !== i), dataDir: join(folder, name) },
-      coordination: isVoter ? { expect: VOTERS.length, snapshotEvery: 500 } : { voter: 'never' },
+      coordination: isVoter ? { expect: VOTERS.length, snapshotEvery: 500, stableMs: STABLE_MS } : { voter: 'never' },
+      ...more,
     }
-    return new TaskNode(name, isVoter, outside, {
-      options,
-      logFile: join(logs, `${name}.log`),
-      works: name !== REQUESTER,
-    })
+    const order = { options, logFile: join(logs, `${name}.log`) }
+    const own = name === REQUESTER ? { ...release, types: [] } : release
+    return new TaskNode(name, isVoter, outside, order, own)
   })
   const coordinator = async (): Promise<TaskNode | undefined> => {
     const there = nodes.filter(({ isThere, isVoter }) => isThere && isVoter)

@@ -1,18 +1,20 @@
 /** A process with one node of a crash run of tasks. It ends at once when whoever started it is gone. */
+import { createHash } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createMesh, isParleyError, type Mesh } from '../../../node/index.ts'
 import { createLog } from '../../../node/observe/log/node-log.ts'
+import { DONE, ENDED } from '../../../protocols/task/task-record.ts'
 import { answerQuestions } from '../../soak/answer.ts'
+import type { Refusal } from '../messages.ts'
 import { startedOrRefused } from '../starting.ts'
-import { hashOf, LARGE_TYPE, largeBytes, largeWork } from './large.ts'
-import { dependenciesOf, EFFECTS, TASK_TYPE, taskId } from './plan.ts'
+import { hashOf, LARGE_TYPE, largeBytes } from './large.ts'
+import { dependenciesOf, TASK_TYPE, taskId } from './plan.ts'
 import type { TaskNote, TaskVerbs } from './verbs.ts'
+import { WORKS } from './works.ts'
 
-/** With these some 12 tasks are in work at a time, and each takes about a second. */
-const SLOTS = 2
-const EFFECT_MS = 600
 const AT_ONCE = 16
+const TRY_MS = 15_000
 
 let started: Mesh | undefined
 const own = (): Mesh => {
@@ -31,32 +33,13 @@ const outside = (task: string, key: string, fence: number): Promise<void> =>
     tell({ type: 'run', run: { serial, task, key, fence } })
   })
 
-const work = (mesh: Mesh) =>
-  mesh.tasks.work(
-    TASK_TYPE,
-    async ({ id, input }, ctx) => {
-      let sum = Number(input)
-      for (let i = 1; i <= EFFECTS; i += 1) {
-        await delay(Math.random() * EFFECT_MS)
-        sum += await ctx.effect(`step-${i}`, async ({ idempotencyKey, fence }) => {
-          await outside(id, idempotencyKey, fence.index)
-          return i
-        })
-        tell({ type: 'recorded', key: `${id}/step-${i}` })
-      }
-      tell({ type: 'completed', task: id })
-      return sum
-    },
-    { slots: SLOTS },
-  )
-
-const submitOne = async (mesh: Mesh, n: number, on: readonly number[]): Promise<void> => {
+/** Until it is taken: nobody coordinates for a moment, or what it waits for is not known yet. */
+const persist = async (submit: () => Promise<unknown>): Promise<void> => {
   for (;;) {
     try {
-      await mesh.tasks.submit({ id: taskId(n), type: TASK_TYPE, input: n, dependencies: on.map(taskId) })
+      await submit()
       return
     } catch (error) {
-      // Nobody coordinates for a moment, or those before are not known yet.
       const isPassing = isParleyError(error, 'COM001', 'COM002', 'COM003', 'STA001', 'STA003')
       if (!isPassing || isParleyError(error, 'MSG001')) throw error
       await delay(100)
@@ -64,30 +47,49 @@ const submitOne = async (mesh: Mesh, n: number, on: readonly number[]): Promise<
   }
 }
 
+const refusalOf = async (done: Promise<unknown>): Promise<Refusal | undefined> => {
+  try {
+    await done
+    return undefined
+  } catch (error) {
+    if (!isParleyError(error)) throw error
+    const { code, message, hint = '', details } = error
+    return { code, message, hint, reason: String(details.reason) }
+  }
+}
+
+const rowsOf = async (mesh: Mesh, collection: string) => {
+  const rows: { readonly key: string; readonly value: unknown }[] = []
+  for (;;) {
+    const page = await mesh.journal.rows(collection, { after: rows.at(-1)?.key ?? '', consistency: 'local' })
+    rows.push(...page.rows)
+    if (!page.more || page.rows.length === 0) return rows
+  }
+}
+
 const verbs: TaskVerbs = {
-  async start({ options, logFile, works }) {
+  async start({ options, logFile, types }) {
     const write = (line: string): void => appendFileSync(logFile, line)
     const log = createLog({ level: 'info', human: false, fields: { source: options.name ?? '' }, write })
     return await startedOrRefused(async () => {
       const mesh = await createMesh({ ...options, log })
       started = mesh
       const failed = (error: unknown): void => log.error('it does not work', { error })
-      if (works) {
-        work(mesh).catch(failed)
-        mesh.tasks.work(LARGE_TYPE, largeWork(outside, tell), { slots: 1 }).catch(failed)
-      }
+      for (const type of types) WORKS[type]?.(mesh.tasks, { outside, tell }).catch(failed)
       return mesh
     })
   },
   async submit(plan) {
     const mesh = own()
+    const { from = 0 } = plan
     const all = dependenciesOf(plan)
     let next = 0
     const submitter = async (): Promise<void> => {
       while (next < all.length) {
         const n = next
         next += 1
-        await submitOne(mesh, n, all[n] ?? [])
+        const dependencies = all[n]?.map((on) => taskId(from + on)) ?? []
+        await persist(() => mesh.tasks.submit({ id: taskId(from + n), type: TASK_TYPE, input: from + n, dependencies }))
       }
     }
     await Promise.all(Array.from({ length: AT_ONCE }, submitter))
@@ -106,9 +108,33 @@ const verbs: TaskVerbs = {
     const ms = performance.now() - at
     return { hash: hashOf(result), holders: [...((await task.state()).storedResult?.holders ?? [])], ms }
   },
+  submitOne: (task) => persist(() => own().tasks.submit(task)),
+  schedule: (options) => refusalOf(own().tasks.schedule(options, { timeoutMs: TRY_MS })),
+  submitBytes: ({ id, bytes }) =>
+    refusalOf(own().tasks.submit({ id, type: 'nobody', input: Buffer.alloc(bytes) }, { timeoutMs: TRY_MS })),
+  schedules: () => own().tasks.schedules({ timeoutMs: TRY_MS }),
+  async pauseSchedules() {
+    const { tasks } = own()
+    for (const { id } of await tasks.schedules()) await persist(() => tasks.pauseSchedule(id))
+  },
+  async publish({ topic, order, serial }) {
+    await own().events.publish(topic, { order, serial })
+  },
+  async isWaiting(id) {
+    return (await own().tasks.get(id).state({ timeoutMs: TRY_MS })).status === 'input_required'
+  },
   async status() {
-    const { acting, epoch, quorum } = own().coordinator.status()
-    return { acting, epoch, quorum }
+    const { acting, epoch, quorum, role } = own().coordinator.status()
+    return { acting, epoch, quorum, role }
+  },
+  async journal() {
+    const mesh = own()
+    const { version, records } = await mesh.journal.list('', { consistency: 'local' })
+    const hash = createHash('sha256')
+    for (const { key, version: of, term, value } of records) hash.update(`${JSON.stringify([key, of, term, value])}\n`)
+    for (const collection of [DONE, ENDED])
+      for (const { key, value } of await rowsOf(mesh, collection)) hash.update(`${JSON.stringify([key, value])}\n`)
+    return { version, digest: hash.digest('hex') }
   },
   ends: ({ ids, timeoutMs }) =>
     Promise.all(

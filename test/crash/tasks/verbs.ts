@@ -1,11 +1,13 @@
 /** What a process of a crash run of tasks is asked, and what it tells. */
-import type { MeshOptionsInput } from '../../../node/index.ts'
-import type { Started } from '../messages.ts'
+import type { MeshOptionsInput, ScheduleOptions, ScheduleState } from '../../../node/index.ts'
+import type { Refusal, Started } from '../messages.ts'
 
 /** How tasks depend on each other, and what they are to come to: both follow from the number. */
 export interface Plan {
   readonly tasks: number
   readonly seed: number
+  /** Number of the first one; 0 unless told. */
+  readonly from?: number
 }
 
 /** Bytes that follow from a number. */
@@ -24,12 +26,39 @@ export interface TaskEnd {
   readonly reason?: string
 }
 
+/** An event that a task waits for. */
+export type WaitInput = {
+  readonly topic: string
+  /** Peer id of its publisher; absent: whoever. */
+  readonly source?: string
+}
+
+/** What a voter has of the journal. */
+export interface JournalState {
+  readonly version: number
+  /** SHA-256 of all records, and of what tasks that have ended left. */
+  readonly digest: string
+}
+
 export type TaskVerbs = {
-  /** @param works whether it works on tasks */
-  start(order: { options: MeshOptionsInput; logFile: string; works: boolean }): Promise<Started>
+  /** @param types of tasks that it works on */
+  start(order: { options: MeshOptionsInput; logFile: string; types: readonly string[] }): Promise<Started>
   /** Submits all of the plan; those that were submitted before are the same ones. Goes on until it is done. */
   submit(plan: Plan): Promise<void>
-  status(): Promise<{ acting: boolean; epoch: number; quorum: boolean }>
+  /** One task; an id that is taken by the same one is that. */
+  submitOne(task: { id: string; type: string; input: WaitInput | number }): Promise<void>
+  /** Not retried. @returns why it was refused; undefined where it was not */
+  schedule(options: ScheduleOptions): Promise<Refusal | undefined>
+  /** A task of so many bytes that nobody works on. @returns as `schedule` */
+  submitBytes(order: { id: string; bytes: number }): Promise<Refusal | undefined>
+  schedules(): Promise<ScheduleState[]>
+  pauseSchedules(): Promise<void>
+  publish(event: { topic: string; order: string; serial: number }): Promise<void>
+  /** Whether it waits for an event. */
+  isWaiting(id: string): Promise<boolean>
+  status(): Promise<{ acting: boolean; epoch: number; quorum: boolean; role: string }>
+  /** As this node has it. */
+  journal(): Promise<JournalState>
   /** A task with a large input. @returns milliseconds until it was accepted */
   submitLarge(of: Large): Promise<number>
   /** Its result, from wherever it is. */
@@ -52,3 +81,5 @@ export type TaskNote =
   | { readonly type: 'run'; readonly run: Run }
   | { readonly type: 'recorded'; readonly key: string }
   | { readonly type: 'completed'; readonly task: string }
+  /** The serial of the event that it was given, or `missed`. */
+  | { readonly type: 'heard'; readonly task: string; readonly heard: string }

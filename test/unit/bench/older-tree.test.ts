@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { findCommit, misfitOf, samePackages, shortOf } from '../../bench/older-tree.ts'
+import { findCommit, misfitOf, shortOf } from '../../bench/older-tree.ts'
+import { coversPackages, hasCommit } from '../../support/commit-tree.ts'
 import { UsageError } from '../../support/usage.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'parley-older-'))
@@ -25,6 +26,8 @@ test('a commit is found by whatever names it, and one that does not exist is ref
   const hash = git('rev-parse', 'HEAD')
   assert.equal(await findCommit('HEAD', root), hash)
   assert.equal(await findCommit(shortOf(hash), root), hash)
+  assert.equal(hasCommit(hash, root), true)
+  assert.equal(hasCommit('0'.repeat(40), root), false)
   for (const wrong of ['0000000', 'no-such-branch', '-n', 'HEAD:node']) await refuses(wrong, /no commit/)
 })
 
@@ -37,11 +40,14 @@ test('a tree with changes that are in no commit is refused, with one of them', a
 
 const lock = (packages: Record<string, unknown>): string => JSON.stringify({ name: 'p', packages })
 
-test('lock files ask for the same packages when only the own entry differs', () => {
+test('packages do for an older lock file when it wants the same ones, and those beside them are in the way of none', () => {
   const one = { '': { version: '1' }, 'node_modules/a': { version: '1.0.0' } }
-  assert.equal(samePackages(lock(one), lock({ ...one, '': { version: '2' } })), true)
-  assert.equal(samePackages(lock(one), lock({ ...one, 'node_modules/a': { version: '1.0.1' } })), false)
-  assert.equal(samePackages(lock(one), lock({ ...one, 'node_modules/b': {} })), false)
+  assert.equal(coversPackages(lock(one), lock({ ...one, '': { version: '2' } })), true)
+  assert.equal(coversPackages(lock(one), lock({ ...one, 'node_modules/a': { version: '1.0.1' } })), false)
+  const more = { ...one, 'node_modules/b': {}, 'node_modules/b/node_modules/c': {} }
+  assert.equal(coversPackages(lock(one), lock(more)), true)
+  assert.equal(coversPackages(lock(more), lock(one)), false)
+  assert.equal(coversPackages(lock(one), lock({ ...one, 'node_modules/a/node_modules/b': {} })), false)
 })
 
 test('only complaints about the ends tell that they do not fit', () => {

@@ -184,3 +184,25 @@ test('while a voter does not know histories, changes are decided as it knows the
   assert.equal(await decide('d'), 'd')
   assert.deepEqual(asked.splice(0), ['tasks.decide'])
 })
+
+test('of two decisions on their way to older voters each is decided as they know it', async () => {
+  const time = createVirtualTime()
+  const asked: string[] = []
+  const journal = {
+    async submit({ name, level }: { name: string; level: number }, { changes }: { changes: TaskChange[] }) {
+      asked.push(name)
+      await new Promise<void>((resolve) => time.after(10, resolve))
+      if (level > 1) throw new ParleyError('MSG004', 'no such command', { details: { reason: 'unknown-command' } })
+      return { result: changes.map((change) => ({ ok: idOf(change) })), version: 1, fence: { term: 1, index: 1 } }
+    },
+  } as unknown as Pick<Journal, 'submit'>
+  const batcher = new ChangeBatcher(journal, { timers: time, clock: { now: time.now, monotonic: time.now } })
+  const first = batcher.decide(cancel('a'))
+  await time.run(1)
+  const both = await time.settled(Promise.all([first, batcher.decide(cancel('b'))]), 1_000)
+  assert.deepEqual(
+    both.map(({ result }) => result),
+    ['a', 'b'],
+  )
+  assert.deepEqual(asked, ['tasks.decide', 'tasks.decide', 'tasks.change', 'tasks.change'])
+})
