@@ -7,9 +7,8 @@ import type { TaskState } from '../../../protocols/task/client/task-api.ts'
 import { LEASE_MS } from '../../../protocols/task/scheduler/worker-table.ts'
 import type { TasksFeature } from '../../../protocols/task/tasks.ts'
 import type { JournalMesh, JournalNode } from '../../support/journal-mesh.ts'
-import type { HeldCopies } from './bytes/held-copies.ts'
+import type { HeldCopies, Holder } from './bytes/held-copies.ts'
 import { slowDisk } from './bytes/slow-disk.ts'
-import type { HoldingNode } from './bytes/value-observer.ts'
 import { startTasks, TASK_PARTS } from './node-tasks.ts'
 import { PART, SUM, TICK } from './plan.ts'
 import type { Toil } from './toil.ts'
@@ -108,7 +107,7 @@ export class TaskNodes {
   }
 
   /** Those that run and hold large values. */
-  holding(): HoldingNode[] {
+  holding(): Holder[] {
     return [...this.#running.values()].flatMap(({ node: { name, id } }) =>
       this.#disks.has(name) ? [{ name, peer: id }] : [],
     )

@@ -17,6 +17,7 @@ import { type TaskNode, TaskNodes } from './nodes.ts'
 import { TaskObserver } from './observer.ts'
 import { childOf, drawPlan, drawTask, isInputLost, type KnownTask, TICK, WORD, wrongEnd } from './plan.ts'
 import { Toil } from './toil.ts'
+import { ToldEnds } from './told-ends.ts'
 import type { TasksTotals } from './totals.ts'
 
 const STEP_MS = [30, 350] as const
@@ -49,14 +50,11 @@ class TasksWorld {
   readonly #values: LargeValues
   readonly #observer = new TaskObserver()
   readonly #known = new Map<string, KnownTask>()
-  /** How a task ended, as anybody was told. */
-  readonly #told = new Map<string, TaskState>()
+  readonly #told = new ToldEnds()
   readonly #random: () => number
   readonly #trace: ((line: string) => void) | undefined
-  readonly #counts = {
-    ...{ submitted: 0, completed: 0, failed: 0, canceled: 0, expired: 0, pauses: 0, watched: 0 },
-    ...{ inputLost: 0 },
-  }
+  readonly #counts = { submitted: 0, completed: 0, failed: 0, canceled: 0, expired: 0, inputLost: 0 }
+  readonly #asked = { pauses: 0, watched: 0 }
 
   constructor({ seed, trace }: TasksOptions) {
     this.#mesh = createJournalMesh({
@@ -95,11 +93,10 @@ class TasksWorld {
     const ticks = await this.#stopClock()
     await this.#values.conclude(this.#known.values())
     this.#look()
-    const { again, slept, given, late, children } = this.#toil.counts
     const { runs: effects, repeated, refused } = this.#toil.sink
     this.#nodes.endAll()
-    const done = { ...this.#counts, ...this.#nodes.counts, ...this.#values.counts() }
-    return { steps, ...done, again, effects, repeated, refused, slept, given, late, children, ticks }
+    const done = { ...this.#counts, ...this.#asked, ...this.#nodes.counts, ...this.#values.counts() }
+    return { steps, ...done, ...this.#toil.counts, effects, repeated, refused, ticks }
   }
 
   /** Whichever process it is by now. */
@@ -169,7 +166,7 @@ class TasksWorld {
     const what = this.#random()
     if (what < 0.6) {
       const paused = handle.pause('a test').then(() => {
-        this.#counts.pauses += 1
+        this.#asked.pauses += 1
         this.#mesh.time.after(this.#random() * 1_000, () => void handle.resume().catch(() => {}))
       })
       this.#ask(`${known.id} is paused`, paused)
@@ -209,22 +206,16 @@ class TasksWorld {
       .ended({ timeoutMs: 5_000 })
       .then(
         (state) => {
-          this.#counts.watched += 1
+          this.#asked.watched += 1
           this.#note(state)
         },
         () => {},
       )
   }
 
-  /** Whoever is told of an end is told the same. */
   #note(state: TaskState): void {
-    const { id } = state
-    const before = this.#told.get(id)
-    this.#told.set(id, before ?? state)
-    const [one, other] = [before ?? state, state].map(({ status, result, storedResult, error }) =>
-      JSON.stringify({ status, result, hash: storedResult?.hash, error }),
-    )
-    if (one !== other) this.#toil.problems.push(`${id} ended as ${one}, and as ${other}`)
+    const wrong = this.#told.note(state)
+    if (wrong !== undefined) this.#toil.problems.push(wrong)
   }
 
   #look(): void {

@@ -1,7 +1,7 @@
 /**
  * What the nodes of the simulated mesh hold of large values, as each said it and as the world took it from them: what a node said
  * that it keeps has to be there after a power cut, too.
- * State: for each node what it holds; for each task whether the world took the last copy of a value of it.
+ * State: for each node what it holds, and has held.
  */
 import { heldFileName, hexHash } from '../../../../node/store/bytes/held-bytes-file.ts'
 import type { HeldBytesStore } from '../../../../node/store/bytes/held-bytes-store.ts'
@@ -12,13 +12,14 @@ const READ_BYTES = 65_536
 /** From the end of a file: among its bytes, and not in its head. */
 const DAMAGED_AT = 100
 
-/** Of one node: its name, and its peer id. */
+/** A node with a disk. */
 export interface Holder {
   readonly name: string
+  /** Peer id. */
   readonly peer: string
 }
 
-export interface Copy {
+interface Copy {
   readonly held: HeldBytes
   /** It said so: a power cut must leave it. Another one was found at a start, after a kill that came before its name was synced. */
   readonly isSaid: boolean

@@ -18,14 +18,14 @@ const DAMAGED_SHARE = 0.05
 const LOST_SHARE = 0.02
 /** For a read of the journal. */
 const READ_MS = 10_000
-/** Copies are sent at once, whatever is wrong with some: two looks of every node, one after another, and what they ask. */
+/** A look of each node, one more for what that one changed, and what they send. */
 const CARED_MS = 2 * CARE.lookMs + 1_000
 /** It is known to be away, for as long as it may be; then it is looked at. */
 const REPLACED_MS = DETECT_MS + AWAY_MS + CARED_MS
 const RESULT_MS = AWAY_MS + 5_000
 /** What was copied in vain is one of those. */
 const FORGOTTEN_MS = CARE.orphanMs + 2 * CARE.lookMs
-/** Of runs, since the time until then costs more than it shows: in which that is waited for, and in which one stays away. */
+/** Of runs: in which that is waited for, and in which one stays away. Each takes as long as all that was before. */
 const FORGET_SHARE = 0.2
 const AWAY_SHARE = 0.4
 
@@ -78,7 +78,7 @@ export class LargeValues {
     )
   }
 
-  /** Connected to anybody, and not frozen: holders that others can ask. */
+  /** Connected to anybody: holders that others can ask. */
   #reachable(): ReadonlySet<string> {
     const up = this.#mesh.up()
     const isReached = (id: string): boolean => up.some(({ network }) => network.isConnected(id))

@@ -1,26 +1,20 @@
 /**
  * What holds of large values of tasks, read from the journal and the stores of the nodes: who is named as a holder has held it; a
  * while after everything healed each value has three holders that are there and have it, and nobody holds anything else.
- * State: where each value is, as the journal was read last.
+ * State: where each value is, as the journal was read last; for how long each could not be had.
  */
 import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
 import type { JournalMachine } from '../../../../protocols/journal/state/journal-machine.ts'
 import { COPIES } from '../../../../protocols/task/bytes/bytes-transfers.ts'
 import { readStored, type StoredBytes } from '../../../../protocols/task/bytes/stored-bytes.ts'
 import { DONE, type DoneTask, INPUT_ROW, type TaskInput, workOf } from '../../../../protocols/task/task-record.ts'
-import { type HeldCopies, valueKey } from './held-copies.ts'
+import { type HeldCopies, type Holder, valueKey } from './held-copies.ts'
 
 const ROWS = 100
 const ROWS_BYTES = 1024 * 1024
 
 const storedOf = (values: readonly (Json | undefined)[]): StoredBytes[] =>
   values.flatMap((value) => readStored(value) ?? [])
-
-/** A node that runs, and has a disk. */
-export interface HoldingNode {
-  readonly name: string
-  readonly peer: string
-}
 
 export class ValueObserver {
   readonly #copies: HeldCopies
@@ -80,7 +74,7 @@ export class ValueObserver {
   }
 
   /** All that can be had has as many holders as may be, who have it. @param nodes that are there @returns what is wrong */
-  wrongHolders(nodes: readonly HoldingNode[]): string[] {
+  wrongHolders(nodes: readonly Holder[]): string[] {
     const there = new Set(nodes.map(({ peer }) => peer))
     const most = Math.min(COPIES, nodes.length)
     const problems: string[] = []
@@ -96,7 +90,7 @@ export class ValueObserver {
   }
 
   /** @returns what is held that no task refers to */
-  needless(nodes: readonly HoldingNode[]): string[] {
+  needless(nodes: readonly Holder[]): string[] {
     const named = new Set<string>()
     for (const held of this.#holders.values())
       for (const [key, holders] of held) for (const peer of holders) named.add(`${peer} ${key}`)
