@@ -1,12 +1,27 @@
 /** The main job with a worker killed in the middle of its tasks: another one does them, and the report is the same. */
 import assert from 'node:assert/strict'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { makeSecret } from '../../node/index.ts'
+import { programOf } from '../support/program.ts'
 import { childrenOf, HELD_MS, lastLine, makeFolder, PROSE, start } from '../support/report-job.ts'
 import { until } from '../support/until.ts'
 
 describe('the main job and a worker that is killed', { timeout: 110_000 }, () => {
+  test('leaves no agent behind whose parent is gone before it has started', async () => {
+    const args = ['outliner', 'orphans', join(makeFolder(), 'outliner')]
+    const env = { ...process.env, PARLEY_SECRET: makeSecret() }
+    const agent = fork(programOf('examples/report/agent-process.ts'), args, { env, stdio: 'ignore' })
+    agent.disconnect()
+    const limit = setTimeout(() => agent.kill('SIGKILL'), 40_000)
+    const [code] = await once(agent, 'exit')
+    clearTimeout(limit)
+    assert.equal(code, 0)
+  })
+
   test('writes the same report, whichever agent is killed in the middle', async () => {
     const folder = makeFolder()
     const place = makeFolder()
