@@ -34,6 +34,8 @@ const end = async (code: number): Promise<void> => {
   process.exit(code)
 }
 process.on('disconnect', () => void end(0))
+// The parent may have gone while this node started.
+if (!process.connected) await end(0)
 process.on('message', (message) => void (message === 'stop' && end(0)))
 // Ctrl-C reaches the whole group: the parent decides when its agents end.
 process.on('SIGINT', () => {})

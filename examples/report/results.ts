@@ -61,7 +61,7 @@ export interface Report {
   agents: AgentShare[]
   /** The agent that composed it. */
   composer: string
-  /** Batches that went to a second agent because the first was lost. */
+  /** Batches that were given to a worker again because the first was lost. */
   reassigned: number
   leftOut: LeftOut
   broken: BrokenLinks

@@ -1,67 +1,10 @@
 /** The main job as people run it: as a program, on real folders, with a worker killed in the middle. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, describe, test } from 'node:test'
-import { programOf } from '../support/program.ts'
+import { describe, test } from 'node:test'
+import { childrenOf, HELD_MS, lastLine, makeFolder, PROSE, start } from '../support/report-job.ts'
 import { until } from '../support/until.ts'
-
-/** Milliseconds that a worker is held before it is killed. */
-const HELD_MS = 300
-const MAIN = programOf('examples/report/main.ts')
-const folders: string[] = []
-const running = new Set<ChildProcess>()
-
-after(() => {
-  for (const child of running) child.kill('SIGKILL')
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
-})
-
-const makeFolder = (): string => {
-  const folder = mkdtempSync(join(tmpdir(), 'parley-report-'))
-  folders.push(folder)
-  return folder
-}
-
-const start = (args: string[]) => {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  running.add(child)
-  const output = { stdout: '', stderr: '' }
-  child.stdout.on('data', (data) => {
-    output.stdout += data
-  })
-  child.stderr.on('data', (data) => {
-    output.stderr += data
-  })
-  const exit = new Promise<number | null>((resolve) => {
-    child.once('exit', (code) => {
-      running.delete(child)
-      resolve(code)
-    })
-  })
-  return { child, output, exit }
-}
-
-const lastLine = (text: string): Record<string, unknown> => JSON.parse(text.trimEnd().split('\n').at(-1) ?? '')
-
-/** Processes that were started by `parent` with this word on their command line. */
-const childrenOf = (parent: number, word: string): number[] =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((name) => {
-      try {
-        const ppid = Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, 'utf8'))?.[1])
-        return ppid === parent && readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0').includes(word)
-      } catch {
-        return false
-      }
-    })
-    .map(Number)
-
-const PROSE =
-  'Agents talk to each other over streams. A mesh has no broker in the middle. Every peer proves who it is. '
 
 describe('the main job', { timeout: 110_000 }, () => {
   test('works through a folder of odd files and says what it did in one line of JSON', async () => {
@@ -143,38 +86,6 @@ describe('the main job', { timeout: 110_000 }, () => {
     assert.equal(summary.failed, 0)
     assert.ok(Number(summary.reassigned) > 0, 'a killed worker had work on it')
     assert.deepEqual(childrenOf(pid, 'composer'), [])
-  })
-
-  test('writes the same report, whichever agent is killed in the middle', async () => {
-    const folder = makeFolder()
-    const place = makeFolder()
-    for (let i = 0; i < 400; i += 1) {
-      writeFileSync(
-        join(folder, `document-${i}.md`),
-        `# Document ${i}\n\n${PROSE.repeat(i % 40)}\n\nNumber ${i} is ${i * 7}: [next](document-${i + 1}.md).\n`,
-      )
-    }
-    /** Without when it was written, by whom, and how long that took. */
-    const reportOf = (out: string): string => {
-      const text = readFileSync(out, 'utf8')
-      const lines = text.split('\n').filter((line) => !line.startsWith('Composed by '))
-      return lines.join('\n').replace(/(## <a id="work"><\/a>)[\s\S]*?(?=\nOutlines are read)/, '$1')
-    }
-    const [quiet, hurt] = [join(place, 'quiet.md'), join(place, 'hurt.md')]
-    const undisturbed = start(['--once', '--json', '--out', quiet, folder])
-    assert.equal(await undisturbed.exit, 0, undisturbed.output.stderr)
-    const { child, output, exit } = start(['--once', '--json', '--out', hurt, folder])
-    await until('progress', () => /\d+ ?%/.test(output.stderr), 60_000)
-    // Held still, so that there is work on it when it dies.
-    const [victim = 0] = childrenOf(child.pid ?? 0, 'linker')
-    process.kill(victim, 'SIGSTOP')
-    await new Promise((resolve) => setTimeout(resolve, HELD_MS))
-    process.kill(victim, 'SIGKILL')
-    assert.equal(await exit, 0, output.stderr)
-    assert.match(output.stderr, /linker ended/)
-    assert.ok(Number(lastLine(output.stdout).reassigned) > 0, 'a killed worker had work on it')
-    assert.ok(reportOf(hurt).includes('document-400.md'), 'the report tells of the link that leads nowhere')
-    assert.equal(reportOf(hurt), reportOf(quiet))
   })
 
   test('refuses a folder that is not there and a wrong command line, with what to do', async () => {
