@@ -62,13 +62,13 @@ const places = (finding: readonly string[]): Plugin => ({
 export const builtOf = (file: string): string => join(BUILT, file).replace(/\.ts$/, '.js')
 export const sourceOf = (file: string): string => join(ROOT, relative(BUILT, file)).replace(/\.js$/, '.ts')
 
-const buildAll = async (entryPoints: readonly string[], finding: readonly string[]): Promise<void> => {
+const buildAll = async (entryPoints: readonly string[], finding: readonly string[], root = ROOT): Promise<void> => {
   const { devDependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
   await build({
-    absWorkingDir: ROOT,
+    absWorkingDir: root,
     entryPoints: [...entryPoints],
-    outbase: ROOT,
-    outdir: BUILT,
+    outbase: root,
+    outdir: join(root, relative(ROOT, BUILT)),
     bundle: true,
     splitting: true,
     format: 'esm',
@@ -80,6 +80,12 @@ const buildAll = async (entryPoints: readonly string[], finding: readonly string
     plugins: [places(finding)],
     logLevel: 'error',
   })
+}
+
+/** A program of another tree, from its root. @returns where it is */
+export const buildProgramOf = async (root: string, file: string): Promise<string> => {
+  await buildAll([file], [], root)
+  return join(root, relative(ROOT, builtOf(file)))
 }
 
 /** What the report's programs find beside them by the name of a source: that name leads to what was put together. */

@@ -8,6 +8,7 @@ import { eventWaits } from './event-waits.ts'
 import { hashOf, largeBytes, resultSeed } from './large.ts'
 import { EFFECTS } from './plan.ts'
 import { END_MS, judge, keepSubmitting, onStage, quantile, told, victims } from './playing.ts'
+import { sameDecisions } from './same-decisions.ts'
 import { schedules } from './schedules.ts'
 import { REQUESTER, type TaskNode, VOTERS } from './stage.ts'
 import { upgrade } from './upgrade.ts'
@@ -182,6 +183,7 @@ export const taskScenarios = (tasks: number, isTimed = true): readonly Scenario[
   kills(tasks, isTimed),
   withoutQuorum(tasks),
   largeValues,
+  sameDecisions(tasks),
   upgrade(tasks, false),
   upgrade(tasks, true),
   schedules(tasks),

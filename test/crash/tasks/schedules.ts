@@ -145,10 +145,13 @@ const playSchedules = async (stage: TaskStage, tasks: number, say: (line: string
     if (refusal !== undefined) throw new Error(`a schedule was refused: ${refusal.message}`)
   }
   const from = Date.now()
+  const often = PLANNED.filter(({ periodMs }) => periodMs === SECOND_MS).map(({ options: { id } }) => `${id}.`)
+  await until('each has begun a task', () => often.every((id) => outside.has(id)), END_MS, 50)
   wrong.push(...(await beAway(stage, outages, tasks < LONG_FROM ? SHORT_MS : LONG_MS)))
   say(`a majority was away, ${outside.completed.size} tasks are done`)
   let kills = 0
-  while (outside.completed.size < tasks) {
+  const before = outside.completed.size
+  while (outside.completed.size < before + tasks) {
     await delay(random.between(...PAUSE_MS))
     const leader = await stage.coordinator()
     const chosen = await victims(stage)
@@ -165,7 +168,7 @@ const playSchedules = async (stage: TaskStage, tasks: number, say: (line: string
   const { runs } = outside
   return {
     figures: {
-      ...{ tasks: judged.figures.begun ?? 0, completed: outside.completed.size, kills, outages: outages.count() },
+      ...{ tasks: outside.distinct(), completed: outside.completed.size, kills, outages: outages.count() },
       ...{ skipped: judged.figures.skipped ?? 0, runs, 'without duplicates': outside.distinct() },
       seconds: (made.to - from) / SECOND_MS,
     },

@@ -37,12 +37,6 @@ export const releaseOf = (...types: readonly string[]): Release => ({
   program: pathToFileURL(programOf(PROGRAM)).href,
   types,
 })
-/** The tree's at this folder, by the program that was put there. */
-export const releaseAt = (root: string, ...types: readonly string[]): Release => ({
-  program: pathToFileURL(join(root, PROGRAM)).href,
-  types,
-})
-
 interface Order {
   readonly options: MeshOptionsInput
   readonly logFile: string

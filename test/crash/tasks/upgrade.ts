@@ -7,14 +7,15 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
 import { until } from '../../support/until.ts'
 import type { Scenario } from '../scenarios.ts'
 import type { Verdict } from '../stage.ts'
 import { LARGE_TYPE } from './large.ts'
-import { noOlderRelease, provideOlderRelease } from './older-release.ts'
+import { noOlderRelease, provideOlderProcess } from './older-release.ts'
 import { TASK_TYPE } from './plan.ts'
 import { END_MS, judge, keepSubmitting, onStage, quantile, told } from './playing.ts'
-import { REQUESTER, type Release, releaseAt, releaseOf, type TaskNode, type TaskStage } from './stage.ts'
+import { REQUESTER, type Release, releaseOf, type TaskNode, type TaskStage } from './stage.ts'
 
 import { SCHEDULED_TYPE, SLEEP_TYPE } from './works.ts'
 
@@ -156,9 +157,23 @@ const upgradeOne = async ({ outside }: TaskStage, node: TaskNode, isKilled: bool
   return { isKilled, gaps: await Promise.all(gaps) }
 }
 
+/** Before all voters are upgraded there is a way back, and forth again. @returns what is wrong */
+const backAndForth = async (stage: TaskStage, node: TaskNode, older: Release, newer: Release): Promise<string[]> => {
+  const wrong: string[] = []
+  for (const release of [older, newer]) {
+    node.release = release
+    const { gaps } = await upgradeOne(stage, node, false)
+    if (gaps.includes(undefined)) wrong.push(`nothing got on for ${PROGRESS_MS} ms after ${node.name} went back`)
+    await until('it has its seat', async () => (await node.ask('status')).role === 'voter', END_MS, 100)
+    const differs = await disagreement(stage)
+    if (differs !== undefined) wrong.push(`after ${node.name} went back: ${differs}`)
+  }
+  return wrong
+}
+
 const playUpgrade = async (
   stage: TaskStage,
-  root: string,
+  older: Release,
   { tasks, seed, isKilling }: { tasks: number; seed: number; isKilling: boolean },
   say: (line: string) => void,
 ): Promise<Verdict> => {
@@ -167,6 +182,7 @@ const playUpgrade = async (
   const load = startLoad(stage, tasks, seed)
   await until('some tasks are done', () => outside.completed.size > tasks / 2, END_MS, 20)
   const order = await orderOf(stage)
+  const firstVoter = order.findIndex(({ isVoter }) => isVoter)
   const lastVoter = order.findLastIndex(({ isVoter }) => isVoter)
   const wrong: string[] = []
   const changes: Change[] = []
@@ -184,6 +200,10 @@ const playUpgrade = async (
     )
     const differs = await disagreement(stage)
     if (differs !== undefined) wrong.push(`after ${node.name}: ${differs}`)
+    if (i === firstVoter) {
+      wrong.push(...(await backAndForth(stage, node, older, newer)))
+      say(`${node.name} went back to the release before, and forth again`)
+    }
     if (i === 0 && node.name !== REQUESTER) await node.ask('submitOne', NAP)
     if (i < lastVoter) wrong.push(...(await refused(node, i)))
     if (i === lastVoter - 1 && outside.has(NAP.id)) wrong.push('a task slept although a voter is older')
@@ -193,7 +213,7 @@ const playUpgrade = async (
   const count = await load.end()
   const judged = await judge(stage, count)
   say(`${count} tasks have ended`)
-  wrong.push(...after.wrong, ...(await goBack(stage, releaseAt(root, TASK_TYPE), newer)))
+  wrong.push(...after.wrong, ...(await goBack(stage, older, newer)))
   say('one went back and came again')
   const differs = await disagreement(stage)
   if (differs !== undefined) wrong.push(`after the way back: ${differs}`)
@@ -217,9 +237,11 @@ export const upgrade = (tasks: number, isKilling: boolean): Scenario => ({
   async play({ seed, say }) {
     const folder = await mkdtemp(join(tmpdir(), 'parley-older-'))
     try {
-      const root = await provideOlderRelease(folder, say)
-      const release = releaseAt(root, TASK_TYPE)
-      return await onStage({ seed, release }, (stage) => playUpgrade(stage, root, { tasks, seed, isKilling }, say))
+      const program = pathToFileURL(await provideOlderProcess(folder, say)).href
+      const older = { program, types: [TASK_TYPE] }
+      return await onStage({ seed, release: older }, (stage) =>
+        playUpgrade(stage, older, { tasks, seed, isKilling }, say),
+      )
     } finally {
       await rm(folder, { recursive: true, force: true })
     }
