@@ -76,7 +76,7 @@ export const ERROR_REASONS = {
     'journal-full': true,
     /** The peer, or the part, holds its share of the journal. */
     'journal-share': true,
-    /** The submitter holds its share of the open tasks. */
+    /** The submitter holds its share of the open tasks, or of their rows. */
     'task-share': true,
     /** The task has as many effects as it may have. */
     effects: true,

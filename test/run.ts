@@ -72,6 +72,9 @@ const ALONE = [
   ),
   phase(filesOf('browser'), 1),
 ]
+/** A property's arrays are as long as it says they may be: ten elements are the most otherwise. */
+const LONG_ARRAYS =
+  "--import=data:text/javascript,globalThis[Symbol.for('fast-check/GlobalParameters')]={defaultSizeToMaxWhenMaxSpecified:true}"
 const LOWEST = "--import=data:text/javascript,import{setPriority}from'node:os';setPriority(19)"
 const unit = filesOf('unit').filter((file) => isWanted(file) && !MEASURING.includes(file))
 const [own = [], shared = []] = [true, false].map((isOwn) =>
@@ -117,9 +120,9 @@ async function* playAgain(): AsyncGenerator<unknown> {
 
 /** The events of some phases, one after the other; its figures are added up, and told once for all. */
 async function* play(phases: readonly Phase[], isFirst = true): AsyncGenerator<unknown> {
-  for (const { files, ...how } of phases) {
+  for (const { files, execArgv, ...how } of phases) {
     if (files.length === 0) continue
-    for await (const event of run({ files: files.map(builtOf), ...how })) {
+    for await (const event of run({ files: files.map(builtOf), execArgv: [LONG_ARRAYS, ...execArgv], ...how })) {
       const { type, data } = event as unknown as TestEvent
       if (typeof data.file === 'string') data.file = sourceOf(data.file)
       const skip = skipOf({ type, data })

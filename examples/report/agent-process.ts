@@ -6,12 +6,13 @@
  */
 import { fileURLToPath } from 'node:url'
 import { createMesh, startAgent } from '../../node/index.ts'
-import { meshSettings, votingIn } from './settings.ts'
+import { startWork } from './agent-work.ts'
+import { isAgent, meshSettings, votingIn } from './settings.ts'
 
 const [name, meshName, dataDir, ...join] = process.argv.slice(2)
 const secret = process.env.PARLEY_SECRET
 if (
-  name === undefined ||
+  !isAgent(name) ||
   meshName === undefined ||
   dataDir === undefined ||
   secret === undefined ||
@@ -33,6 +34,8 @@ const end = async (code: number): Promise<void> => {
   process.exit(code)
 }
 process.on('disconnect', () => void end(0))
+// The parent may have gone while this node started.
+if (!process.connected) await end(0)
 process.on('message', (message) => void (message === 'stop' && end(0)))
 // Ctrl-C reaches the whole group: the parent decides when its agents end.
 process.on('SIGINT', () => {})
@@ -44,5 +47,5 @@ agent.exited.then(
     return end(1)
   },
 )
-await agent.ready
+await startWork(mesh, name, agent.ready)
 await mesh.joined()

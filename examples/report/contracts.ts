@@ -1,8 +1,9 @@
 /**
- * What the agents of the report say to each other: one protocol for each skill, each with the method `extract`.
+ * What the agents of the report say: one protocol for each craft, each with the method `extract`, and that of the composer.
  *
- * Every list and every text of an answer has a limit here, so that the composer can hold ten thousand answers. All
- * methods are idempotent: a document goes to another agent when the first one dies.
+ * A node calls its own agent when it was given a task; the answer is the task's result. Every list and every text of an answer
+ * has a limit here, so that the composer can hold ten thousand answers. All methods are idempotent: a batch of documents goes
+ * to another agent when the first one dies.
  */
 import * as z from 'zod'
 import { defineEvent, defineProtocol } from '../../node/index.ts'
@@ -87,68 +88,77 @@ export const Links = z.object({
 })
 export type Links = z.output<typeof Links>
 
+/** Milliseconds from one document to the next: each is reported as progress. */
 const TIMEOUT_MS = 60_000
+/** Documents of one batch. */
+export const MAX_BATCH = 64
+const MAX_REASON = 2_000
 const Name = z.string().min(1).max(64)
+/** A file below the folder as a byte string (names.ts). */
+const FileName = z.string().min(1).max(4_096)
+
+/** Documents that are worked on together: one task for each craft. */
+export const Batch = z.object({
+  /** Absolute path of the folder. */
+  root: z.string().min(1).max(4_096),
+  files: z.array(FileName).min(1).max(MAX_BATCH),
+})
+export type Batch = z.output<typeof Batch>
+
+/** What came of one document; in the order of the batch. */
+const worked = <S extends z.ZodType>(result: S) =>
+  z.discriminatedUnion('status', [
+    z.object({
+      status: z.literal('processed'),
+      bytes: count,
+      encoding: z.string().max(40),
+      /** Places that could not be decoded. */
+      replaced: count,
+      truncatedFrom: count.optional(),
+      result,
+    }),
+    z.object({ status: z.enum(['skipped', 'failed']), bytes: count, reason: z.string().max(MAX_REASON) }),
+  ])
 
 /** Every answer says who worked on it, and for how long, so that the report can tell. */
-const answer = <S extends z.ZodType>(result: S) => z.object({ by: Name, ms: z.number().nonnegative(), result })
+const answer = <S extends z.ZodType>(result: S) =>
+  z.object({ by: Name, ms: z.number().nonnegative(), documents: z.array(worked(result)).max(MAX_BATCH) })
 
-export const outlineProtocol = defineProtocol({
-  name: 'outline',
+/** Skills that read the same of a document are one craft. */
+export const StructureAnswer = answer(z.object({ outline: Outline, links: Links }))
+export type StructureAnswer = z.output<typeof StructureAnswer>
+export const ContentAnswer = answer(z.object({ keywords: Keywords, summary: Summary }))
+export type ContentAnswer = z.output<typeof ContentAnswer>
+
+/** An answer as packed.ts has it: nodes pass it on as it is. */
+const Packed = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'use bytes')
+
+const EXTRACT = {
+  request: Batch,
+  response: z.object({ packed: Packed }),
+  content: 'cbor',
+  timeoutMs: TIMEOUT_MS,
+  idempotent: true,
+} as const
+
+export const structureProtocol = defineProtocol({
+  name: 'structure',
   version: '1.0.0',
   methods: {
     extract: {
-      request: DocumentText,
-      response: answer(Outline),
-      content: 'cbor',
-      timeoutMs: TIMEOUT_MS,
-      idempotent: true,
-      description: 'Headings, declarations or keys of a document, its language and its size in lines and words',
+      ...EXTRACT,
+      description: 'Headings, declarations or keys of documents, their size, where they point to, what they resemble',
     },
   },
 })
 
-export const keywordsProtocol = defineProtocol({
-  name: 'keywords',
+export const contentProtocol = defineProtocol({
+  name: 'content',
   version: '1.0.0',
   methods: {
     extract: {
-      request: DocumentText,
-      response: answer(Keywords),
-      content: 'cbor',
-      timeoutMs: TIMEOUT_MS,
-      idempotent: true,
-      description: 'The words and phrases that a document is about',
-    },
-  },
-})
-
-export const summaryProtocol = defineProtocol({
-  name: 'summary',
-  version: '1.0.0',
-  methods: {
-    extract: {
-      request: DocumentText,
-      response: answer(Summary),
-      content: 'cbor',
-      timeoutMs: TIMEOUT_MS,
-      idempotent: true,
-      description: 'The sentences of a document that say most of what it says',
-    },
-  },
-})
-
-export const linksProtocol = defineProtocol({
-  name: 'links',
-  version: '1.0.0',
-  methods: {
-    extract: {
-      request: DocumentText,
-      response: answer(Links),
-      content: 'cbor',
-      timeoutMs: TIMEOUT_MS,
-      idempotent: true,
-      description: 'Where a document points to, and a signature by which near-duplicates are found',
+      ...EXTRACT,
+      description: 'The words and phrases that documents are about, and the sentences that say most',
     },
   },
 })
@@ -175,20 +185,60 @@ export const ReportSummary = z.object({
 })
 export type ReportSummary = z.output<typeof ReportSummary>
 
-/** A folder of a hundred thousand documents takes its time. */
-const REPORT_TIMEOUT_MS = 24 * 3600 * 1000
+/** What the walk met and left out (walk.ts). */
+const LeftOut = z.object({
+  symbolicLinks: count,
+  special: count,
+  unreadableFolders: count,
+  unreadable: z.array(z.string()),
+  beyondLimit: count,
+})
 
+/** What came of one task: its answer, or why there is none. */
+export const Outcome = z.union([z.object({ packed: Packed }), z.object({ failed: z.string().max(MAX_REASON) })])
+export type Outcome = z.output<typeof Outcome>
+
+/** One attempt at a report; what was collected for another one is forgotten. */
+const Attempt = z.string().min(1).max(256)
+/** A folder of a hundred thousand documents takes its time to render. */
+const WRITE_MS = 3600 * 1000
+
+/** The composer's part that computes: its node has the batches worked on, and hands over what comes of them. */
 export const reportProtocol = defineProtocol({
   name: 'report',
   version: '1.0.0',
   methods: {
-    compose: {
-      request: ReportRequest,
-      response: ReportSummary,
-      timeoutMs: REPORT_TIMEOUT_MS,
-      // A report that is composed twice is the same report.
+    collect: {
+      request: z.object({
+        attempt: Attempt,
+        /** Place of the first document, from 0. */
+        from: count,
+        documents: z.array(z.object({ file: FileName, bytes: count })).max(MAX_BATCH),
+        structure: Outcome,
+        content: Outcome,
+      }),
+      response: z.object({ failed: count }),
+      content: 'cbor',
+      timeoutMs: TIMEOUT_MS,
       idempotent: true,
-      description: 'Works through the documents of a folder with the other agents and writes a report',
+      description: 'Takes what came of one batch of documents',
+    },
+    write: {
+      request: z.object({
+        attempt: Attempt,
+        request: ReportRequest,
+        root: z.string(),
+        leftOut: LeftOut,
+        documents: count,
+        reassigned: count,
+        /** Milliseconds since 1970. */
+        startedAt: count,
+      }),
+      response: ReportSummary,
+      timeoutMs: WRITE_MS,
+      // A report that is written twice is the same report.
+      idempotent: true,
+      description: 'Writes the report of what was collected',
     },
   },
 })

@@ -4,8 +4,7 @@
  * State: none; at most 4 MiB and one byte of the file are read and held. Guarantees: only regular files are read, a
  * symbolic link put there since the walk is not followed, and a FIFO put there does not block.
  */
-import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { decode, type Encoding } from './encoding.ts'
 
 /** Of a longer document only this head is worked on, and the report says so. */
@@ -45,12 +44,12 @@ const skipped = (reason: SkipReason, bytes: number, detail?: string): SkippedDoc
 })
 
 /** Reads up to `maxBytes`; a size that the file system tells is not trusted (`/proc` says 0). */
-const readUpTo = async (handle: FileHandle, maxBytes: number): Promise<Buffer> => {
+const readUpTo = (file: number, maxBytes: number): Buffer => {
   const chunks: Buffer[] = []
   let bytes = 0
   while (bytes < maxBytes) {
     const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, maxBytes - bytes))
-    const { bytesRead } = await handle.read(chunk, 0, chunk.length, bytes)
+    const bytesRead = readSync(file, chunk, 0, chunk.length, bytes)
     if (bytesRead === 0) break
     chunks.push(chunk.subarray(0, bytesRead))
     bytes += bytesRead
@@ -77,19 +76,20 @@ const failure = (error: unknown): SkippedDocument => {
 }
 
 /**
- * @param file path as text or bytes
+ * Whoever reads has a thread of its own: nothing else waits meanwhile.
+ * @param path as text or bytes
  * @param maxBytes 1 to 4 MiB: how much of the file is read
  */
-export const readDocument = async (file: string | Buffer, maxBytes = MAX_HEAD_BYTES): Promise<Reading> => {
-  let handle: FileHandle | undefined
+export const readDocument = (path: string | Buffer, maxBytes = MAX_HEAD_BYTES): Reading => {
+  let file: number | undefined
   try {
-    handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-    const stats = await handle.stat()
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    const stats = fstatSync(file)
     if (!stats.isFile()) return skipped('not a regular file', 0)
-    return interpret(await readUpTo(handle, maxBytes + 1), stats.size, maxBytes)
+    return interpret(readUpTo(file, maxBytes + 1), stats.size, maxBytes)
   } catch (error) {
     return failure(error)
   } finally {
-    await handle?.close().catch(() => undefined)
+    if (file !== undefined) closeSync(file)
   }
 }

@@ -11,19 +11,13 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { createMesh, isParleyError, type Mesh, makeSecret, ParleyError } from '../../node/index.ts'
-import {
-  keywordsProtocol,
-  linksProtocol,
-  outlineProtocol,
-  progressEvent,
-  type ReportSummary,
-  reportProtocol,
-  summaryProtocol,
-} from './contracts.ts'
+import { createMesh, isParleyError, type Mesh, makeSecret, ParleyError, type TaskRecord } from '../../node/index.ts'
+import { REPORT_TASK } from './compose.ts'
+import { contentProtocol, progressEvent, ReportSummary, reportProtocol, structureProtocol } from './contracts.ts'
 import { type Crew, startCrew } from './crew.ts'
 import { createProgress } from './progress.ts'
 import { AGENTS, meshSettings } from './settings.ts'
+import { endOf } from './task-end.ts'
 import { checkOut } from './write-report.ts'
 
 const USAGE = `usage: npm start [-- [options] [FOLDER]]
@@ -36,7 +30,6 @@ const USAGE = `usage: npm start [-- [options] [FOLDER]]
 `
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url))
 const ASSEMBLE_MS = 60_000
-const COMPOSE_TRIES = 5
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
@@ -91,15 +84,13 @@ const checkFolder = async (folder: string): Promise<void> => {
   })
 }
 
-/** Resolves when every skill and the composer are offered, by all agents. */
+/** Resolves when every craft and the composer are offered, by all agents. */
 const assembled = (mesh: Mesh): Promise<void> =>
   new Promise((resolve, reject) => {
     const needed: [string, number][] = [
       [reportProtocol.name, 1],
-      [outlineProtocol.name, 2],
-      [keywordsProtocol.name, 2],
-      [summaryProtocol.name, 2],
-      [linksProtocol.name, 2],
+      [structureProtocol.name, 2],
+      [contentProtocol.name, 2],
     ]
     const missing = (): string[] =>
       needed.filter(([name, count]) => mesh.directory.offers(name, 1).length < count).map(([name]) => name)
@@ -124,21 +115,21 @@ const assembled = (mesh: Mesh): Promise<void> =>
     look()
   })
 
-const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-
-/** The composer may die as well: the report is then composed again from the start. */
+/** The composer may die as well: its task goes on with the next one, where it was. */
 const compose = async (mesh: Mesh, job: Job, signal: AbortSignal): Promise<ReportSummary> => {
-  const request = { folder: job.folder, out: job.out, agents: [...AGENTS] }
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await mesh.any(reportProtocol).compose(request, { signal })
-    } catch (error) {
-      const again = isParleyError(error, 'COM002', 'COM003', 'COM004') && tries < COMPOSE_TRIES && !signal.aborted
-      if (!again) throw error
-      say(`the composer was lost (${error.message}); waiting for the next one`)
-      await wait(1000)
-      await assembled(mesh)
-    }
+  const input = { folder: job.folder, out: job.out, agents: [...AGENTS] }
+  const handle = await mesh.tasks.submit({ id: mesh.self.mesh, type: REPORT_TASK, input }, { signal })
+  let losses = 0
+  const onChange = (record: TaskRecord): void => {
+    if (record.losses > losses) say('the composer was lost; the next one goes on')
+    losses = record.losses
+  }
+  try {
+    return ReportSummary.parse(await endOf(handle, { signal, patienceMs: ASSEMBLE_MS, onChange }))
+  } catch (error) {
+    // So that nobody goes on with it while all are stopping.
+    if (signal.aborted) await handle.cancel('interrupted').catch(() => {})
+    throw error
   }
 }
 

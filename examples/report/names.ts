@@ -9,6 +9,14 @@ import { isUtf8 } from 'node:buffer'
 export const bytesOf = (byteString: string): Buffer => Buffer.from(byteString, 'latin1')
 export const byteString = (bytes: Buffer): string => bytes.toString('latin1')
 
+const withSlash = (root: string): string => {
+  const folder = byteString(Buffer.from(root))
+  return folder.endsWith('/') ? folder : `${folder}/`
+}
+/** Absolute path of a file, by its name below the folder, and the other way round. */
+export const fileIn = (root: string, name: string): Buffer => bytesOf(withSlash(root) + name)
+export const nameIn = (root: string, file: Buffer): string => byteString(file).slice(withSlash(root).length)
+
 const escapeByte = (byte: number): string => `\\x${byte.toString(16).toUpperCase().padStart(2, '0')}`
 
 /** A literal `\x41` in a name would look like an escaped byte: its backslash is written as `\x5C`. */

@@ -3,12 +3,17 @@
  *
  * documents = processed + skipped + failed, always: a record has exactly one of the three states.
  */
+import { isParleyError } from '../../protocols/errors.ts'
 import type { BrokenLinks } from './broken-links.ts'
 import type { Keywords, Links, Outline, Summary } from './contracts.ts'
 import type { LeftOut } from './walk.ts'
 
 export const SKILLS = ['outline', 'keywords', 'summary', 'links'] as const
 export type Skill = (typeof SKILLS)[number]
+
+/** Skills that one task covers: each document is read once for them. */
+export const CRAFTS = { structure: ['outline', 'links'], content: ['keywords', 'summary'] } as const
+export type Craft = keyof typeof CRAFTS
 
 export interface DocumentResult {
   /** As the walk names it. */
@@ -28,11 +33,15 @@ export interface DocumentResult {
   links?: Links
 }
 
+/** For people. */
+export const reasonOf = (error: unknown): string =>
+  isParleyError(error) ? `${error.code}: ${error.message}` : error instanceof Error ? error.message : String(error)
+
 export interface AgentShare {
   name: string
-  /** Answers by skill. */
+  /** Documents that it worked on, by skill. */
   answers: Partial<Record<Skill, number>>
-  /** Milliseconds that it worked, as its answers' senders measured. */
+  /** Milliseconds that it worked, as it measured itself. */
   busyMs?: number
   /** It was there at the beginning and not at the end. */
   lost?: boolean
@@ -52,7 +61,7 @@ export interface Report {
   agents: AgentShare[]
   /** The agent that composed it. */
   composer: string
-  /** Pieces of work that went to a second agent because the first was lost. */
+  /** Batches that were given to a worker again because the first was lost. */
   reassigned: number
   leftOut: LeftOut
   broken: BrokenLinks

@@ -96,6 +96,8 @@ export interface Subscription<T = unknown> extends AsyncIterable<MeshEvent<T>>, 
   delivered(): number
   /** Events dropped because the queue was full; a subscription that reads has no queue and drops none. */
   dropped(): number
+  /** Behind what it has handled, to go on from later; undefined where it began with what is new, and for agents in threads. */
+  cursor(): EventCursor | undefined
 }
 
 /** One line of the list of recent events. */

@@ -31,7 +31,7 @@ type KnownTo = Pick<Subscription, 'confirmed' | 'unconfirmed'>
 
 /** What a program holds; the listener's type is what its definition's schema makes of the data. */
 const subscriptionOf = (
-  { sub: { pattern }, delivered, dropped, iterate }: SubscriptionSource,
+  { sub: { pattern }, delivered, dropped, cursor, iterate }: SubscriptionSource,
   unsubscribe: () => void,
   knownTo: KnownTo,
 ): Subscription<never> => ({
@@ -39,6 +39,7 @@ const subscriptionOf = (
   ...knownTo,
   delivered,
   dropped,
+  cursor,
   ...createRegistration(unsubscribe),
   [Symbol.asyncIterator]: () => iterate(unsubscribe) as AsyncIterator<never>,
 })

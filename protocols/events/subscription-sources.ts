@@ -3,7 +3,7 @@
  * Both are made from the same options and used in the same way.
  */
 import type { Port } from '../port.ts'
-import type { SubscribeOptions } from './api.ts'
+import type { EventCursor, SubscribeOptions } from './api.ts'
 import type { EventChannels } from './channels/channels.ts'
 import type { Listener, MeshEvent, Missed } from './event.ts'
 import type { EventCounters } from './event-counters.ts'
@@ -14,6 +14,7 @@ import type { CatchupRegistry } from './replay/catchup-registry.ts'
 import { CatchupSubscription } from './replay/catchup-subscription.ts'
 import type { DurableCursor } from './replay/durable-cursors.ts'
 import type { CatalogQuery } from './replay/history-catalog.ts'
+import { sinceMs } from './replay/start-position.ts'
 import { checkCount, checkFrom, cursorOf } from './subscribe-options.ts'
 
 const ATTEMPTS = 5
@@ -44,6 +45,7 @@ export interface SubscriptionSource {
   iterate(unsubscribe: () => void): AsyncIterator<MeshEvent>
   delivered(): number
   dropped(): number
+  cursor(): EventCursor | undefined
   close(): void
 }
 
@@ -77,6 +79,7 @@ export const createLiveSource = (
     iterate: (unsubscribe) => queue.iterate(unsubscribe),
     delivered: () => queue.delivered(),
     dropped: () => queue.dropped(),
+    cursor: () => undefined,
     close: () => queue.close(),
   }
 }
@@ -134,6 +137,7 @@ export const createCatchupSource = (
     moved: () => cursor?.moved(),
   })
   cursor?.follow(() => reader.positions())
+  const createdAt = sinceMs(settingsOfOne.from, settingsOfOne.cursor) ?? port.clock.now()
   dispatch.add(sub)
   readers.add(word, reader)
   return {
@@ -142,6 +146,7 @@ export const createCatchupSource = (
     iterate: (unsubscribe) => reader.iterate(unsubscribe),
     delivered: () => reader.delivered(),
     dropped: () => 0,
+    cursor: () => ({ createdAt, positions: reader.positions() }),
     close() {
       readers.remove(word, reader)
       reader.close()

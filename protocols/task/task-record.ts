@@ -194,6 +194,8 @@ export const TaskRecordSchema = z.object({
   reason: Reason.optional(),
   /** How much room its submitter answers for, bytes. */
   size: z.int().nonnegative(),
+  /** Its submitter answers for its rows too. Absent: it was submitted while a voter was of level 1. */
+  isCounted: z.literal(true).optional(),
 })
 export type TaskRecord = z.output<typeof TaskRecordSchema>
 

@@ -9,9 +9,12 @@ import { passphrase } from './attacks/passphrase.ts'
 import { raft } from './attacks/raft.ts'
 import { scanner } from './attacks/scanner.ts'
 import { strangers } from './attacks/strangers.ts'
+import { bytesOfTasks } from './attacks/tasks/bytes.ts'
+import { eventWaits } from './attacks/tasks/event-waits.ts'
 import { floods } from './attacks/tasks/floods.ts'
 import { hoarders } from './attacks/tasks/hoarders.ts'
 import { impostors } from './attacks/tasks/impostors.ts'
+import { schedules } from './attacks/tasks/schedules.ts'
 
 export const ATTACKS: readonly Attack[] = [
   ...strangers,
@@ -26,4 +29,7 @@ export const ATTACKS: readonly Attack[] = [
   ...impostors,
   ...floods,
   ...hoarders,
+  ...schedules,
+  ...eventWaits,
+  ...bytesOfTasks,
 ]

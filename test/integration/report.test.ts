@@ -1,67 +1,10 @@
 /** The main job as people run it: as a program, on real folders, with a worker killed in the middle. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, describe, test } from 'node:test'
-import { programOf } from '../support/program.ts'
+import { describe, test } from 'node:test'
+import { childrenOf, HELD_MS, lastLine, makeFolder, PROSE, start } from '../support/report-job.ts'
 import { until } from '../support/until.ts'
-
-/** Milliseconds that a worker is held before it is killed. */
-const HELD_MS = 300
-const MAIN = programOf('examples/report/main.ts')
-const folders: string[] = []
-const running = new Set<ChildProcess>()
-
-after(() => {
-  for (const child of running) child.kill('SIGKILL')
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
-})
-
-const makeFolder = (): string => {
-  const folder = mkdtempSync(join(tmpdir(), 'parley-report-'))
-  folders.push(folder)
-  return folder
-}
-
-const start = (args: string[]) => {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  running.add(child)
-  const output = { stdout: '', stderr: '' }
-  child.stdout.on('data', (data) => {
-    output.stdout += data
-  })
-  child.stderr.on('data', (data) => {
-    output.stderr += data
-  })
-  const exit = new Promise<number | null>((resolve) => {
-    child.once('exit', (code) => {
-      running.delete(child)
-      resolve(code)
-    })
-  })
-  return { child, output, exit }
-}
-
-const lastLine = (text: string): Record<string, unknown> => JSON.parse(text.trimEnd().split('\n').at(-1) ?? '')
-
-/** Processes that were started by `parent` with this word on their command line. */
-const childrenOf = (parent: number, word: string): number[] =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((name) => {
-      try {
-        const ppid = Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, 'utf8'))?.[1])
-        return ppid === parent && readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0').includes(word)
-      } catch {
-        return false
-      }
-    })
-    .map(Number)
-
-const PROSE =
-  'Agents talk to each other over streams. A mesh has no broker in the middle. Every peer proves who it is. '
 
 describe('the main job', { timeout: 110_000 }, () => {
   test('works through a folder of odd files and says what it did in one line of JSON', async () => {

@@ -3,6 +3,8 @@ import { readOptions, UsageError, whole } from '../support/usage.ts'
 
 const MAX_SEED = 2 ** 31 - 1
 export const MAX_JOBS = 16
+/** Scenarios of many nodes have 25 and 60 unless told. */
+const LEAST_STEPS = 10
 
 /** What the program does: runs seeds of a scenario, readable scripts, or deliberate bugs. */
 export type SimArguments =
@@ -75,6 +77,6 @@ export const parseSimArguments = (
   if (trace && seeds > 1) return refuse('--trace shows one run: give it a --seed, and no --seeds')
   const members = count('members', 2, 100_000)
   if (members !== undefined && scenario !== 'membership') return refuse('--members is for --scenario membership')
-  const steps = count('steps', 100, 10_000_000)
+  const steps = count('steps', LEAST_STEPS, 10_000_000)
   return { mode: 'scenario', scenario, first, seeds, steps, members, trace, jobs }
 }

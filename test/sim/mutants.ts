@@ -14,6 +14,7 @@ import { DRIVER_MUTANTS } from './mutants/driver.ts'
 import { INTRUDER_MUTANTS } from './mutants/intruder.ts'
 import { type Mutant, patched } from './mutants/mutant.ts'
 import { RULE_MUTANTS } from './mutants/rules.ts'
+import { TASK_BYTES_MUTANTS } from './mutants/task-bytes.ts'
 import { TASK_MUTANTS } from './mutants/tasks.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -31,6 +32,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...INTRUDER_MUTANTS,
   ...DELIVERY_MUTANTS,
   ...TASK_MUTANTS,
+  ...TASK_BYTES_MUTANTS,
 ]
 
 export const sourceOf = ({ file }: Mutant): string => readFileSync(join(ROOT, file), 'utf8')

@@ -75,11 +75,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     run: async (options) => ({ ...(await runPartsWorld(options)) }),
   },
   tasks: {
-    about: 'tasks on nodes that are killed, lose power and are cut off: each ends once, no recorded effect runs again',
+    about:
+      'tasks on nodes that are killed, lose power, copies of large values and connections: each ends once, no recorded effect runs again',
     steps: TASKS_STEPS,
     needed: [
       ...['completed', 'failed', 'canceled', 'expired', 'kills', 'powerCuts', 'cuts', 'freezes', 'leaves', 'pauses'],
-      ...['again', 'repeated', 'slept', 'given', 'late', 'children', 'watched', 'ticks'],
+      ...['outages', 'rolls', 'again', 'repeated', 'slept', 'given', 'late', 'children', 'watched', 'ticks'],
+      ...['inputLost', 'kept', 'damaged', 'lostCopies', 'lostValues', 'read', 'moved', 'forgotten'],
     ],
     run: async (options) => ({ ...(await runTasksWorld(options)) }),
   },

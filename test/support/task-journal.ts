@@ -2,8 +2,8 @@
 import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-kinds.ts'
 import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows.ts'
-import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
-import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
+import { type AnyCommandKind, encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
+import { createJournalMachine, type JournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 import { completeHistory, type TaskHappened } from '../../protocols/task/history-entry.ts'
 import { keptEntries } from '../../protocols/task/journal/history-notes.ts'
 import { levelOfChange, type SubmittedTask, type TaskChange } from '../../protocols/task/journal/task-changes.ts'
@@ -29,21 +29,30 @@ export const submitted = (id: string, more: Partial<SubmittedTask> = {}): Submit
 
 export class TaskJournal {
   readonly bugs: unknown[] = []
-  readonly machine = createJournalMachine(knownKinds([], [{ ...taskJournal, name: TASKS_PART }]), (_kind, error) =>
-    this.bugs.push(error),
-  )
-  /** As an older version decides: without histories. */
+  readonly machine: JournalMachine
+  /** Whether older nodes decide: by the command of level 1. */
   isOlder = false
   epoch = 1
   index = 0
   /** Milliseconds since 1970, by the journal. */
   at = 1_000
 
-  constructor() {
+  /** @param level of the part, that all voters have @param more kinds of the part */
+  constructor(level = taskJournal.level as number, more: readonly object[] = []) {
+    const kinds = [...taskJournal.kinds, ...(more as AnyCommandKind[])]
+    this.machine = createJournalMachine(knownKinds([], [{ ...taskJournal, kinds, name: TASKS_PART }]), (_kind, error) =>
+      this.bugs.push(error),
+    )
     this.#apply(raiseLevel.name, LEADER, { level: COLLECTIONS_LEVEL })
-    const { level, maxBytes, maxCollectionBytes } = taskJournal
-    this.#apply(agreePart.name, LEADER, { part: TASKS_PART, level, maxBytes, maxCollectionBytes })
+    this.agree(level)
     this.begin(LEADER)
+  }
+
+  /** All voters have this level of the part from now on. */
+  agree(level: number): void {
+    const { maxBytes, maxCollectionBytes } = taskJournal
+    this.#apply(agreePart.name, LEADER, { part: TASKS_PART, level, maxBytes, maxCollectionBytes })
+    this.isOlder = level < taskJournal.level
   }
 
   /** Another epoch, of this leader. */
@@ -83,6 +92,11 @@ export class TaskJournal {
     const open = await Promise.all(HISTORY_ROWS.map((row) => collections.read(workOf(id), row)))
     const { dropped, entries } = keptEntries(done === undefined ? (open as (string | undefined)[]) : [done.history])
     return { dropped, entries: completeHistory(record, entries, done?.error) }
+  }
+
+  /** A command of another kind. */
+  run(kind: string, input: Json) {
+    return this.#apply(kind, LEADER, input)
   }
 
   /** A worker that takes `sum`. @returns its registration */

@@ -1,5 +1,6 @@
-/** An agent for two skills (keywords, summary), so that each skill is offered twice and none is lost with one process. */
+/** An agent for two skills, keywords and summaries. */
 import { defineAgent } from '../../../node/index.ts'
-import { skillOffers } from './skills.ts'
+import { CRAFT_OF } from '../settings.ts'
+import { craftOffer } from './extract.ts'
 
-export default defineAgent((agent) => ({ offers: skillOffers(agent, ['keywords', 'summary']) }))
+export default defineAgent((agent) => ({ offers: [craftOffer(agent, CRAFT_OF.keyworder)] }))

@@ -1,5 +1,6 @@
-/** An agent for two skills (outline, keywords), so that each skill is offered twice and none is lost with one process. */
+/** An agent for two skills, outlines and links. */
 import { defineAgent } from '../../../node/index.ts'
-import { skillOffers } from './skills.ts'
+import { CRAFT_OF } from '../settings.ts'
+import { craftOffer } from './extract.ts'
 
-export default defineAgent((agent) => ({ offers: skillOffers(agent, ['outline', 'keywords']) }))
+export default defineAgent((agent) => ({ offers: [craftOffer(agent, CRAFT_OF.outliner)] }))

@@ -1,5 +1,6 @@
-/** An agent for two skills (summary, links), so that each skill is offered twice and none is lost with one process. */
+/** An agent for two skills, summaries and keywords. */
 import { defineAgent } from '../../../node/index.ts'
-import { skillOffers } from './skills.ts'
+import { CRAFT_OF } from '../settings.ts'
+import { craftOffer } from './extract.ts'
 
-export default defineAgent((agent) => ({ offers: skillOffers(agent, ['summary', 'links']) }))
+export default defineAgent((agent) => ({ offers: [craftOffer(agent, CRAFT_OF.summarizer)] }))

@@ -207,6 +207,8 @@ const subscribe = async (
     unconfirmed,
     delivered: () => subscription.delivered(),
     dropped: () => subscription.dropped(),
+    // The node's thread knows it.
+    cursor: () => undefined,
     ...createRegistration(() => subscription.unsubscribe()),
     [Symbol.asyncIterator](): AsyncIterator<never> {
       if (reader === undefined) {

@@ -87,7 +87,10 @@ export class PublisherCursors {
     if (this.#words.has(word)) return
     this.#words.add(word)
     for (const { publisher, word: of, epoch, next } of this.#options.cursor?.positions ?? []) {
-      if (of === word) this.#addSlot(publisher, word, { epoch, next })
+      if (of !== word) continue
+      const slot = this.#addSlot(publisher, word, { epoch, next })
+      // Of whom nothing was heard: nobody is asked before somebody says that it holds something of it.
+      if (this.#hooks.position(publisher, word) === undefined) this.#toRead.delete(slot)
     }
     if (!this.#isLive) await this.#gathering.begin(word)
   }

@@ -45,6 +45,7 @@ export class CollectionTransaction {
   /** Rows that the kind said it reads or writes, by collection; undefined: not every voter knows collections. */
   readonly #named: ReadonlyMap<string, ReadonlySet<string>> | undefined
   readonly #drafts = new Map<string, Draft>()
+  readonly #opened = new Map<string, CollectionTx>()
   #grown = 0
   #made = 0
 
@@ -60,10 +61,17 @@ export class CollectionTransaction {
   open(name: string): CollectionTx {
     if (this.#named === undefined)
       throw stateError('level', `collections need level ${COLLECTIONS_LEVEL} of all voters`, 'upgrade all voters')
+    const opened = this.#opened.get(name)
+    if (opened !== undefined) return opened
     this.#rules.checkName(name)
-    const draft = this.#drafts.get(name) ?? this.#draft(name)
+    const draft = this.#draft(name)
     this.#drafts.set(name, draft)
-    const named = this.#named.get(name)
+    const tx = this.#open(name, draft, this.#named.get(name))
+    this.#opened.set(name, tx)
+    return tx
+  }
+
+  #open(name: string, draft: Draft, named: ReadonlySet<string> | undefined): CollectionTx {
     const check = (key: string): void => {
       if (named?.has(key) === true) return
       throw new Error(`the command reads or writes the row ${key} of ${name}: \`rows\` of its kind has to name it`)

@@ -9,6 +9,8 @@ import type { Json } from './command-kind.ts'
 
 export const MAX_JSON_DEPTH = 64
 
+const OWN = { configurable: true, enumerable: true, writable: true } as const
+
 /** Of any realm: what is made by `{}`, JSON or Object.create(null). */
 const isPlain = (value: object): boolean => {
   const prototype: unknown = Object.getPrototypeOf(value)
@@ -20,9 +22,14 @@ export const isJson = (value: unknown, depth: number = 0): value is Json => {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return true
   if (typeof value === 'number') return Number.isFinite(value)
   if (typeof value !== 'object' || depth >= MAX_JSON_DEPTH) return false
-  // Holes of an array are not passed over.
-  if (Array.isArray(value)) return Array.from(value).every((one: unknown) => isJson(one, depth + 1))
-  return isPlain(value) && Object.values(value).every((one) => one === undefined || isJson(one, depth + 1))
+  if (Array.isArray(value)) {
+    // Holes are not passed over.
+    for (let i = 0; i < value.length; i += 1) if (!isJson(value[i], depth + 1)) return false
+    return true
+  }
+  if (!isPlain(value)) return false
+  for (const one of Object.values(value)) if (one !== undefined && !isJson(one, depth + 1)) return false
+  return true
 }
 
 /** A copy of what `isJson` said yes to, as it would be read again, that nobody can change. */
@@ -30,8 +37,12 @@ export const freezeJson = (value: Json): Json => {
   if (typeof value === 'number') return value === 0 ? 0 : value
   if (value === null || typeof value !== 'object') return value
   if (Array.isArray(value)) return Object.freeze(value.map(freezeJson))
-  const kept = Object.entries(value as Record<string, Json | undefined>).flatMap(([name, one]) =>
-    one === undefined ? [] : [[name, freezeJson(one)] as const],
-  )
-  return Object.freeze(Object.fromEntries(kept))
+  const kept: Record<string, Json> = {}
+  for (const [name, one] of Object.entries(value as Record<string, Json | undefined>)) {
+    if (one === undefined) continue
+    // A property of its own, as JSON has it: an assignment would be none.
+    if (name === '__proto__') Object.defineProperty(kept, name, { ...OWN, value: freezeJson(one) })
+    else kept[name] = typeof one === 'string' ? one : freezeJson(one)
+  }
+  return Object.freeze(kept)
 }

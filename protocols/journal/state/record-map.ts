@@ -5,6 +5,7 @@
  * from the first time that somebody asks for them.
  */
 import type { Json } from './command-kind.ts'
+import { SortedKeys } from './sorted-keys.ts'
 
 export interface JournalRecord {
   readonly key: string
@@ -18,20 +19,9 @@ export interface JournalRecord {
   readonly by?: string
 }
 
-/** Place of the first key at or after this one. */
-const placeOf = (keys: readonly string[], key: string): number => {
-  let [low, high] = [0, keys.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((keys[middle] ?? '') < key) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
 export class RecordMap {
   #records = new Map<string, JournalRecord>()
-  #sorted: string[] | undefined
+  #sorted: SortedKeys | undefined
   #bytes = 0
 
   /** Of all keys and values together, as `JournalRecord.size` counts them. */
@@ -58,7 +48,7 @@ export class RecordMap {
   /** @returns the record that it takes the place of */
   set(record: JournalRecord): JournalRecord | undefined {
     const before = this.#records.get(record.key)
-    if (before === undefined) this.#sorted?.splice(placeOf(this.#sorted, record.key), 0, record.key)
+    if (before === undefined) this.#sorted?.add(record.key)
     this.#bytes += record.size - (before?.size ?? 0)
     this.#records.set(record.key, record)
     return before
@@ -68,7 +58,7 @@ export class RecordMap {
   delete(key: string): JournalRecord | undefined {
     const before = this.#records.get(key)
     if (before === undefined) return undefined
-    this.#sorted?.splice(placeOf(this.#sorted, key), 1)
+    this.#sorted?.delete(key)
     this.#bytes -= before.size
     this.#records.delete(key)
     return before
@@ -83,21 +73,22 @@ export class RecordMap {
 
   /** Keys that begin so, sorted. */
   keys(prefix: string): string[] {
-    const keys = this.#keysInOrder()
     const found: string[] = []
-    for (let at = placeOf(keys, prefix); keys[at]?.startsWith(prefix) === true; at += 1) found.push(keys[at] ?? '')
+    for (const key of this.#keysInOrder().from(prefix)) {
+      if (!key.startsWith(prefix)) break
+      found.push(key)
+    }
     return found
   }
 
   /** Records that begin so, sorted by key, after the key `after`; at least one where there is any. */
   list(prefix: string, after: string, most: number, mostBytes: number): JournalRecord[] {
-    const keys = this.#keysInOrder()
     const found: JournalRecord[] = []
     let size = 0
-    for (let at = placeOf(keys, after > prefix ? after : prefix); found.length < most; at += 1) {
-      const record = this.#records.get(keys[at] ?? '')
-      if (record === undefined || !record.key.startsWith(prefix)) break
-      if (record.key <= after) continue
+    for (const key of this.#keysInOrder().from(after > prefix ? after : prefix)) {
+      const record = this.#records.get(key)
+      if (found.length >= most || record === undefined || !key.startsWith(prefix)) break
+      if (key <= after) continue
       size += record.size
       if (found.length > 0 && size > mostBytes) break
       found.push(record)
@@ -105,8 +96,8 @@ export class RecordMap {
     return found
   }
 
-  #keysInOrder(): string[] {
-    this.#sorted ??= [...this.#records.keys()].sort()
+  #keysInOrder(): SortedKeys {
+    this.#sorted ??= new SortedKeys(this.#records.keys())
     return this.#sorted
   }
 }

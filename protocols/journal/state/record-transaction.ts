@@ -57,16 +57,15 @@ const checkKey = (key: string): void => {
   )
 }
 
-/** The value as it is kept, and its size. @throws MSG001 */
-const sealValue = (key: string, value: Json): { value: Json; text: string; size: number } => {
+/** The value as text. @throws MSG001 */
+const textOf = (key: string, value: Json): string => {
   if (!isJson(value))
     throw problem(`the value of ${key} is not usable`, `use JSON, at most ${MAX_JSON_DEPTH} levels deep`)
-  const sealed = freezeJson(value)
-  const text = JSON.stringify(sealed)
+  const text = JSON.stringify(value)
   const size = key.length + text.length
   if (size > MAX_VALUE_BYTES)
     throw problem(`the value of ${key} has ${size} bytes`, `keep it below ${MAX_VALUE_BYTES}; put large data elsewhere`)
-  return { value: sealed, text, size }
+  return text
 }
 
 /** Of a change, by the length of key and value, which is 0 where it was deleted. */
@@ -133,7 +132,7 @@ export class RecordTransaction implements JournalTx {
       },
       checkRow(key, value) {
         checkKey(key)
-        return sealValue(key, value).text
+        return textOf(key, value)
       },
       checkEntry: (bytes) => this.#countEntry(bytes),
       checkRoom: (growth) => parts.checkCollections(part, collections.bytesOf(part) + growth),
@@ -152,7 +151,7 @@ export class RecordTransaction implements JournalTx {
   readonly put = (key: string, value: Json): void => {
     checkKey(key)
     this.#checkOwner(key)
-    const { value: sealed, size } = sealValue(key, value)
+    const size = key.length + textOf(key, value).length
     const before = this.#sizeOf(key)
     const growth = size - before
     this.#checkRoom(key, growth)
@@ -160,7 +159,7 @@ export class RecordTransaction implements JournalTx {
     this.#checkShare(ownGrowth)
     const partGrowth = growth + (before === 0 ? RECORD_BYTES : 0)
     if (this.#isOfPart()) this.#tables.parts.checkRoom(this.#part ?? NO_PART, this.#partGrown + partGrowth)
-    this.#change(key, { value: sealed, size })
+    this.#change(key, { value: freezeJson(value), size })
     this.#partGrown += partGrowth
     this.#grown += growth
     this.#ownGrown += ownGrowth

@@ -16,9 +16,11 @@ import { TransferSlots } from './transfer-slots.ts'
 const MAX_HELD = 65_536
 /** A peer may fill three times of what is free, as shares of the journal are cut. */
 const TIMES_FREE = 3
-const HOLDS = { most: 4, each: 4, waiting: 64 } as const
-const SERVED = { most: 16, each: 8, waiting: 256 } as const
-const CHECKS = { most: 1, each: 1, waiting: 16 } as const
+const HOLDS = { most: 4, each: 4, eachAtWork: 2, waiting: 64 } as const
+const SERVED = { most: 16, each: 8, eachAtWork: 8, waiting: 256 } as const
+const CHECKS = { most: 1, each: 1, eachAtWork: 1, waiting: 16 } as const
+/** Milliseconds until whoever asks for that gives something: it has it in its memory, or on its disk. */
+const GRACE_MS = 10_000
 
 export interface BytesRoom {
   /** Whether so many bytes more have room. */
@@ -28,7 +30,7 @@ export interface BytesRoom {
 }
 
 export interface KeeperDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'hash' | 'log' | 'to'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'hash' | 'log' | 'to'>
   /** Undefined: this node has no disk for it. */
   store(): Promise<ByteStore | undefined>
   readonly room: BytesRoom
@@ -77,7 +79,7 @@ export class BytesKeeper {
     const { task, row, hash, size } = asked
     this.#checkRoom(store, peer, size)
     await this.#holds.run(peer, signal, async () => {
-      const bytes = await fetchBytes(port, peer, asked, 'fetch', signal)
+      const bytes = await fetchBytes(port, peer, asked, { as: 'fetch', graceMs: GRACE_MS, signal })
       await this.#keep(store, { task, row, hash, size, by: peer, at: port.clock.now() }, bytes)
     })
   }
@@ -166,10 +168,11 @@ export class BytesKeeper {
     }
   }
 
+  /** To make another copy of it, once it was read and is as it was. Undefined: it is not here, or damaged, and gone then. */
   async offerOf(place: BytesPlace): Promise<(() => AsyncGenerator<{ bytes: Uint8Array }, void>) | undefined> {
     const store = await this.#deps.store()
     const held = store?.findOf(place.task, place.hash)
-    if (store === undefined || held === undefined) return undefined
+    if (store === undefined || held === undefined || !(await this.#isGood(store, held))) return undefined
     return async function* () {
       for await (const bytes of store.read(held, PART_BYTES)) yield { bytes }
     }

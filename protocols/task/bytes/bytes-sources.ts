@@ -2,10 +2,15 @@
  * Bytes of other nodes, fetched and checked; and what this node offers them while they are to hold it. State: what is offered.
  */
 import { toString as encodeText } from 'uint8arrays/to-string'
+import { abortable } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { PART_BYTES, taskBytesProtocol } from './bytes-contract.ts'
 import type { BytesPlace } from './stored-bytes.ts'
+
+/** Bytes for each millisecond, at the least: 64 MiB take two minutes then, as the protocol has it. */
+export const PACE_BYTES_PER_MS = 559
+const LOOK_MS = 1_000
 
 export const hexHash = ({ hash }: Pick<Port, 'hash'>, bytes: Uint8Array): string => encodeText(hash(bytes), 'base16')
 
@@ -22,34 +27,68 @@ export const gatherBytes = async (
   place: BytesPlace & { readonly size: number },
   parts: AsyncIterable<{ readonly bytes: Uint8Array }>,
 ): Promise<Uint8Array> => {
-  const found: Uint8Array[] = []
+  let all = new Uint8Array(0)
   let size = 0
   for await (const { bytes } of parts) {
+    if (size + bytes.length > place.size || bytes.length === 0) throw notThese(peer, place)
+    // Once something comes: what is said is not what is given.
+    if (size === 0) all = new Uint8Array(place.size)
+    all.set(bytes, size)
     size += bytes.length
-    if (size > place.size || bytes.length === 0) throw notThese(peer, place)
-    found.push(bytes)
-  }
-  const all = new Uint8Array(size)
-  let at = 0
-  for (const part of found) {
-    all.set(part, at)
-    at += part.length
   }
   if (size !== place.size || hexHash(port, all) !== place.hash) throw notThese(peer, place)
   return all
 }
 
-/** From one peer. @param as `read`: in the name of the capability coordinate */
-export const fetchBytes = (
-  port: Pick<Port, 'hash' | 'to'>,
+const tooSlow = (peer: string, { task, hash }: BytesPlace): ParleyError =>
+  new ParleyError('COM001', `${peer} gives the bytes ${hash} of the task ${task} too slowly`, {
+    hint: 'ask another node that holds them',
+    details: { task, hash, peer },
+  })
+
+/** Ends what stays behind PACE: progress that is told puts the deadline of a call off, and gives nothing. */
+async function* paced<T extends { readonly bytes: Uint8Array }>(
+  { clock, timers }: Pick<Port, 'clock' | 'timers'>,
+  graceMs: number,
+  end: () => void,
+  parts: AsyncIterable<T>,
+): AsyncGenerator<T, void> {
+  const begunAt = clock.monotonic()
+  let size = 0
+  const stop = timers.every(LOOK_MS, () => {
+    if (clock.monotonic() - begunAt > graceMs + size / PACE_BYTES_PER_MS) end()
+  })
+  try {
+    for await (const part of parts) {
+      size += part.bytes.length
+      yield part
+    }
+  } finally {
+    stop()
+  }
+}
+
+export interface FetchOptions {
+  /** `read`: in the name of the capability coordinate. */
+  readonly as: 'fetch' | 'read'
+  /** Milliseconds until the first bytes have to be there. */
+  readonly graceMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** From one peer. @throws COM001 where it is too slow; what gatherBytes throws */
+export const fetchBytes = async (
+  port: Pick<Port, 'hash' | 'to' | 'clock' | 'timers'>,
   peer: string,
   { task, row, hash, size }: BytesPlace & { readonly size: number },
-  as: 'fetch' | 'read',
-  signal: AbortSignal | undefined,
+  { as, graceMs, signal }: FetchOptions,
 ): Promise<Uint8Array> => {
-  const options = signal === undefined ? {} : { signal }
-  const parts = port.to(peer, taskBytesProtocol)[as]({ task, row, hash }, options)
-  return gatherBytes(port, peer, { task, row, hash, size }, parts)
+  const place = { task, row, hash }
+  const slow = new AbortController()
+  const ended = signal === undefined ? slow.signal : AbortSignal.any([signal, slow.signal])
+  const parts = port.to(peer, taskBytesProtocol)[as](place, { signal: ended })
+  const end = (): void => slow.abort(tooSlow(peer, place))
+  return abortable(gatherBytes(port, peer, { ...place, size }, paced(port, graceMs, end, parts)), ended)
 }
 
 export function* partsOf(bytes: Uint8Array): Generator<{ bytes: Uint8Array }, void> {

@@ -9,7 +9,14 @@ import type { Port } from '../../port.ts'
 import type { Liveness } from '../scheduler/worker-presence.ts'
 import { taskBytesProtocol } from './bytes-contract.ts'
 import type { BytesKeeper } from './bytes-keeper.ts'
-import { fetchBytes, hexHash, type OfferedBytes, type OfferedValues, partsOf } from './bytes-sources.ts'
+import {
+  fetchBytes,
+  hexHash,
+  type OfferedBytes,
+  type OfferedValues,
+  PACE_BYTES_PER_MS,
+  partsOf,
+} from './bytes-sources.ts'
 import {
   type BytesPlace,
   decodeValue,
@@ -26,10 +33,15 @@ import { TransferSlots } from './transfer-slots.ts'
 export const COPIES = 3
 /** Nodes that are asked to hold one value. */
 const MAX_ASKED = 16
-const OWN = { most: 4, each: 4_096, waiting: 4_096 } as const
+/** Of one holder no more than half: what it keeps back keeps nothing of others back. */
+const OWN = { most: 6, each: 4_096, eachAtWork: 3, waiting: 4_096 } as const
+/** Milliseconds until the first bytes of a value have to be there: others may be before it. */
+const GRACE_MS = 30_000
 const AGAIN_MS = 1_000
-/** Milliseconds that a peer without a disk is not asked again. */
+/** Milliseconds that a peer without a disk, or one that was too slow, is not asked again. */
 const DISKLESS_MS = 60_000
+/** Milliseconds that holding a value may take, beside what its bytes take: others may be before it. */
+const HOLD_MS = 5_000
 const MAX_DISKLESS = 1_024
 
 export interface TransferDeps {
@@ -59,7 +71,7 @@ const lost = ({ task, hash, holders }: BytesPlace & Pick<StoredBytes, 'holders'>
 export class BytesTransfers {
   readonly #deps: TransferDeps
   readonly #slots = new TransferSlots(OWN)
-  /** When each may be asked again, monotonic. */
+  /** Who keeps nothing, for now: when each may be asked again, monotonic. */
   readonly #diskless = new Map<string, number>()
   readonly counts = { stored: 0, fetched: 0, lost: 0, wrong: 0 }
 
@@ -119,7 +131,7 @@ export class BytesTransfers {
       failed = [],
     }: { most: number; except: readonly string[]; signal?: AbortSignal; failed?: unknown[] },
   ): Promise<string[]> {
-    const { port, offers } = this.#deps
+    const { offers } = this.#deps
     const candidates = this.#candidates(asked.hash, except)
     const asking = new Set<string>()
     const found: string[] = []
@@ -131,8 +143,7 @@ export class BytesTransfers {
         if (peer === undefined) return
         asking.add(peer)
         try {
-          const options = signal === undefined ? {} : { signal }
-          await port.to(peer, taskBytesProtocol).hold({ ...asked }, options)
+          await this.#hold(peer, asked, signal)
           found.push(peer)
         } catch (error) {
           failed.push(error)
@@ -157,11 +168,10 @@ export class BytesTransfers {
     open: OfferedBytes,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { port, offers } = this.#deps
-    const { task, row, hash, size } = asked
+    const { offers } = this.#deps
     const takeBack = offers.offer(asked, new Set([peer]), open)
     try {
-      await port.to(peer, taskBytesProtocol).hold({ task, row, hash, size }, { signal })
+      await this.#hold(peer, asked, signal)
       return true
     } catch (error) {
       this.#note(peer, error)
@@ -171,10 +181,34 @@ export class BytesTransfers {
     }
   }
 
+  /** Whoever takes too long keeps nobody waiting, whatever it says meanwhile. */
+  async #hold(
+    peer: string,
+    { task, row, hash, size }: BytesPlace & { readonly size: number },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { port } = this.#deps
+    const late = new AbortController()
+    const stop = port.timers.after(HOLD_MS + size / PACE_BYTES_PER_MS, () => {
+      this.#leaveOut(peer)
+      late.abort(new ParleyError('COM001', `${peer} did not hold ${size} bytes in time`, { hint: 'ask another node' }))
+    })
+    const ended = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal])
+    try {
+      await abortable(port.to(peer, taskBytesProtocol).hold({ task, row, hash, size }, { signal: ended }), ended)
+    } finally {
+      stop()
+    }
+  }
+
   #note(peer: string, error: unknown): void {
     // A version before this one does not know the question; it has no disk for it either.
     if (!isParleyError(error, 'MSG004') && !(isParleyError(error, 'STA003') && error.details.reason === 'volatile'))
       return
+    this.#leaveOut(peer)
+  }
+
+  #leaveOut(peer: string): void {
     const { clock } = this.#deps.port
     this.#diskless.delete(peer)
     this.#diskless.set(peer, clock.monotonic() + DISKLESS_MS)
@@ -215,9 +249,7 @@ export class BytesTransfers {
   ): Promise<TaskValue> {
     const stored = readStored(row)
     if (stored === undefined) return row
-    const bytes = await this.#slots.run('', signal, () =>
-      this.#fetch(stored, { task, row: name, hash: stored.hash }, signal),
-    )
+    const bytes = await this.#fetch(stored, { task, row: name, hash: stored.hash }, signal)
     this.counts.fetched += 1
     return decodeValue(stored, bytes)
   }
@@ -227,11 +259,14 @@ export class BytesTransfers {
     const until = port.clock.monotonic() + awayMs
     for (;;) {
       let last: unknown
-      const own = await keeper.readOwn(place)
+      // Each attempt has its turn: one that waits for holders takes none.
+      const own = await this.#slots.run('', signal, () => keeper.readOwn(place))
       if (own !== undefined) return own
       for (const peer of this.#inOrder(stored.holders))
         try {
-          return await this.#fetchFrom(peer, { ...place, size: stored.size }, signal)
+          return await this.#slots.run(peer, signal, () =>
+            this.#fetchFrom(peer, { ...place, size: stored.size }, signal),
+          )
         } catch (error) {
           if (signal?.aborted === true) throw signal.reason
           if (isParleyError(error, 'SEC002')) throw error
@@ -248,7 +283,7 @@ export class BytesTransfers {
   /** Those that are there first. */
   #inOrder(holders: readonly string[]): string[] {
     const { port, presenceOf } = this.#deps
-    const others = holders.filter((peer) => peer !== port.self.id)
+    const others = new Set(holders.filter((peer) => peer !== port.self.id))
     return [...others].sort((a, b) => Number(presenceOf(b) === 'there') - Number(presenceOf(a) === 'there'))
   }
 
@@ -260,7 +295,7 @@ export class BytesTransfers {
     const { port } = this.#deps
     const as = async (method: 'fetch' | 'read'): Promise<Uint8Array> => {
       try {
-        return await abortable(fetchBytes(port, peer, place, method, signal), signal)
+        return await abortable(fetchBytes(port, peer, place, { as: method, graceMs: GRACE_MS, signal }), signal)
       } catch (error) {
         if (isParleyError(error, 'MSG003')) this.#suspect(peer, place, error)
         throw error

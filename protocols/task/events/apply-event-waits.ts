@@ -5,6 +5,7 @@ import { runningTask, workingTask } from '../journal/attempt-changes.ts'
 import { goOn, MAX_SIGNALS } from '../journal/peer-changes.ts'
 import type { ChangeOf } from '../journal/task-changes.ts'
 import type { TaskLedger } from '../journal/task-ledger.ts'
+import type { TaskRecord } from '../task-record.ts'
 import { eventRow, type Heard, type ListenRow, listenRow, MAX_EVENT_WAITS } from './event-wait.ts'
 import { beginEventWait, eventWaits } from './event-wait-index.ts'
 
@@ -29,8 +30,9 @@ const checkRoom = (ledger: TaskLedger, id: string, submitter: string): void => {
   if (ledger.signals(id).rows() >= MAX_SIGNALS)
     throw new ParleyError('COM003', `the task ${id} was given ${MAX_SIGNALS} signals`, {
       hint: 'it takes no more: what is given is used once',
-      details: { reason: 'effects', task: id },
+      details: { reason: 'effects', task: id, retry: false },
     })
+  ledger.checkRows(submitter)
 }
 
 export const listenAttempt = (ledger: TaskLedger, change: ChangeOf<'listen'>): Listened => {
@@ -54,12 +56,27 @@ export const listenAttempt = (ledger: TaskLedger, change: ChangeOf<'listen'>): L
   return { isOver: false }
 }
 
+/** @throws STA003 `task-status` */
+const waiting = (ledger: TaskLedger, id: string, name: string): TaskRecord => {
+  const record = ledger.open(id)
+  if (record.wait?.name === name && record.wait.topic !== undefined) return record
+  throw stateError('task-status', `the task ${id} does not wait for ${name}`, 'look at it again', { task: id })
+}
+
+/** A place in the history that is kept for long is gone at last: it moves on while nothing comes that fits. */
+export const advanceWait = (ledger: TaskLedger, { epoch, id, name, cursor }: ChangeOf<'advance'>): null => {
+  ledger.requireCoordinator(epoch)
+  waiting(ledger, id, name)
+  // This part wrote it.
+  const begun = ledger.signals(id).get(listenRow(name)) as unknown as ListenRow
+  ledger.putSignal(id, listenRow(name), { ...begun, cursor } as unknown as Json)
+  return null
+}
+
 /** The first one counts. */
 export const hearEvent = (ledger: TaskLedger, { epoch, id, name, heard }: ChangeOf<'hear'>): null => {
   ledger.requireCoordinator(epoch)
-  const record = ledger.open(id)
-  if (record.wait?.name !== name || record.wait.topic === undefined)
-    throw stateError('task-status', `the task ${id} does not wait for ${name}`, 'look at it again', { task: id })
+  const record = waiting(ledger, id, name)
   ledger.putSignal(id, eventRow(name), heard as unknown as Json)
   ledger.note(id, record, 'h', name)
   goOn(ledger, id, record)

@@ -1,16 +1,15 @@
 /**
  * The coordinator follows the events that tasks wait for, each from where the journal says that its wait begins, through the
  * history where that is longer ago, and has the first one that fits given to its task. A hole in the history ends the wait: the
- * event may have been in it. State: the subscriptions, of one epoch, at most MAX_EVENT_WAITS.
+ * event may have been in it. State: the subscriptions, of one epoch, at most MAX_EVENT_WAITS; which was begun last.
  */
 import { pause, waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
-import type { Events } from '../../events/api.ts'
+import type { EventCursor, Events, Subscription } from '../../events/api.ts'
 import type { Missed } from '../../events/event.ts'
 import { firstWord } from '../../events/topic.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
-import type { Registration } from '../../registration.ts'
 import type { ChangeBatcher } from '../client/change-batcher.ts'
 import { readTask, signalsOf, taskKey } from '../task-record.ts'
 import {
@@ -20,11 +19,14 @@ import {
   ListenSchema,
   listenRow,
   MAX_EVENT_WAITS,
+  MAX_POSITIONS,
   matches,
 } from './event-wait.ts'
 import { EVENT_WAIT_PREFIX } from './event-wait-index.ts'
 
 const LOOK_MS = 250
+/** How often the places of waits move on in the journal. */
+const ADVANCE_MS = 60_000
 /** Milliseconds until what could not be followed, or decided, is tried again. */
 const AGAIN_MS = 2_000
 /** Subscriptions that begin at once: each asks the neighbours what they hold. */
@@ -44,7 +46,18 @@ interface Watch {
   readonly name: string
   readonly version: number
   readonly end: AbortController
+  /** Once it is there. */
+  subscription?: Pick<Subscription, 'cursor' | 'stop'>
+  /** As the journal has it. */
+  positions?: string
 }
+
+/** Of publishers beyond the first ones events count by time, from the beginning of the wait on. */
+const kept = ({ createdAt, positions }: EventCursor): ListenRow['cursor'] => ({
+  createdAt,
+  positions: positions.slice(0, MAX_POSITIONS).map(({ publisher, epoch, next }) => ({ publisher, epoch, next })),
+})
+const placesIn = (cursor: EventCursor): string => JSON.stringify(kept(cursor).positions)
 
 export class EventWatcher {
   readonly #deps: EventWatcherDeps
@@ -52,6 +65,8 @@ export class EventWatcher {
   readonly #signal: AbortSignal
   readonly #watches = new Map<string, Watch>()
   #opening = 0
+  /** Others come first: what cannot be followed comes again and again. */
+  #openedLast = ''
 
   constructor(deps: EventWatcherDeps, epoch: number, signal: AbortSignal) {
     this.#deps = deps
@@ -61,12 +76,17 @@ export class EventWatcher {
 
   /** Resolves once this node coordinates no more. */
   async run(): Promise<void> {
+    const { timers } = this.#deps.port
+    const stopAdvancing = timers.every(ADVANCE_MS, () => {
+      for (const watch of this.#watches.values()) void this.#advance(watch)
+    })
     try {
       while (!this.#signal.aborted) {
         this.#look()
-        await waitFor(this.#signal, (resolve) => this.#deps.port.timers.after(LOOK_MS, resolve)).catch(() => {})
+        await waitFor(this.#signal, (resolve) => timers.after(LOOK_MS, resolve)).catch(() => {})
       }
     } finally {
+      stopAdvancing()
       for (const { end } of this.#watches.values()) end.abort()
       this.#watches.clear()
     }
@@ -81,12 +101,18 @@ export class EventWatcher {
       end.abort()
       this.#watches.delete(id)
     }
-    for (const [id, { version }] of open) {
+    const all = [...open]
+    const first = Math.max(
+      0,
+      all.findIndex(([id]) => id > this.#openedLast),
+    )
+    for (const [id, { version }] of [...all.slice(first), ...all.slice(0, first)]) {
       if (this.#opening >= MAX_OPENING) return
       const name = readTask(records?.get(taskKey(id))?.value)?.wait?.name
       if (this.#watches.has(id) || name === undefined) continue
       const watch = { id, name, version, end: new AbortController() }
       this.#watches.set(id, watch)
+      this.#openedLast = id
       void this.#open(watch)
     }
   }
@@ -113,20 +139,18 @@ export class EventWatcher {
 
   /** Resolves once the subscription is there. */
   async #follow(watch: Watch, { topic, filter = {}, cursor }: ListenRow): Promise<void> {
-    const { end } = watch
-    const { signal } = end
+    const { signal } = watch.end
     const word = firstWord(topic)
     const known = new Set(cursor.positions.map(({ publisher }) => publisher))
     const positions = cursor.positions.map((position) => ({ ...position, word }))
-    let subscription: Registration | undefined
     let isHeard = false
     const hear = async (heard: Heard): Promise<void> => {
       if (isHeard || signal.aborted) return
       isHeard = true
       await this.#decide(watch, heard)
-      void subscription?.stop()
+      void watch.subscription?.stop()
     }
-    subscription = await this.#deps.events.subscribe(
+    watch.subscription = await this.#deps.events.subscribe(
       topic,
       async (event) => {
         const isLater = known.has(event.source) || event.timestamp >= cursor.createdAt
@@ -141,6 +165,23 @@ export class EventWatcher {
         },
       },
     )
+    watch.positions = placesIn({ createdAt: cursor.createdAt, positions })
+  }
+
+  /** What nobody waits for any more may go from histories. Another look is made later where it is not decided. */
+  async #advance(watch: Watch): Promise<void> {
+    const cursor = watch.subscription?.cursor()
+    const positions = cursor && placesIn(cursor)
+    if (cursor === undefined || positions === undefined || positions === watch.positions || watch.end.signal.aborted)
+      return
+    const change = { do: 'advance', epoch: this.#epoch, id: watch.id, name: watch.name } as const
+    try {
+      await this.#deps.batcher.decide({ ...change, cursor: kept(cursor) }, { signal: this.#signal })
+      watch.positions = positions
+    } catch (error) {
+      if (this.#signal.aborted || isParleyError(error, 'STA001', 'STA002', 'STA003')) return
+      this.#deps.port.log.warn('the place of a wait for an event did not move on', { task: watch.id, error })
+    }
   }
 
   /** Until it is decided, or void. */

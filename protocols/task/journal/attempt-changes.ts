@@ -51,8 +51,9 @@ export const recordEffect = (ledger: TaskLedger, change: ChangeOf<'effect'>): Re
   if (work.rows() >= MAX_EFFECTS)
     throw new ParleyError('COM003', `the task ${id} has ${MAX_EFFECTS} effects`, {
       hint: 'make a checkpoint: effects before it are not needed any more',
-      details: { reason: 'effects', task: id },
+      details: { reason: 'effects', task: id, retry: false },
     })
+  ledger.checkRows(record.submitter)
   const now = running(ledger, id, record)
   const bytes = work.bytes()
   ledger.putRow(id, row, value)
@@ -110,8 +111,10 @@ export const failAttempt = (ledger: TaskLedger, change: ChangeOf<'fail'>): Faile
 /** @returns until when it sleeps */
 export const sleepAttempt = (ledger: TaskLedger, change: ChangeOf<'sleep'>): { readonly until: number } => {
   const { id, name, until, stays } = change
-  const record = running(ledger, id, working(ledger, change))
+  const given = working(ledger, change)
   const before = ledger.work(id).get(sleepRow(name))
+  if (before === undefined) ledger.checkRows(given.submitter)
+  const record = running(ledger, id, given)
   const due = typeof before === 'number' ? before : until
   if (before === undefined) {
     ledger.putRow(id, sleepRow(name), due)
@@ -131,12 +134,14 @@ export interface Waited {
 
 export const waitAttempt = (ledger: TaskLedger, change: ChangeOf<'wait'>): Waited => {
   const { id, name, status, prompt, until } = change
-  const record = running(ledger, id, working(ledger, change))
-  const given = ledger.signals(id).get(signalRow(name))
-  if (given !== undefined) return { given, isGiven: true, isOver: false }
+  const before = working(ledger, change)
   const work = ledger.work(id)
   // How long it waits was said when it began to.
   const begun = work.get(waitRow(name))
+  const given = ledger.signals(id).get(signalRow(name))
+  if (begun === undefined && given === undefined) ledger.checkRows(before.submitter)
+  const record = running(ledger, id, before)
+  if (given !== undefined) return { given, isGiven: true, isOver: false }
   const due = begun === undefined ? until : typeof begun === 'number' ? begun : undefined
   if (due !== undefined && due <= ledger.facts.at) return { isGiven: false, isOver: true }
   if (begun === undefined) ledger.putRow(id, waitRow(name), due ?? null)

@@ -1,13 +1,13 @@
 /**
- * Notes what happens to tasks while one change is applied, in rows of each open task's own collection: its first entries, and
+ * Notes what happens to tasks while one command is applied, in rows of each open task's own collection: its first entries, and
  * behind them the newest effects and the newest of all else, so that a note costs the same however long a history is. With the
  * end of a task its history goes into what the task leaves. Pure.
  *
  * A row is text: how many entries it ever had, then those that are kept. That a task was given to a worker is not noted at once:
  * its record says so, and the next note tells it too. So a task that is submitted, done and completed costs no row.
- * State: the notes of this change.
+ * State: the notes of this command: of many changes of one task each row is written once.
  */
-import type { CollectionTx, JournalTx, RowName } from '../../journal/state/command-kind.ts'
+import type { CollectionTx, RowName } from '../../journal/state/command-kind.ts'
 import {
   EFFECT_ENTRIES,
   ENTRY_END,
@@ -20,6 +20,7 @@ import {
 } from '../history-entry.ts'
 import { HISTORY_ROWS, type TaskRecord, workOf } from '../task-record.ts'
 import type { TaskChange } from './task-changes.ts'
+import type { TaskRows } from './task-rows.ts'
 
 const [FIRST, EFFECTS, OTHERS] = HISTORY_ROWS
 const MOST = { [FIRST]: FIRST_ENTRIES, [EFFECTS]: EFFECT_ENTRIES, [OTHERS]: OTHER_ENTRIES }
@@ -57,13 +58,29 @@ export const keptEntries = (rows: readonly (string | undefined)[]): KeptEntries 
   return { entries, dropped: had - all.length }
 }
 
-export class HistoryNotes {
-  readonly #tx: JournalTx
-  /** By task, in their order. */
-  readonly #notes = new Map<string, string[]>()
+/** Notes of one change about one task: they go into one row, which that change names. */
+interface NotedChange {
+  readonly row: Row
+  readonly entries: readonly string[]
+}
 
-  constructor(tx: JournalTx) {
-    this.#tx = tx
+/** A row with these behind what it has: of more than it keeps only the newest are looked at. */
+const withEntries = (row: string | undefined, entries: readonly string[], most: number): string | undefined => {
+  const kept = entries.slice(-most)
+  const passed = entries.length - kept.length
+  const before = passed === 0 ? row : String((row === undefined ? 0 : countOf(row)) + passed)
+  return kept.reduce((text: string | undefined, entry) => withEntry(text, entry, most), before)
+}
+
+export class HistoryNotes {
+  readonly #rows: TaskRows
+  /** Of the change in work, by task, in their order. */
+  readonly #notes = new Map<string, string[]>()
+  /** Of the command. */
+  readonly #kept = new Map<string, NotedChange[]>()
+
+  constructor(rows: TaskRows) {
+    this.#rows = rows
   }
 
   /** @param before its record, as it was */
@@ -73,17 +90,35 @@ export class HistoryNotes {
     this.#notes.set(id, notes)
   }
 
-  /** What was noted is written. */
-  flush(): void {
-    for (const [id, notes] of this.#notes) this.#write(this.#tx.collection(workOf(id)), notes)
+  /** The change was made. */
+  keep(): void {
+    for (const [id, entries] of this.#notes) {
+      const row = entries.some((entry) => entry.startsWith('e ')) ? EFFECTS : OTHERS
+      const kept = this.#kept.get(id)
+      if (kept === undefined) this.#kept.set(id, [{ row, entries }])
+      else kept.push({ row, entries })
+    }
     this.#notes.clear()
+  }
+
+  /** The change was refused. */
+  drop(): void {
+    this.#notes.clear()
+  }
+
+  /** The command has ended: what was noted is written. */
+  flush(): void {
+    for (const [id, changes] of this.#kept) this.#write(this.#rows.work(id), changes)
+    this.#kept.clear()
   }
 
   /** Of a task that ends: what it leaves has its history from now on, as text. */
   close(id: string, before: TaskRecord): string {
-    const notes = this.#notesOf(id, before)
+    const earlier = this.#kept.get(id)?.flatMap(({ entries }) => entries) ?? []
+    const notes = [...earlier, ...this.#notesOf(id, before)]
     this.#notes.delete(id)
-    const work = this.#tx.collection(workOf(id))
+    this.#kept.delete(id)
+    const work = this.#rows.work(id)
     const first = readRow(work, FIRST)
     if (first !== undefined && countOf(first) >= FIRST_ENTRIES) {
       const { entries, dropped } = keptEntries([first, readRow(work, EFFECTS), readRow(work, OTHERS)])
@@ -101,22 +136,46 @@ export class HistoryNotes {
     return status === 'assigned' ? [historyEntry('a', changedAt, attempts, worker)] : []
   }
 
-  #write(work: CollectionTx, notes: readonly string[]): void {
-    const row = notes.some((entry) => entry.startsWith('e ')) ? EFFECTS : OTHERS
+  #write(work: CollectionTx, changes: readonly NotedChange[]): void {
+    const isBegun = changes.some(({ entries: [entry = ''] }) => isAssigned(entry))
     // A task of many rows has most likely filled the first one, which then need not be read.
-    const far = work.rows() > FIRST_ENTRIES && !isAssigned(notes[0] ?? '') ? readRow(work, row) : undefined
-    let first = far === undefined ? readRow(work, FIRST) : undefined
-    const had = far !== undefined ? FIRST_ENTRIES : first === undefined ? 0 : countOf(first)
-    let later = far ?? (had < FIRST_ENTRIES ? undefined : readRow(work, row))
-    let n = had
-    for (const entry of notes) {
-      if (isAssigned(entry) && (first?.includes(entry) === true || later?.includes(entry) === true)) continue
-      if (n < FIRST_ENTRIES) first = withEntry(first, entry, FIRST_ENTRIES)
-      else later = withEntry(later, entry, MOST[row])
-      n += 1
+    const mayBeFar = work.rows() > FIRST_ENTRIES && !isBegun
+    const later = new Map<Row, string[]>()
+    for (const { row, entries } of changes) {
+      const known = later.get(row)
+      if (known === undefined) later.set(row, [...entries])
+      else known.push(...entries)
+    }
+    if (mayBeFar && [...later.keys()].every((row) => readRow(work, row) !== undefined)) this.#append(work, later)
+    else this.#fillFirst(work, changes)
+  }
+
+  #append(work: CollectionTx, later: ReadonlyMap<Row, readonly string[]>): void {
+    for (const [row, entries] of later) {
+      if (entries.length === 0) continue
+      const text = withEntries(readRow(work, row), entries, MOST[row])
+      if (text !== undefined) work.put(row, text)
+    }
+  }
+
+  /** In the order of the changes: the first ones go into the first row, as long as that has room. */
+  #fillFirst(work: CollectionTx, changes: readonly NotedChange[]): void {
+    let first = readRow(work, FIRST)
+    const had = first === undefined ? 0 : countOf(first)
+    const later = new Map<Row, string[]>()
+    for (const { row, entries } of changes) {
+      const behind = later.get(row) ?? []
+      const known = had < FIRST_ENTRIES ? undefined : readRow(work, row)
+      for (const entry of entries) {
+        const isKnown = first?.includes(entry) === true || known?.includes(entry) === true || behind.includes(entry)
+        if (isAssigned(entry) && isKnown) continue
+        if (first === undefined || countOf(first) < FIRST_ENTRIES) first = withEntry(first, entry, FIRST_ENTRIES)
+        else behind.push(entry)
+      }
+      if (behind.length > 0) later.set(row, behind)
     }
     if (first !== undefined && had < FIRST_ENTRIES) work.put(FIRST, first)
-    if (later !== undefined) work.put(row, later)
+    this.#append(work, later)
   }
 }
 

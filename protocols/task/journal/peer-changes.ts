@@ -57,6 +57,7 @@ export const signalTask = (ledger: TaskLedger, change: ChangeOf<'signal'>): { st
       hint: 'it takes no more: what is given is used once',
       details: { reason: 'effects', task: id },
     })
+  ledger.checkRows(record.submitter)
   ledger.putSignal(id, row, value)
   ledger.note(id, record, 'g', `${askedBy(ledger, epoch, asker)} ${name}`)
   // Who waits for an event is given that alone.

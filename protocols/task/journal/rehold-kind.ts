@@ -11,8 +11,11 @@ import {
   type StoredBytes,
   withHolders,
 } from '../bytes/stored-bytes.ts'
-import { DONE, INPUT_ROW, PeerId, TASKS_PART, TaskId, workOf } from '../task-record.ts'
+import { DONE, type DoneTask, INPUT_ROW, PeerId, TASKS_PART, TaskId, workOf } from '../task-record.ts'
+import { HistoryNotes } from './history-notes.ts'
+import { RowShares } from './row-shares.ts'
 import { TaskLedger } from './task-ledger.ts'
+import { TaskRows } from './task-rows.ts'
 
 const ReholdSchema = z.object({
   epoch: z.int().nonnegative(),
@@ -64,15 +67,23 @@ export const reholdBytes = defineJournalCommand({
   output: z.object({ holders: z.array(PeerId) }),
   rows: ({ id, row }) => [...placesOf(id, row)],
   apply(tx, { epoch, id, row, hash, from, to }, facts) {
-    new TaskLedger(tx, facts).requireCoordinator(epoch)
+    const opened = new TaskRows(tx)
+    const shares = new RowShares(tx, opened)
+    const ledger = new TaskLedger(tx, opened, facts, { notes: new HistoryNotes(opened), shares })
+    ledger.requireCoordinator(epoch)
+    // Of an open task what its rows take is counted.
+    ledger.find(id)
     for (const { collection, key } of placesOf(id, row)) {
-      const rows = tx.collection(collection)
+      const rows = collection === DONE ? tx.collection(DONE) : opened.work(id)
       const value = rows.get(key)
       const stored = storedIn(value, hash)
       if (value === undefined || stored === undefined) continue
       const holders = nextHolders(stored, from, to)
       if (holders === undefined) return { holders: [...stored.holders] }
-      rows.put(key, replaceIn(value, hash, holders))
+      const write = (): void => rows.put(key, replaceIn(value, hash, holders))
+      if (collection === DONE) shares.changeDone((value as unknown as DoneTask).record, write)
+      else write()
+      shares.flush()
       return { holders }
     }
     throw stateError('missing', `the task ${id} has no such bytes any more`, 'they are not needed', { task: id, hash })

@@ -161,11 +161,11 @@ export const submitTasks = (ledger: TaskLedger, { tasks }: ChangeOf<'submit'>): 
   const { by } = ledger.facts
   const records = fresh.map((task) => newRecord(ledger, task, openDependencies(ledger, task, together), by))
   ledger.room(records)
+  if (fresh.length > 0) ledger.checkRows()
   for (const [i, { id, input, metadata, digest }] of fresh.entries()) {
     const record = records[i]
     if (record === undefined) continue
-    ledger.putInput(id, { input, ...(metadata !== undefined && { metadata: metadata as Json }), digest })
-    ledger.add(id, record)
+    ledger.add(id, record, { input, ...(metadata !== undefined && { metadata: metadata as Json }), digest })
     noteChild(ledger, id, record.parent)
   }
   return tasks.map(({ id }, i) => before[i] ?? { id, known: false, status: ledger.find(id)?.status ?? 'queued' })
@@ -180,19 +180,35 @@ const above = (get: JournalTx['get'], id: string): TaskRecord | undefined => {
   return undefined
 }
 
+/** Who has the schedule that is to begin a task whose id the id of this one begins with. */
+const ownerAbove = (get: JournalTx['get'], id: string): string | undefined => {
+  for (let end = id.indexOf('.'); end > 0; end = id.indexOf('.', end + 1)) {
+    const schedule = scheduleOfTask(id.slice(0, end))
+    const owner = schedule === undefined ? undefined : readSchedule(get(scheduleKey(schedule)))?.owner
+    if (owner !== undefined) return owner
+  }
+  return undefined
+}
+
+const childOfOthers = (id: string): ParleyError =>
+  new ParleyError('SEC002', `the task ${id} would be a child of a task of somebody else`, {
+    hint: 'choose an id that does not begin with the id of a task of somebody else and a dot; name no parent',
+    details: { task: id },
+  })
+
 /**
- * Children of an open task are of who works on it or submitted it: nobody else takes their ids before them. Looked at where it
- * enters the log, not when it is applied: logs of before this rule have others. @throws SEC002
+ * Children of an open task are of who works on it or submitted it, and of one that a schedule is to begin, of who made that:
+ * nobody else takes their ids before them. Looked at where it enters the log, not when it is applied: logs of before this rule
+ * have others. @throws SEC002
  */
 export const admitTasks = (get: JournalTx['get'], { tasks }: ChangeOf<'submit'>, by: string): void => {
   for (const { id, parent } of tasks) {
     const named = parent === undefined ? undefined : readTask(get(taskKey(parent)))
-    for (const record of [above(get, id), named]) {
-      if (record === undefined || isFinal(record.status) || record.submitter === by || record.worker === by) continue
-      throw new ParleyError('SEC002', `the task ${id} would be a child of a task of somebody else`, {
-        hint: 'choose an id that does not begin with the id of an open task and a dot; name no parent',
-        details: { task: id },
-      })
-    }
+    const over = above(get, id)
+    for (const record of [over, named])
+      if (record !== undefined && !isFinal(record.status) && record.submitter !== by && record.worker !== by)
+        throw childOfOthers(id)
+    const owner = over === undefined ? ownerAbove(get, id) : undefined
+    if (owner !== undefined && owner !== by) throw childOfOthers(id)
   }
 }

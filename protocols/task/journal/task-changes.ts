@@ -8,7 +8,7 @@
 import * as z from 'zod'
 import { FenceSchema } from '../../journal/fencing/fence.ts'
 import { readStored } from '../bytes/stored-bytes.ts'
-import { HeardSchema, ListenSchema } from '../events/event-wait.ts'
+import { CursorSchema, HeardSchema, ListenSchema } from '../events/event-wait.ts'
 import { SCHEDULE_CHANGES } from '../schedule/schedule-changes.ts'
 import {
   AttemptTimeout,
@@ -154,6 +154,8 @@ const LATER_CHANGES = [
   ...SCHEDULE_CHANGES,
   /** It waits for an event, from this place in the history of its topic on. */
   z.object({ do: z.literal('listen'), ...attempt, name: EffectName, ...ListenSchema.shape }),
+  /** It still waits, and nothing before this place is what it waits for. */
+  z.object({ do: z.literal('advance'), ...coordinating, id: TaskId, name: EffectName, cursor: CursorSchema }),
   /** The first event that fits came, or may have been among what is gone. */
   z.object({ do: z.literal('hear'), ...coordinating, id: TaskId, name: EffectName, heard: HeardSchema }),
 ] as const

@@ -6,6 +6,7 @@
  */
 import * as z from 'zod'
 import { isParleyError, toFault } from '../../errors.ts'
+import { agreedKey, readAgreed } from '../../journal/part-records.ts'
 import { JsonSchema } from '../../journal/state/built-in-kinds.ts'
 import {
   type AnyCommandKind,
@@ -15,7 +16,7 @@ import {
   type Json,
   type RowName,
 } from '../../journal/state/command-kind.ts'
-import { hearEvent, listenAttempt } from '../events/apply-event-waits.ts'
+import { advanceWait, hearEvent, listenAttempt } from '../events/apply-event-waits.ts'
 import { eventRow, listenRow } from '../events/event-wait.ts'
 import { fireSchedule, holdSchedule, makeSchedule, removeSchedule } from '../schedule/apply-schedules.ts'
 import { firedTaskId, SCHEDULES } from '../schedule/schedule-record.ts'
@@ -66,9 +67,11 @@ import {
   withdrawWorker,
 } from './peer-changes.ts'
 import { reholdBytes } from './rehold-kind.ts'
+import { RowShares } from './row-shares.ts'
 import { admitTasks, submitTasks } from './submit-tasks.ts'
 import { FirstChangeSchema, MAX_CHANGES_AT_ONCE, type TaskChange, TaskChangeSchema } from './task-changes.ts'
-import { TaskLedger } from './task-ledger.ts'
+import { type LaterKeeping, TaskLedger } from './task-ledger.ts'
+import { TaskRows } from './task-rows.ts'
 
 /** Of records: open tasks, workers, what submitters hold. */
 const MAX_BYTES = 16 * 1024 * 1024
@@ -137,6 +140,8 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
       return timeOutAttempt(ledger, change)
     case 'listen':
       return listenAttempt(ledger, change)
+    case 'advance':
+      return advanceWait(ledger, change)
     case 'hear':
       return hearEvent(ledger, change)
     case 'schedule':
@@ -195,6 +200,8 @@ const rowsOf = (change: TaskChange): RowName[] => {
       return ending(change.id)
     case 'listen':
       return [ofSignals(change.id, eventRow(change.name)), ofSignals(change.id, listenRow(change.name))]
+    case 'advance':
+      return [ofSignals(change.id, listenRow(change.name)), done(change.id)]
     case 'hear':
       return [...ending(change.id), ofSignals(change.id, eventRow(change.name))]
     case 'schedule':
@@ -213,49 +220,62 @@ const rowsOf = (change: TaskChange): RowName[] => {
   }
 }
 
-const answer = (tx: JournalTx, facts: EntryFacts, change: TaskChange, notes?: HistoryNotes): ChangeAnswer => {
-  const ledger = new TaskLedger(tx, facts, notes)
+const answer = (ledger: TaskLedger, change: TaskChange, later?: LaterKeeping): ChangeAnswer => {
   try {
     const ok = (apply(ledger, change) ?? null) as Json
-    notes?.flush()
+    later?.notes.keep()
     return { ok }
   } catch (error) {
+    later?.notes.drop()
     // Once something was written, all of the command has to fail with it.
     if (!isParleyError(error) || ledger.hasWritten) throw error
     return { fault: toFault(error) as Extract<ChangeAnswer, { fault: unknown }>['fault'] }
   }
 }
 
+/** What all voters are known to keep is kept by either command. */
+const keepsLater = (tx: JournalTx): boolean => (readAgreed(tx.get(agreedKey(TASKS_PART)))?.level ?? 0) >= 2
+
+const answers = (tx: JournalTx, changes: readonly TaskChange[], facts: EntryFacts): ChangeAnswer[] => {
+  const rows = new TaskRows(tx)
+  if (!keepsLater(tx)) return changes.map((change) => answer(new TaskLedger(tx, rows, facts), change))
+  const later = { notes: new HistoryNotes(rows), shares: new RowShares(tx, rows) }
+  const all = changes.map((change) => answer(new TaskLedger(tx, rows, facts, later), change, later))
+  later.notes.flush()
+  later.shares.flush()
+  return all
+}
+
 const changesOf = <C extends TaskChange>(schema: z.ZodType<C>) =>
   z.object({ changes: z.array(schema).min(1).max(MAX_CHANGES_AT_ONCE) })
-/** Of both commands: what is looked at where they enter the log, and what an answer says was refused. */
-const entering = {
+/** Of both commands: what is looked at where they enter the log, what they touch, and what an answer says was refused. */
+const common = {
   admit(get: JournalTx['get'], { changes }: { readonly changes: readonly TaskChange[] }, by: string): void {
     for (const change of changes) if (change.do === 'submit') admitTasks(get, change, by)
   },
+  rows: ({ changes }: { readonly changes: readonly TaskChange[] }) =>
+    changes.flatMap((change) => [...rowsOf(change), ...historyRowsOf(change)]),
+  apply: (tx: JournalTx, { changes }: { readonly changes: readonly TaskChange[] }, facts: EntryFacts) =>
+    answers(tx, changes, facts),
   refusals: (answers: ChangeAnswer[]) => answers.flatMap((one) => ('fault' in one ? [one.fault.code] : [])),
 }
 
-/** As nodes of level 1 decide, or while a voter is one: it writes what it always wrote. */
+/** As nodes of level 1 decide, or while a voter is one. */
 export const changeTasks = defineJournalCommand({
-  ...entering,
+  ...common,
   name: `${TASKS_PART}.change`,
   level: 1,
   input: changesOf(FirstChangeSchema),
   output: ChangeAnswersSchema,
-  rows: ({ changes }) => changes.flatMap(rowsOf),
-  apply: (tx, { changes }, facts) => changes.map((change) => answer(tx, facts, change)),
 })
 
-/** With what level 2 of the part brought; what happens is noted in the history of each task. */
+/** With what level 2 of the part brought. */
 export const decideTasks = defineJournalCommand({
-  ...entering,
+  ...common,
   name: `${TASKS_PART}.decide`,
   level: 2,
   input: changesOf(TaskChangeSchema),
   output: ChangeAnswersSchema,
-  rows: ({ changes }) => changes.flatMap((change) => [...rowsOf(change), ...historyRowsOf(change)]),
-  apply: (tx, { changes }, facts) => changes.map((change) => answer(tx, facts, change, new HistoryNotes(tx))),
 })
 
 export const taskJournal = {

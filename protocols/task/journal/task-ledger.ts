@@ -26,13 +26,13 @@ import {
   type TaskInput,
   type TaskRecord,
   taskKey,
-  usageKey,
   type WorkerRecord,
   workerKey,
-  workOf,
 } from '../task-record.ts'
 import { type FinalStatus, isFinal, movesBetween } from '../task-status.ts'
 import type { HistoryNotes } from './history-notes.ts'
+import { EVERYBODY, type RowShares, readUsage, TIMES_FREE, writeUsage } from './row-shares.ts'
+import type { TaskRows } from './task-rows.ts'
 
 /** Of all open tasks. */
 export const MAX_OPEN_TASKS = 20_000
@@ -40,15 +40,12 @@ export const MAX_OPEN_TASKS = 20_000
 export const MAX_OPEN_BYTES = 10 * 1024 * 1024
 /** How much larger a record may become than it was submitted. */
 const GROWTH_BYTES = 400
-/** A submitter may hold three times of what is free, as shares of the journal are cut. */
-const TIMES_FREE = 3
-const EVERYBODY = 'all'
 
-interface Usage {
-  readonly tasks: number
-  readonly bytes: number
+/** What voters of level 1 do not keep. */
+export interface LaterKeeping {
+  readonly notes: HistoryNotes
+  readonly shares: RowShares
 }
-const NO_USAGE: Usage = { tasks: 0, bytes: 0 }
 
 export const notFound = (id: string): ParleyError =>
   new ParleyError('STA001', `there is no task ${id}`, {
@@ -61,20 +58,29 @@ export class TaskLedger {
   readonly facts: EntryFacts
   /** Undefined: of a command that keeps no history. */
   readonly #notes: HistoryNotes | undefined
-  /** Of a command that voters of level 1 do not know. */
-  readonly keepsHistories: boolean
+  readonly #shares: RowShares | undefined
+  readonly #rows: TaskRows
   hasWritten = false
 
-  constructor(tx: JournalTx, facts: EntryFacts, notes?: HistoryNotes) {
+  /** @param later undefined: as voters of level 1 decide */
+  constructor(tx: JournalTx, rows: TaskRows, facts: EntryFacts, later?: LaterKeeping) {
     this.tx = tx
+    this.#rows = rows
     this.facts = facts
-    this.#notes = notes
-    this.keepsHistories = notes !== undefined
+    this.#notes = later?.notes
+    this.#shares = later?.shares
+  }
+
+  /** All voters are known to keep what level 2 brought. */
+  get keepsHistories(): boolean {
+    return this.#notes !== undefined
   }
 
   /** Undefined: there is none, or only what a final one left. */
   find(id: string): TaskRecord | undefined {
-    return readTask(this.tx.get(taskKey(id)))
+    const record = readTask(this.tx.get(taskKey(id)))
+    if (record !== undefined) this.#shares?.touch(id, record)
+    return record
   }
 
   /** @throws STA001 where there is none; STA003 `ended` where it is final */
@@ -109,11 +115,11 @@ export class TaskLedger {
   }
 
   work(id: string): CollectionTx {
-    return this.tx.collection(workOf(id))
+    return this.#rows.work(id)
   }
 
   signals(id: string): CollectionTx {
-    return this.tx.collection(signalsOf(id))
+    return this.#rows.signals(id)
   }
 
   worker(peer: string): WorkerRecord | undefined {
@@ -149,8 +155,8 @@ export class TaskLedger {
 
   /** Checks that their submitter may hold so many more. @throws COM003 */
   room(records: readonly TaskRecord[], submitter: string = this.facts.by): void {
-    const all = this.#usage(EVERYBODY)
-    const own = this.#usage(submitter)
+    const all = readUsage(this.tx, EVERYBODY)
+    const own = readUsage(this.tx, submitter)
     const bytes = records.reduce((sum, { size }) => sum + size, 0)
     const isFree = all.tasks + records.length <= MAX_OPEN_TASKS && all.bytes + bytes <= MAX_OPEN_BYTES
     const isFair =
@@ -163,8 +169,16 @@ export class TaskLedger {
     })
   }
 
-  add(id: string, record: TaskRecord): void {
+  /** Checks that rows of its tasks may take more. @throws COM003 */
+  checkRows(submitter: string = this.facts.by): void {
+    this.#shares?.check(submitter)
+  }
+
+  add(id: string, given: TaskRecord, input: TaskInput): void {
+    const record: TaskRecord = this.#shares === undefined ? given : { ...given, isCounted: true }
+    this.#shares?.touch(id, record)
     this.#write(id, record)
+    this.work(id).put(INPUT_ROW, input as unknown as Json)
     this.#count(record.submitter, 1, record.size)
   }
 
@@ -219,17 +233,15 @@ export class TaskLedger {
     }
     this.hasWritten = true
     endEventWait(this.tx, id, before)
-    this.tx.collection(DONE).put(id, done as unknown as Json)
+    const write = (): void => this.tx.collection(DONE).put(id, done as unknown as Json)
+    if (this.#shares === undefined) write()
+    else this.#shares.changeDone(before, write)
     this.work(id).drop()
-    // Most have none; voters of level 1 do not look for them.
-    this.tx.dropCollection(signalsOf(id))
+    // Most have none, and voters of level 1 do not look for them.
+    if (this.#shares === undefined) this.tx.dropCollection(signalsOf(id))
+    else this.signals(id).drop()
     this.#write(id, record)
     this.#count(before.submitter, -1, -before.size)
-  }
-
-  putInput(id: string, input: TaskInput): void {
-    this.hasWritten = true
-    this.work(id).put(INPUT_ROW, input as unknown as Json)
   }
 
   putRow(id: string, row: string, value: Json): void {
@@ -273,7 +285,10 @@ export class TaskLedger {
 
   forget(id: string, endedAt: number): void {
     this.hasWritten = true
-    this.tx.collection(DONE).delete(id)
+    const forget = (): void => this.tx.collection(DONE).delete(id)
+    const record = this.#shares === undefined ? undefined : this.done(id)?.record
+    if (record === undefined) forget()
+    else this.#shares?.changeDone(record, forget)
     this.tx.collection(ENDED).delete(endedRow(endedAt, id))
   }
 
@@ -282,16 +297,10 @@ export class TaskLedger {
     this.tx.put(taskKey(id), record as unknown as Json)
   }
 
-  #usage(peer: string): Usage {
-    return (this.tx.get(usageKey(peer)) as unknown as Usage | undefined) ?? NO_USAGE
-  }
-
   #count(peer: string, tasks: number, bytes: number): void {
-    for (const key of [peer, EVERYBODY]) {
-      const now = this.#usage(key)
-      const next = { tasks: now.tasks + tasks, bytes: now.bytes + bytes }
-      if (next.tasks > 0) this.tx.put(usageKey(key), next)
-      else this.tx.delete(usageKey(key))
+    for (const whose of [peer, EVERYBODY]) {
+      const now = readUsage(this.tx, whose)
+      writeUsage(this.tx, whose, { ...now, tasks: now.tasks + tasks, bytes: now.bytes + bytes })
     }
   }
 }

@@ -172,6 +172,6 @@ const begin = (ledger: TaskLedger, id: string, record: ScheduleRecord, task: str
   const submitted = { ...scheduled, ...(withinMs !== undefined && { deadline: nominal + withinMs }) }
   const begun = newRecord(ledger, submitted, [], record.owner)
   ledger.room([begun], record.owner)
-  ledger.putInput(task, { input, ...(metadata !== undefined && { metadata }), digest: record.digest })
-  ledger.add(task, begun)
+  ledger.checkRows(record.owner)
+  ledger.add(task, begun, { input, ...(metadata !== undefined && { metadata }), digest: record.digest })
 }

@@ -1,11 +1,9 @@
 /** What is decided about schedules: inputs of the journal command of tasks, from level 2 on. Pure. */
 import * as z from 'zod'
 import { MAX_METADATA_BYTES, smallJson, Value } from '../task-record.ts'
-import { MisfireSchema, OverlapSchema, PlanSchema, ScheduledTaskSchema, ScheduleId } from './schedule-record.ts'
+import { MisfireSchema, OverlapSchema, PlanSchema, ScheduledTaskSchema, ScheduleId, Time } from './schedule-record.ts'
 
 const Epoch = z.int().nonnegative()
-/** That JavaScript's dates can have. */
-const Time = z.number().nonnegative().max(8_640_000_000_000_000)
 
 /** Of anybody, for a new one; of its owner, in the place of the one before. */
 export const ScheduleChangeSchema = z.object({

@@ -33,6 +33,8 @@ export const MAX_SCHEDULES = 1_000
 export const MAX_MISSED = 1_000
 
 const DAY_MS = 86_400_000
+/** Milliseconds since 1970, as far as JavaScript's dates go: the ids of tasks have them. */
+export const Time = z.number().nonnegative().max(8_640_000_000_000_000)
 const Millis = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER)
 
 /** So that the ids of its tasks are ids: `<schedule>.20261125T030000Z`. */
@@ -59,7 +61,7 @@ export const PlanSchema = z.discriminatedUnion('kind', [
       .min(1_000)
       .max(366 * DAY_MS),
   }),
-  z.object({ kind: z.literal('at'), at: Millis }),
+  z.object({ kind: z.literal('at'), at: Time }),
 ])
 export type SchedulePlan = z.output<typeof PlanSchema>
 

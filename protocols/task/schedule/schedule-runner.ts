@@ -1,6 +1,8 @@
 /**
  * What the coordinator does about schedules, for as long as it coordinates: it looks which of them are due by the journal, and
- * has it decided that their tasks begin. State: what is on its way, of one epoch.
+ * has it decided that their tasks begin. Times may be costly to find, and a member may have many of them: it works for a moment,
+ * rests longer, and goes on with the next one, so that nobody's keep it from all else or come before those of others.
+ * State: what is on its way, what could not be begun, and where the last look ended; of one epoch.
  */
 import { waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
@@ -16,8 +18,12 @@ type ScheduleTimes = typeof import('./schedule-times.ts')
 
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 500
-/** Milliseconds until what could not be decided, or read, is tried again. */
+/** Milliseconds of work in one look, and from it to the next one where there is more. */
+const WORK_MS = 10
+const REST_MS = 30
+/** Milliseconds until what could not be decided, or read, is tried again; twice that after each time more, up to a bound. */
 const AGAIN_MS = 5_000
+const MAX_AGAIN_MS = 80_000
 /** Decisions on their way at once. */
 const MAX_ASKED = 128
 const LIST_BYTES = 16 * 1024 * 1024
@@ -28,13 +34,25 @@ export interface ScheduleRunnerDeps {
   member(): Pick<JournalMember, 'machine'> | undefined
 }
 
+type Listed = readonly (readonly [id: string, record: ScheduleRecord])[]
+
+/** What could not be begun. */
+interface Held {
+  /** Made anew, it is another one. */
+  readonly revision: number
+  /** Monotonic. */
+  readonly until: number
+  readonly waitMs: number
+}
+
 export class ScheduleRunner {
   readonly #deps: ScheduleRunnerDeps
   readonly #epoch: number
   readonly #signal: AbortSignal
   readonly #asked = new Set<string>()
-  /** When those are looked at again that could not be decided; monotonic. */
-  readonly #notBefore = new Map<string, number>()
+  readonly #held = new Map<string, Held>()
+  /** The last one that a look came to, where it came to its end before its time. */
+  #lookedTo = ''
   #times: ScheduleTimes | undefined
   #wake: (() => void) | undefined
 
@@ -51,9 +69,10 @@ export class ScheduleRunner {
       const schedules = this.#schedules()
       if (schedules.length > 0) this.#times ??= await import('./schedule-times.ts')
       const dueAt = this.#times === undefined ? Number.POSITIVE_INFINITY : this.#look(this.#times, schedules)
-      const dueMs = Math.max(0, Math.min(LOOK_MS, dueAt - clock.now()))
+      const rests = dueAt === undefined
+      const dueMs = rests ? REST_MS : Math.max(0, Math.min(LOOK_MS, dueAt - clock.now()))
       await waitFor(this.#signal, (resolve) => {
-        this.#wake = resolve
+        if (!rests) this.#wake = resolve
         const stop = timers.after(dueMs, resolve)
         return () => {
           this.#wake = undefined
@@ -63,38 +82,57 @@ export class ScheduleRunner {
     }
   }
 
-  #schedules(): (readonly [id: string, record: ScheduleRecord])[] {
+  #schedules(): Listed {
     const { records } = this.#deps.member()?.machine ?? {}
     const found = records?.list(SCHEDULE_PREFIX, '', MAX_SCHEDULES, LIST_BYTES) ?? []
-    return found.flatMap(({ key, value }) => {
+    const listed = found.flatMap(({ key, value }) => {
       const record = readSchedule(value)
       return record === undefined ? [] : [[key.slice(SCHEDULE_PREFIX.length), record] as const]
     })
+    this.#forgetGone(listed)
+    return listed
   }
 
-  /** @returns when the next one is due */
-  #look(times: ScheduleTimes, schedules: Iterable<readonly [id: string, record: ScheduleRecord]>): number {
-    const nowMs = this.#deps.port.clock.now()
+  #forgetGone(listed: Listed): void {
+    if (this.#held.size === 0) return
+    const there = new Set(listed.map(([id]) => id))
+    for (const id of this.#held.keys()) if (!there.has(id)) this.#held.delete(id)
+  }
+
+  /** @returns when the next one is due; undefined: it has worked for long enough, and there may be more */
+  #look(times: ScheduleTimes, schedules: Listed): number | undefined {
+    const { clock } = this.#deps.port
+    const [nowMs, begunAt] = [clock.now(), clock.monotonic()]
+    const first = schedules.findIndex(([id]) => id > this.#lookedTo)
     let dueAt = Number.POSITIVE_INFINITY
-    for (const [id, record] of schedules) {
-      if (record.isPaused === true || this.#asked.has(id) || this.#isHeld(id)) continue
+    for (const [id, record] of [...schedules.slice(Math.max(0, first)), ...schedules.slice(0, Math.max(0, first))]) {
+      if (record.isPaused === true || this.#asked.has(id) || this.#isHeld(id, record)) continue
       const { nextAt } = record
-      if (nextAt !== undefined && nextAt > nowMs) dueAt = Math.min(dueAt, nextAt)
-      else if (this.#asked.size < MAX_ASKED) this.#fire(times, id, record, nowMs)
+      if (nextAt !== undefined && nextAt > nowMs) {
+        dueAt = Math.min(dueAt, nextAt)
+        continue
+      }
+      if (this.#asked.size >= MAX_ASKED) return dueAt
+      this.#fire(times, id, record, nowMs)
+      this.#lookedTo = id
+      if (clock.monotonic() - begunAt >= WORK_MS) return undefined
     }
     return dueAt
   }
 
-  #isHeld(id: string): boolean {
-    const until = this.#notBefore.get(id)
-    if (until === undefined) return false
-    if (until > this.#deps.port.clock.monotonic()) return true
-    this.#notBefore.delete(id)
-    return false
+  #isHeld(id: string, { revision }: ScheduleRecord): boolean {
+    const held = this.#held.get(id)
+    return held?.revision === revision && held.until > this.#deps.port.clock.monotonic()
   }
 
-  #hold(id: string): void {
-    this.#notBefore.set(id, this.#deps.port.clock.monotonic() + AGAIN_MS)
+  /** Said once: until it goes well, it is tried again. */
+  #hold(id: string, revision: number, why: string, error: unknown): void {
+    const { clock, log } = this.#deps.port
+    const known = this.#held.get(id)
+    const before = known?.revision === revision ? known : undefined
+    if (before === undefined) log.warn(why, { schedule: id, error })
+    const waitMs = before === undefined ? AGAIN_MS : Math.min(MAX_AGAIN_MS, 2 * before.waitMs)
+    this.#held.set(id, { revision, until: clock.monotonic() + waitMs, waitMs })
   }
 
   #fire({ dueFiring, firstTime }: ScheduleTimes, id: string, record: ScheduleRecord, nowMs: number): void {
@@ -105,8 +143,7 @@ export class ScheduleRunner {
       if (nextAt !== undefined) due = dueFiring(record, nextAt, nowMs)
       else due = first === undefined ? {} : { next: first }
     } catch (error) {
-      this.#deps.port.log.warn('this node cannot tell the times of a schedule', { schedule: id, error })
-      this.#hold(id)
+      this.#hold(id, revision, 'this node cannot tell the times of a schedule; it tries again', error)
       return
     }
     const from = nextAt === undefined ? {} : { from: nextAt }
@@ -118,13 +155,12 @@ export class ScheduleRunner {
     const { id } = change
     try {
       await this.#deps.batcher.decide(change, { signal: this.#signal })
+      this.#held.delete(id)
     } catch (error) {
       if (this.#signal.aborted) return
       // It changed meanwhile, which is seen by reading.
-      if (!isParleyError(error, 'STA002', 'STA003')) {
-        this.#deps.port.log.warn('a scheduled task was not begun; it is tried again', { schedule: id, error })
-        this.#hold(id)
-      }
+      if (!isParleyError(error, 'STA002', 'STA003'))
+        this.#hold(id, change.revision, 'a scheduled task was not begun; it is tried again', error)
     } finally {
       this.#asked.delete(id)
       this.#wake?.()

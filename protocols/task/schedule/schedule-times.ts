@@ -14,23 +14,37 @@ import type { Misfire, SchedulePlan } from './schedule-record.ts'
 export const ON_TIME_MS = 60_000
 const SECOND_MS = 1_000
 
+/** Between two times of a pattern, at the least. */
+const MINUTE_MS = 60_000
+/** Times of a pattern that are looked for at once. */
+const SOME = 16
+
 interface Times {
   /** The first one after this. */
   after(ms: number): number | undefined
-  /** The last ones up to this, oldest first. */
-  last(ms: number, most: number): number[]
+  /** The oldest of the last `most` ones up to this that are not before `from`. */
+  oldest(from: number, ms: number, most: number): number | undefined
 }
 
 const cronTimes = (cron: string, zone: string): Times => {
   const times = new Cron(cron, { timezone: zone, mode: '5-part', paused: true, fixedTimeRule: 'no-wildcard' })
   return {
     after: (ms) => times.nextRun(new Date(ms))?.getTime(),
-    // Those before this second is over.
-    last: (ms, most) =>
-      times
-        .previousRuns(most, new Date((Math.floor(ms / SECOND_MS) + 1) * SECOND_MS))
-        .map((time) => time.getTime())
-        .reverse(),
+    oldest(from, ms, most) {
+      // So many are sure to have room: nothing has to be counted.
+      if (Math.floor((ms - from) / MINUTE_MS) + 1 <= most) return undefined
+      let oldest: number | undefined
+      // Those before this second is over, and no further back than they are asked for: each takes its time.
+      let before = (Math.floor(ms / SECOND_MS) + 1) * SECOND_MS
+      for (let left = most; left > 0; left -= SOME) {
+        const found = times.previousRuns(Math.min(SOME, left), new Date(before)).map((time) => time.getTime())
+        const within = found.filter((time) => time >= from)
+        oldest = within.at(-1) ?? oldest
+        if (within.length < SOME) break
+        before = oldest ?? before
+      }
+      return oldest
+    },
   }
 }
 
@@ -38,11 +52,9 @@ const everyTimes = (everyMs: number, since: number): Times => {
   const countTo = (ms: number): number => Math.floor((ms - since) / everyMs)
   return {
     after: (ms) => since + Math.max(1, countTo(ms) + 1) * everyMs,
-    last(ms, most) {
-      const count = countTo(ms)
-      return Array.from({ length: Math.max(0, Math.min(count, most)) }, (_, i, of = Math.min(count, most)) => {
-        return since + (count - of + 1 + i) * everyMs
-      })
+    oldest(from, ms, most) {
+      const oldest = since + Math.max(Math.ceil((from - since) / everyMs), countTo(ms) - most + 1) * everyMs
+      return oldest <= ms ? oldest : undefined
     },
   }
 }
@@ -50,7 +62,7 @@ const everyTimes = (everyMs: number, since: number): Times => {
 const timesOf = (plan: SchedulePlan, since: number): Times => {
   if (plan.kind === 'cron') return cronTimes(plan.cron, plan.zone)
   if (plan.kind === 'every') return everyTimes(plan.everyMs, since)
-  return { after: () => undefined, last: (ms) => (plan.at <= ms ? [plan.at] : []) }
+  return { after: () => undefined, oldest: () => undefined }
 }
 
 /** Of a schedule that is new, or was resumed. @throws Error for a pattern or a zone that this machine does not know */
@@ -93,9 +105,7 @@ export const dueFiring = (
   const times = timesOf(plan, since)
   const most = typeof misfire === 'object' ? misfire.all : 1
   // The next time counts as the journal has it, also where zones have changed since.
-  const found = times.last(nowMs, most).filter((time) => time >= nextAt)
-  const due = found.length === 0 ? [nextAt] : found
-  const [nominal = nextAt] = due
+  const nominal = times.oldest(nextAt, nowMs, most) ?? nextAt
   if (misfire === 'skip' && nowMs - nominal > ON_TIME_MS) return withNext(times.after(nowMs))
   return { nominal, ...withNext(times.after(nominal)) }
 }

@@ -29,6 +29,11 @@ const STAYS_MS = 5_000
 /** Between tries to have decided what older voters do not know. */
 const OLDER_AGAIN_MS = 1_000
 
+/** Too much at the moment, not too much of this task or its submitter. */
+const isFullForNow = (error: unknown): boolean =>
+  isParleyError(error, 'COM003') &&
+  (error.details.retryAfterMs !== undefined || !/^(effects|task-share)$/.test(String(error.details.reason)))
+
 export interface AttemptDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
   readonly batcher: Pick<ChangeBatcher, 'decide'>
@@ -67,15 +72,16 @@ export class TaskAttempt {
     return this.#work.record.type
   }
 
-  /** It counts no more. */
-  abandon(why: string): void {
-    if (this.#isOver) return
+  /** It counts no more. @returns whether it did until now */
+  abandon(why: string): boolean {
+    if (this.#isOver || this.#end.signal.aborted) return false
     this.#end.abort(
       new ParleyError('STA002', `the task ${this.id} is not this attempt's any more: ${why}`, {
         hint: 'end the work: what it reports counts no more',
         details: { task: this.id, fence: this.fence },
       }),
     )
+    return true
   }
 
   /** Gives the task back: this node stops. */
@@ -138,7 +144,7 @@ export class TaskAttempt {
         this.#failed(error)
         // Nobody coordinates, or a voter is of an older version: what was done waits for that, as long as the lease lasts.
         const isOlder = isRefusedFor(error, 'level')
-        const isPassing = isOlder || isParleyError(error, 'COM001', 'COM002', 'COM003')
+        const isPassing = isOlder || isParleyError(error, 'COM001', 'COM002') || isFullForNow(error)
         if (!isPassing || this.#end.signal.aborted) throw error
         await new Promise<void>((resolve) => this.#deps.port.timers.after(isOlder ? OLDER_AGAIN_MS : 200, resolve))
       }

@@ -2,7 +2,7 @@
  * This node as a worker: it says what it does, keeps its lease, and makes an attempt at each task that it is given.
  *
  * A lease is counted from before it was asked for, by both of this node's clocks: a machine that was suspended finds that it is
- * over. Then all attempts end, and the node registers again. State: what it does, its registration, its attempts.
+ * over. Then all attempts end and are given back; the node registers again. State: what it does, its registration, its attempts.
  */
 import { isParleyError, ParleyError, stateError } from '../../errors.ts'
 import { compareFences, type Fence } from '../../journal/fencing/fence.ts'
@@ -143,7 +143,7 @@ export class TaskWorker {
     // What is told late of an attempt that was made must not make it again.
     if (record === undefined || fence === undefined || this.#isMade(id, fence)) return
     if (record.status === 'assigned') void this.#begin(id, record, fence, work)
-    else void this.#giveBack(id, fence, 'its worker does not know it')
+    else void this.#giveBack({ id, fence }, 'its worker does not know it')
   }
 
   /** All tasks of this node were told: others are not its any more. */
@@ -241,7 +241,7 @@ export class TaskWorker {
   }
 
   #abandonAll(why: string): void {
-    for (const attempt of this.#attempts.values()) attempt.abandon(why)
+    for (const attempt of this.#attempts.values()) if (attempt.abandon(why)) void this.#giveBack(attempt, why)
   }
 
   #isMade(id: string, { term, index }: Fence): boolean {
@@ -257,7 +257,7 @@ export class TaskWorker {
   }
 
   /** Until it is decided, or counts no more. */
-  async #giveBack(id: string, fence: Fence, reason: string): Promise<void> {
+  async #giveBack({ id, fence }: Pick<TaskAttempt, 'id' | 'fence'>, reason: string): Promise<void> {
     const { port, batcher } = this.#deps
     while (!this.#isStopped) {
       try {
@@ -285,7 +285,7 @@ export class TaskWorker {
       const told = new Map((work?.rows ?? []).map(({ key, value }) => [key, value] as const))
       const rows = work === undefined || work.more ? await this.#deps.readRows(id) : told
       const attempt = new TaskAttempt(this.#deps, { id, record, fence, rows })
-      if (doing === undefined) return await this.#giveBack(id, fence, 'its worker does no such tasks any more')
+      if (doing === undefined) return await this.#giveBack(attempt, 'its worker does no such tasks any more')
       this.#attempts.set(id, attempt)
       const running = attempt.run(doing.fn).finally(() => {
         if (this.#attempts.get(id) === attempt) this.#attempts.delete(id)
@@ -294,7 +294,7 @@ export class TaskWorker {
       this.#running.add(running)
     } catch (error) {
       port.log.warn('a task that this node was given could not be begun; another one gets it', { task: id, error })
-      await this.#giveBack(id, fence, 'it could not be begun')
+      await this.#giveBack({ id, fence }, 'it could not be begun')
     }
   }
 }

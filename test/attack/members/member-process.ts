@@ -3,6 +3,7 @@ import { appendFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { createMesh, type Mesh } from '../../../node/index.ts'
 import { createLog } from '../../../node/observe/log/node-log.ts'
+import { isParleyError } from '../../../protocols/errors.ts'
 import { percentile } from '../../bench/statistics.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { createProbe, probe } from '../../support/probe.ts'
@@ -17,6 +18,7 @@ const MOST_SOURCES = 1_000
 
 /** The same clock in all processes of one machine. */
 const sharedNowMs = (): number => performance.timeOrigin + performance.now()
+const codeOf = (error: unknown): string => (isParleyError(error) ? error.code : String(error))
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 let mesh: Mesh | undefined
@@ -143,6 +145,13 @@ const verbs: MemberVerbs = {
     moreTasks = loadTasks(own(), order)
   },
   endMoreTasks: (withinMs) => endOf(moreTasks, withinMs),
+  schedule: (options) => own().tasks.schedule(options),
+  schedules: () => own().tasks.schedules(),
+  result: ({ id, withinMs }) =>
+    own()
+      .tasks.get(id)
+      .result({ timeoutMs: withinMs })
+      .then(() => 'ok', codeOf),
   async status() {
     const { meshId, epoch, leader, acting, role, voters, version, quorum } = own().coordinator.status()
     return { meshId, epoch, leader, acting, seat: role, voters, version, quorum }

@@ -1,5 +1,6 @@
 /** What the driver of the attacks and the processes of the members say to each other. Plain data over IPC. */
 import type { MeshOptionsInput } from '../../../node/index.ts'
+import type { ScheduleOptions, ScheduleState } from '../../../protocols/task/schedule/schedule-api.ts'
 import type { TaskLoadOrder, TasksServed, WorkOrder } from './task-load.ts'
 
 export interface MemberFacts {
@@ -63,6 +64,10 @@ export interface MemberVerbs {
   /** Others beside these. */
   beginMoreTasks(order: TaskLoadOrder): Promise<void>
   endMoreTasks(withinMs: number): Promise<TasksServed>
+  schedule(options: ScheduleOptions): Promise<void>
+  schedules(): Promise<readonly ScheduleState[]>
+  /** @returns `ok`, or the code of what it was refused with; `COM001` where it took longer */
+  result(order: { id: string; withinMs: number }): Promise<string>
   status(): Promise<Status>
   put(order: { key: string; value: string; withinMs: number }): Promise<string | undefined>
   get(order: { key: string; withinMs: number }): Promise<{ value: unknown } | { failed: string }>

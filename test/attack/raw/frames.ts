@@ -2,7 +2,18 @@
 import { randomBytes } from 'node:crypto'
 import { bytesField, joined, lengthPrefixed, numberField, readFields, readVarint } from './bytes.ts'
 
-export const KIND = { request: 0, response: 1, item: 2, end: 3, cancel: 4, error: 5, credit: 6, oneWay: 8, hello: 9 }
+export const KIND = {
+  request: 0,
+  response: 1,
+  item: 2,
+  end: 3,
+  cancel: 4,
+  error: 5,
+  credit: 6,
+  oneWay: 8,
+  hello: 9,
+  progress: 11,
+}
 export const CONTENT = { json: 0, cbor: 1, bytes: 2 }
 /** The longest that a frame can say: 24.8 days. */
 export const LONGEST_MS = 2 ** 31 - 1
@@ -57,6 +68,7 @@ export interface Received {
   readonly method: string
   readonly payload: Uint8Array
   readonly more: boolean
+  readonly credit: number
   /** Code and message of an error. */
   readonly fault: string
 }
@@ -87,6 +99,7 @@ const readFrame = (bytes: Uint8Array): Received => {
     method: text(fields.bytes(3)),
     payload: Uint8Array.from(fields.bytes(4)),
     more: fields.number(5) === 1,
+    credit: fields.number(9),
     fault: `${text(fault.bytes(1))} ${text(fault.bytes(2))}`.trim(),
   }
 }

@@ -46,6 +46,8 @@ export interface TaskHand {
   raw(input: unknown, kind?: string): Promise<Outcome>
   /** Tasks that have a record, as any member reads them. */
   tasks(): Promise<SeenTask[]>
+  /** Rows of a collection, as any member reads them. */
+  rows(collection: string): Promise<readonly { readonly key: string; readonly value: unknown }[]>
   task(method: string, input: unknown, options?: Asking): Promise<Outcome>
   /** One more link for the protocol of tasks. */
   taskLink(): Promise<Link>
@@ -60,7 +62,7 @@ export const answerProbes = (attacker: Attacker): Promise<void> => {
   )
 }
 
-const codeOf = (fault: string): Outcome => (/^[A-Z]{3}\d{3}/.exec(fault) ?? ['silent'])[0]
+export const codeOf = (fault: string): Outcome => (/^[A-Z]{3}\d{3}/.exec(fault) ?? ['silent'])[0]
 const fieldOf = (value: unknown, name: string): unknown => Reflect.get(Object(value), name)
 
 /** @param coordinator the connection with whoever coordinates */
@@ -120,6 +122,11 @@ export const createTaskHand = async (
           record: value,
         }),
       )
+    },
+    async rows(collection) {
+      const answer = await journal.json('rows', { meshId, collection, most: 100, consistency: 'local' })
+      const rows = fieldOf(answer, 'rows')
+      return Array.isArray(rows) ? rows : []
     },
     async task(method, input, options = {}) {
       const { payload, fault } = await task.ask(method, JSON.stringify(input), { limitMs: ASK_MS, ...options })

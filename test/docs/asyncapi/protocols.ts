@@ -4,7 +4,7 @@ import { ERROR_REASONS } from '../../../protocols/error-reasons.ts'
 import { CODES } from '../../../protocols/errors.ts'
 import type { WireProtocol } from '../wire-types.ts'
 import { type Json, jsonSchemaOf } from './json-schemas.ts'
-import { addMessage, CONTENT_TYPES, FAULT, inChannel, ref, type Sections, VECTORS } from './sections.ts'
+import { addMessage, BYTES_VECTORS, CONTENT_TYPES, FAULT, inChannel, ref, type Sections, VECTORS } from './sections.ts'
 
 const COMMAND = 'command-type'
 /** Of methods whose payload is bytes: the message in a .proto file. */
@@ -69,14 +69,18 @@ export const factsOf = (name: string, method: Method): Json => {
   }
 }
 
+/** By the id of the protocol. */
+const VECTORS_OF: Readonly<Record<string, string>> = { task: VECTORS, 'task-bytes': BYTES_VECTORS }
+
 const payloadOf = (name: string, schema: unknown, content: Content): Json => {
   const proto = PROTO[name]
+  const vectors = VECTORS_OF[name.split('.')[0] ?? '']
   return {
     contentType: CONTENT_TYPES[content],
     // Contracts hold zod schemas; the type of a protocol says no more than that.
     payload: jsonSchemaOf(schema as Parameters<typeof jsonSchemaOf>[0], content),
     ...(proto !== undefined && { 'x-proto': proto }),
-    ...(name.startsWith('task.') && { 'x-vectors': `${VECTORS}#/protocol/${name.split('.').slice(1).join(' ')}` }),
+    ...(vectors !== undefined && { 'x-vectors': `${vectors}#/protocol/${name.split('.').slice(1).join(' ')}` }),
   }
 }
 

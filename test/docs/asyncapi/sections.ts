@@ -4,6 +4,8 @@ import type { Json } from './json-schemas.ts'
 
 /** Good and bad messages of tasks, by the places of the document. */
 export const VECTORS = 'test/interop/vectors/tasks.json'
+/** Of the protocol of their large values. */
+export const BYTES_VECTORS = 'test/interop/vectors/task-bytes.json'
 export const CONTENT_TYPES: Readonly<Record<Content, string>> = {
   json: 'application/json',
   cbor: 'application/cbor',

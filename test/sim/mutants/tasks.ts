@@ -119,6 +119,12 @@ const FOUND: readonly Mutant[] = [
     find: 'for (const id of this.#trackers.keys()) if (!ids.has(id)) this.#readAgain(id)',
     replace: 'void ids',
   },
+  {
+    bug: 'a worker whose lease ran out keeps what it had',
+    file: `${TASK}/worker/task-worker.ts`,
+    find: 'if (attempt.abandon(why)) void this.#giveBack(attempt, why)',
+    replace: 'attempt.abandon(why)',
+  },
 ]
 
 export const TASK_MUTANTS: readonly Mutant[] = FOUND.map((mutant) => ({ ...mutant, scenario: 'tasks' }))

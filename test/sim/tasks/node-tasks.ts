@@ -1,31 +1,64 @@
-/** Tasks on a node of the simulated mesh without large values, as node/parts/built-in.ts starts them. Keeps no state. */
+/** Tasks on a node of the simulated mesh, with a disk for large values or without one, as node/parts/built-in.ts starts them. */
+import { HeldBytesStore } from '../../../node/store/bytes/held-bytes-store.ts'
+import type { Disk } from '../../../node/store/files/disk.ts'
 import type { JournalPart } from '../../../protocols/journal/part-kinds.ts'
+import { taskBytesProtocol } from '../../../protocols/task/bytes/bytes-contract.ts'
 import { TaskBytes } from '../../../protocols/task/bytes/task-bytes.ts'
 import { taskProtocol } from '../../../protocols/task/contract.ts'
 import { taskJournal } from '../../../protocols/task/journal/task-kinds.ts'
 import { TASKS_PART } from '../../../protocols/task/task-record.ts'
 import { createTasks, type TasksFeature } from '../../../protocols/task/tasks.ts'
 import type { JournalNode } from '../../support/journal-mesh.ts'
+import type { HeldCopies } from './bytes/held-copies.ts'
+import { detectPresence } from './bytes/presence.ts'
 
 /** What a node decides that has tasks. */
 export const TASK_PARTS: readonly JournalPart[] = [{ ...taskJournal, name: TASKS_PART }]
 const RETAIN_MS = 3_600_000
-const AWAY_MS = 60_000
+/** Milliseconds that a holder may be away. */
+export const AWAY_MS = 2_000
+/** How often a node looks at what it holds, and how long what no task refers to is kept: an hour of these short lives. */
+export const CARE = { lookMs: 1_000, orphanMs: 15_000 } as const
+
+/** Where a node holds large values, and what the world knows of that. */
+export interface HoldsOn {
+  readonly disk: Disk
+  readonly copies: HeldCopies
+}
+
+const startBytes = async (node: JournalNode, on: HoldsOn | undefined): Promise<TaskBytes> => {
+  const { port, journal, coordinator, name, id } = node
+  const holder = { name, peer: id }
+  const bytes = new TaskBytes({
+    ...{ port, journal, coordinator, awayMs: AWAY_MS, care: CARE, ...detectPresence(port) },
+    openStore: on && (async () => on.copies.opened(holder, await HeldBytesStore.open(on.disk))),
+    room: { fits: () => true, recordGrowth() {}, freeBytes: () => Number.POSITIVE_INFINITY },
+  })
+  const { hold } = bytes.handlers
+  await port.serve(taskBytesProtocol, {
+    ...bytes.handlers,
+    async hold(asked, context) {
+      const answer = await hold(asked, context)
+      on?.copies.said(holder, asked)
+      return answer
+    },
+  })
+  await bytes.begin()
+  return bytes
+}
 
 /** Every peer that is connected is there. */
-export const startTasks = async (node: JournalNode): Promise<TasksFeature> => {
+export const startTasks = async (node: JournalNode, on?: HoldsOn): Promise<TasksFeature> => {
   const { port, journal, events, coordinator } = node
-  const told = { presenceOf: () => 'there' as const, onPresence: () => () => {} }
   const tasks = createTasks({
-    ...{ port, journal, events, coordinator, retainMs: RETAIN_MS, ...told },
+    ...{ port, journal, events, coordinator, retainMs: RETAIN_MS },
+    presenceOf: () => 'there',
+    onPresence: () => () => {},
     member: node.seat,
     call: async () => {
       throw new Error('tasks of this world call nobody')
     },
-    bytes: new TaskBytes({
-      ...{ port, journal, coordinator, openStore: undefined, awayMs: AWAY_MS, ...told },
-      room: { fits: () => true, recordGrowth() {}, freeBytes: () => 0 },
-    }),
+    bytes: await startBytes(node, on),
   })
   await port.serve(taskProtocol, tasks.handlers)
   return tasks

@@ -1,6 +1,7 @@
 /** What a task of the simulated mesh does, drawn by chance, and what may come of it. Pure. */
 import type { SubmitTask, TaskState } from '../../../protocols/task/client/task-api.ts'
 import type { TaskRecord } from '../../../protocols/task/task-record.ts'
+import { LARGE, type Large, padOf } from './bytes/large-values.ts'
 
 export const SUM = 'sum'
 export const PART = 'part'
@@ -23,6 +24,8 @@ export type TaskPlan = {
   /** It waits for a word before it ends; milliseconds of patience, 0: for as long as it takes. */
   readonly waitMs?: number
   readonly hasChild?: boolean
+  /** Which of its values is a large one. */
+  readonly large?: Large
 }
 
 /** A task that was asked for. */
@@ -39,18 +42,22 @@ export interface KnownTask {
   readonly words: Set<string>
 }
 
+const LARGE_SHARE = 0.3
+
 export const childOf = (id: string): string => `${id}.${PART}`
 
 const chance = (random: () => number, share: number): boolean => random() < share
 
 export const drawPlan = (number: number, random: () => number): TaskPlan => {
   const hasChild = chance(random, 0.1)
+  const large = chance(random, LARGE_SHARE) ? LARGE[Math.floor(random() * LARGE.length)] : undefined
   return {
     number,
     ...(hasChild && { hasChild }),
+    ...(large !== undefined && { large }),
     // Many parents fail while their child waits for them.
     ...(chance(random, hasChild ? 0.25 : 0.05) && { isBroken: true }),
-    ...(chance(random, 0.3) && { saves: true }),
+    ...((chance(random, 0.3) || large === 'checkpoint') && { saves: true }),
     // The longer ones end the attempt.
     ...(chance(random, 0.15) && { sleepMs: chance(random, 0.15) ? 5_000 + random() * 200 : 50 + random() * 700 }),
     ...(chance(random, 0.15) && { waitMs: chance(random, 0.3) ? 200 + random() * 1_000 : 0 }),
@@ -67,7 +74,8 @@ export const drawTask = (
   const priority = (['low', 'normal', 'high', 'critical'] as const)[Math.floor(random() * 4)] ?? 'normal'
   const condition = chance(random, 0.5) ? 'finished' : 'completed'
   return {
-    ...{ id: `t${number}`, type: SUM, input: { number, ...more }, priority },
+    ...{ id: `t${number}`, type: SUM, priority },
+    input: { number, ...more, ...(more.large === 'input' && { pad: padOf('input', number) }) },
     retry: { max: 2, delayMs: 200, maxDelayMs: 1_000 },
     ...(before !== undefined && chance(random, 0.3) && { dependencies: [{ task_id: before, condition }] }),
     ...(chance(random, 0.1) && { deadline: now + 200 + Math.floor(random() * 2_000) }),
@@ -100,7 +108,8 @@ const completedWrongly = (
   const before = endOf(on)?.status
   if (condition === 'completed' && before !== undefined && before !== 'completed')
     return `it is completed, and depends on ${on}, which is ${before}`
-  const { word, ...rest } = Object(result) as { readonly word?: unknown }
+  const { word, pad, ...rest } = Object(result) as { readonly word?: unknown; readonly pad?: unknown }
+  if (pad !== (plan.large === 'result' ? padOf('result', plan.number) : undefined)) return 'its large result is wrong'
   const right = JSON.stringify({ ...sumOf(plan), fence: record.fence?.index })
   if (JSON.stringify(rest) !== right) return `it is ${JSON.stringify(rest)} and not ${right}`
   const mayBeLate = (plan.waitMs ?? 0) > 0 && word === LATE
@@ -108,10 +117,14 @@ const completedWrongly = (
   return isRight ? undefined : `its word is ${JSON.stringify(word)}`
 }
 
+/** None of those who hold a value of it could be reached. */
+export const isInputLost = (reason: string | undefined): boolean => reason?.startsWith('input-lost:') === true
+
 const failedWrongly = (
   { id, plan, task }: KnownTask,
   { record, error }: TaskState,
   endOf: EndOf,
+  wasLost: boolean,
 ): string | undefined => {
   const { reason, changedAt } = record
   const on = dependencyOf(task)?.on
@@ -120,16 +133,19 @@ const failedWrongly = (
       ? task.deadline !== undefined && changedAt >= Number(task.deadline)
       : reason === 'dependency-failed'
         ? on !== undefined && endOf(on)?.status !== 'completed'
-        : plan.isBroken === true || reason === 'workers-lost' || endOf(childOf(id))?.status === 'failed'
+        : (wasLost && isInputLost(reason)) ||
+          plan.isBroken === true ||
+          reason === 'workers-lost' ||
+          endOf(childOf(id))?.status === 'failed'
   return isRight ? undefined : `it failed: ${reason}, ${JSON.stringify(error)}`
 }
 
-/** @returns what is wrong with its end */
-export const wrongEnd = (known: KnownTask, state: TaskState, endOf: EndOf): string | undefined => {
+/** @param wasLost a large value of it could not be had for as long as an attempt waits for it @returns what is wrong with its end */
+export const wrongEnd = (known: KnownTask, state: TaskState, endOf: EndOf, wasLost: boolean): string | undefined => {
   const { status } = state
   const journal = endOf(known.id)?.status
   if (journal !== undefined && journal !== status) return `it is told as ${status}, and was decided as ${journal}`
   if (status === 'completed') return completedWrongly(known, state, endOf)
-  if (status === 'failed') return failedWrongly(known, state, endOf)
+  if (status === 'failed') return failedWrongly(known, state, endOf, wasLost)
   return status === 'canceled' && known.isCanceled ? undefined : `it is ${status}`
 }

@@ -4,8 +4,10 @@
  */
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { Json } from '../../../protocols/journal/state/command-kind.ts'
+import type { TaskValue } from '../../../protocols/task/bytes/stored-bytes.ts'
 import type { TaskContext, WorkItem } from '../../../protocols/task/worker/task-context.ts'
 import type { JournalNode } from '../../support/journal-mesh.ts'
+import { bytesOf, isBytesOf, padOf } from './bytes/large-values.ts'
 import { EFFECTS, LATE, PART, type TaskPlan, WORD } from './plan.ts'
 import { Sink } from './sink.ts'
 
@@ -36,20 +38,32 @@ export class Toil {
 
   /** As the plan in its input says. */
   async sum(node: JournalNode, { id, input, attempt, checkpoint }: WorkItem, ctx: TaskContext): Promise<Json> {
-    const plan = input as TaskPlan
+    const plan = input as TaskPlan & { readonly pad?: string }
     if (attempt > 1) this.counts.again += 1
-    const isSaved = typeof checkpoint === 'number'
-    let sum = isSaved ? checkpoint : plan.number
-    for (let i = isSaved ? 2 : 0; i < EFFECTS; i += 1) {
+    const { number, large } = plan
+    if (plan.pad !== (large === 'input' ? padOf('input', number) : undefined)) this.problems.push(`${id}: wrong input`)
+    const saved = this.#savedSum(id, plan, checkpoint)
+    let sum = saved ?? number
+    for (let i = saved === undefined ? 0 : 2; i < EFFECTS; i += 1) {
       await this.#pass(node, 150)
       if (i === 1 && plan.sleepMs !== undefined) await this.#sleep(node, id, plan.sleepMs, ctx)
-      sum += await this.#effect(node, id, i, ctx)
-      if (i === 1 && plan.saves === true) await ctx.checkpoint(sum)
+      sum += await this.#effect(node, id, i, ctx, large === 'effect' && i === 1 ? number : undefined)
+      if (i === 1 && plan.saves === true)
+        await ctx.checkpoint(large === 'checkpoint' ? { sum, pad: padOf('checkpoint', number) } : sum)
     }
     const word = plan.waitMs === undefined ? {} : { word: await this.#wait(node, id, plan.waitMs, ctx) }
     const part = plan.hasChild === true ? { part: await this.#child(node, plan, ctx) } : {}
     if (plan.isBroken === true) throw new Error('it fails each time')
-    return { sum, ...part, fence: ctx.fence.index, ...word }
+    const pad = large === 'result' ? { pad: padOf('result', number) } : {}
+    return { sum, ...part, fence: ctx.fence.index, ...word, ...pad }
+  }
+
+  /** @returns how far an attempt before was; undefined: it saved nothing */
+  #savedSum(id: string, { number, large }: TaskPlan, checkpoint: Json | undefined): number | undefined {
+    if (large !== 'checkpoint' || checkpoint === undefined) return checkpoint as number | undefined
+    const { sum, pad } = checkpoint as { readonly sum: number; readonly pad: string }
+    if (pad !== padOf('checkpoint', number)) this.problems.push(`${id}: wrong checkpoint`)
+    return sum
   }
 
   /** What a child does. */
@@ -67,16 +81,19 @@ export class Toil {
     return new Promise((resolve) => node.port.timers.after(this.#random() * mostMs, resolve))
   }
 
-  async #effect(node: JournalNode, id: string, at: number, ctx: TaskContext): Promise<number> {
+  /** @param large number of the task, where its value is a large one */
+  async #effect(node: JournalNode, id: string, at: number, ctx: TaskContext, large?: number): Promise<number> {
     const name = `e${at}`
-    const value = await ctx.effect(name, async (facts) => {
+    const value = await ctx.effect<TaskValue>(name, async (facts) => {
       const wrong = this.sink.run(id, facts)
       if (wrong !== undefined) this.problems.push(wrong)
       await this.#pass(node, 30)
-      return at + 1
+      return large === undefined ? at + 1 : bytesOf(large)
     })
     this.sink.recorded(`${id}/${name}`)
-    return value
+    if (large === undefined ? value !== at + 1 : !isBytesOf(large, value))
+      this.problems.push(`${id}/${name}: wrong value`)
+    return at + 1
   }
 
   async #sleep(node: JournalNode, id: string, ms: number, ctx: TaskContext): Promise<void> {

@@ -13,6 +13,10 @@ export interface TasksTotals {
   readonly freezes: number
   /** Nodes that stopped by themselves. */
   readonly leaves: number
+  /** Times that all but one were away for longer than a lease. */
+  readonly outages: number
+  /** Times that one was cut off while the others were started anew. */
+  readonly rolls: number
   readonly pauses: number
   /** Attempts after the first. */
   readonly again: number
@@ -30,4 +34,17 @@ export interface TasksTotals {
   readonly watched: number
   /** Tasks that a schedule began. */
   readonly ticks: number
+  /** Failed since nobody had a large value any more. */
+  readonly inputLost: number
+  /** Copies of large values that were kept; damaged; lost with their disks. Values of which all copies were damaged. */
+  readonly kept: number
+  readonly damaged: number
+  readonly lostCopies: number
+  readonly lostValues: number
+  /** Large results that were read and right. */
+  readonly read: number
+  /** Values that had three holders once one of them stayed away. */
+  readonly moved: number
+  /** Runs in which what no task refers to was waited for to go. */
+  readonly forgotten: number
 }

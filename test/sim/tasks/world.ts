@@ -1,7 +1,7 @@
 /**
  * Tasks on nodes of the simulated mesh, as node/parts/built-in.ts starts them: submitted, done, paused, canceled, given what they
  * wait for, while nodes are killed, lose power, are frozen, leave and are cut off, requester, worker and coordinator alike.
- * Everything follows from the seed.
+ * Everything follows from the seed. Some have large values, whose copies are lost and damaged.
  *
  * At every step the journal is looked at (observer.ts), and attempts get what they are promised (toil.ts). At the end all are
  * there and connected again: every task that was accepted ends once, as it may (plan.ts), and nothing is stranded.
@@ -10,11 +10,14 @@
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { TaskState } from '../../../protocols/task/client/task-api.ts'
 import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
+import { HeldCopies } from './bytes/held-copies.ts'
+import { LargeValues } from './bytes/large-world.ts'
 import { checkClock, startClock } from './clock.ts'
 import { type TaskNode, TaskNodes } from './nodes.ts'
 import { TaskObserver } from './observer.ts'
-import { childOf, drawPlan, drawTask, type KnownTask, TICK, WORD, wrongEnd } from './plan.ts'
+import { childOf, drawPlan, drawTask, isInputLost, type KnownTask, TICK, WORD, wrongEnd } from './plan.ts'
 import { Toil } from './toil.ts'
+import { ToldEnds } from './told-ends.ts'
 import type { TasksTotals } from './totals.ts'
 
 const STEP_MS = [30, 350] as const
@@ -22,6 +25,14 @@ const FOUND_MS = 30_000
 const HEAL_MS = 240_000
 /** Milliseconds between two looks at what is still open. */
 const LOOK_MS = 200
+/** Of runs. */
+const OUTAGE_SHARE = 0.15
+const ROLL_SHARE = 0.15
+const ROLL_STEP = 4
+/** Who coordinates then puts away what ended before. */
+const ROLLED_MS = 2_000
+/** Entries between two snapshots: who was away for long is told everything anew. */
+const SNAPSHOT_EVERY = 40
 const CLOCK_OWNER = 'm0'
 
 export interface TasksOptions {
@@ -36,23 +47,26 @@ class TasksWorld {
   readonly #mesh: JournalMesh
   readonly #toil: Toil
   readonly #nodes: TaskNodes
+  readonly #values: LargeValues
   readonly #observer = new TaskObserver()
   readonly #known = new Map<string, KnownTask>()
-  /** How a task ended, as anybody was told. */
-  readonly #told = new Map<string, TaskState>()
+  readonly #told = new ToldEnds()
   readonly #random: () => number
   readonly #trace: ((line: string) => void) | undefined
-  readonly #counts = { submitted: 0, completed: 0, failed: 0, canceled: 0, expired: 0, pauses: 0, watched: 0 }
+  readonly #counts = { submitted: 0, completed: 0, failed: 0, canceled: 0, expired: 0, inputLost: 0 }
+  readonly #asked = { pauses: 0, watched: 0 }
 
   constructor({ seed, trace }: TasksOptions) {
     this.#mesh = createJournalMesh({
-      ...{ seed, snapshotEvery: 150 },
+      ...{ seed, snapshotEvery: SNAPSHOT_EVERY },
       autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
     })
     this.#random = this.#mesh.network.random
     this.#trace = trace
     this.#toil = new Toil(this.#random)
-    this.#nodes = new TaskNodes(this.#mesh, this.#toil, (line) => this.#tell(line))
+    const copies = new HeldCopies((problem) => this.#toil.problems.push(problem))
+    this.#nodes = new TaskNodes(this.#mesh, this.#toil, copies, (line) => this.#tell(line))
+    this.#values = new LargeValues(this.#mesh, this.#nodes, copies, this.#toil.problems)
   }
 
   async run(steps: number): Promise<TasksTotals> {
@@ -60,22 +74,29 @@ class TasksWorld {
     await this.#nodes.found(FOUND_MS)
     const owner = this.#clockOwner()
     await time.settled(startClock(owner.tasks), HEAL_MS)
+    const rollStep = this.#happens(ROLL_SHARE) ? ROLL_STEP : steps
     for (let step = 0; step < steps; step += 1) {
+      if (step === rollStep) this.#nodes.rollOver()
       this.#submit()
       if (this.#happens(0.2)) this.#control()
       if (this.#happens(0.2)) this.#giveWord()
       if (this.#happens(0.2)) this.#watch()
-      if (this.#happens(0.3)) await this.#nodes.strike()
+      if (this.#happens(0.3) && step < rollStep) await this.#nodes.strike()
+      this.#values.strike()
       await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
+      await this.#values.look(this.#known.values())
       this.#look()
     }
+    if (rollStep < steps) await time.run(ROLLED_MS)
+    else if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage()
     await this.#conclude()
     const ticks = await this.#stopClock()
-    const { again, slept, given, late, children } = this.#toil.counts
+    await this.#values.conclude(this.#known.values())
+    this.#look()
     const { runs: effects, repeated, refused } = this.#toil.sink
     this.#nodes.endAll()
-    const done = { ...this.#counts, ...this.#nodes.counts }
-    return { steps, ...done, again, effects, repeated, refused, slept, given, late, children, ticks }
+    const done = { ...this.#counts, ...this.#asked, ...this.#nodes.counts, ...this.#values.counts() }
+    return { steps, ...done, ...this.#toil.counts, effects, repeated, refused, ticks }
   }
 
   /** Whichever process it is by now. */
@@ -145,7 +166,7 @@ class TasksWorld {
     const what = this.#random()
     if (what < 0.6) {
       const paused = handle.pause('a test').then(() => {
-        this.#counts.pauses += 1
+        this.#asked.pauses += 1
         this.#mesh.time.after(this.#random() * 1_000, () => void handle.resume().catch(() => {}))
       })
       this.#ask(`${known.id} is paused`, paused)
@@ -185,22 +206,16 @@ class TasksWorld {
       .ended({ timeoutMs: 5_000 })
       .then(
         (state) => {
-          this.#counts.watched += 1
+          this.#asked.watched += 1
           this.#note(state)
         },
         () => {},
       )
   }
 
-  /** Whoever is told of an end is told the same. */
   #note(state: TaskState): void {
-    const { id } = state
-    const before = this.#told.get(id)
-    this.#told.set(id, before ?? state)
-    const [one, other] = [before ?? state, state].map(({ status, result, error }) =>
-      JSON.stringify({ status, result, error }),
-    )
-    if (one !== other) this.#toil.problems.push(`${id} ended as ${one}, and as ${other}`)
+    const wrong = this.#told.note(state)
+    if (wrong !== undefined) this.#toil.problems.push(wrong)
   }
 
   #look(): void {
@@ -225,6 +240,7 @@ class TasksWorld {
     // Whoever submits now is answered.
     await time.settled(this.#nodes.answered(), HEAL_MS)
     for (this.#look(); this.#open().length > 0; this.#look()) {
+      await this.#values.look(this.#known.values())
       if (time.now() > until) throw new Error(`still open: ${this.#openText()}`)
       for (const [id, { status }] of this.#open()) this.#help(id, status)
       await time.run(LOOK_MS)
@@ -232,7 +248,7 @@ class TasksWorld {
     this.#tell('all have ended')
     for (const [i, one] of known.entries()) {
       const end = ends[i] ?? (one.isAccepted ? first.tasks.get(one.id).ended({ timeoutMs: HEAL_MS }) : undefined)
-      if (end !== undefined) this.#judge(one, await time.settled(end, HEAL_MS))
+      if (end !== undefined) await this.#judge(one, await time.settled(end, HEAL_MS))
     }
     // Who submitted a task, and lived on, hears of its end.
     for (const { node, ends: own } of this.#nodes.all())
@@ -253,12 +269,16 @@ class TasksWorld {
     if (status === 'auth_required' && known.task.deadline === undefined) this.#give(known, handle)
   }
 
-  #judge(known: KnownTask, state: TaskState): void {
-    this.#note(state)
-    const { id, status, record } = state
+  async #judge(known: KnownTask, ended: TaskState): Promise<void> {
+    this.#note(ended)
+    const { id, status, record } = ended
     if (status === 'completed' || status === 'failed' || status === 'canceled') this.#counts[status] += 1
     if (record.reason === 'deadline') this.#counts.expired += 1
-    const wrong = wrongEnd(known, state, (one) => this.#observer.ends.get(one))
+    if (isInputLost(record.reason)) this.#counts.inputLost += 1
+    const state = ended.storedResult === undefined ? ended : await this.#values.withResult(ended)
+    // Nobody has its result any more.
+    if (state === undefined) return
+    const wrong = wrongEnd(known, state, (one) => this.#observer.ends.get(one), this.#values.wasLost(id))
     if (wrong !== undefined) this.#toil.problems.push(`${id}: ${wrong}`)
     const child = this.#observer.ends.get(childOf(id))
     if (child?.status === 'canceled' && status === 'completed')

@@ -72,7 +72,7 @@ test('numbers have bounds, at the bound and one past it', () => {
   assert.equal(parse('--jobs', String(MAX_JOBS)).mode, 'scenario')
   refused(/--jobs "17" is not a whole number from 1 to 16/, '--jobs', String(MAX_JOBS + 1))
   refused(/--jobs "0"/, '--jobs', '0')
-  refused(/--steps "99"/, '--steps', '99')
+  refused(/--steps "9"/, '--steps', '9')
   refused(/--seeds "0"/, '--seeds', '0')
   refused(/--members "1"/, '--scenario', 'membership', '--members', '1')
   refused(/accepted: --scenario/, '--sleeds', '1')

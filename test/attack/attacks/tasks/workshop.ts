@@ -10,7 +10,7 @@ import { delayOf, harmOf, harmOfTasks, LIMITS } from '../../judge.ts'
 import { notice } from '../../members/honest.ts'
 import type { Member } from '../../members/member.ts'
 import type { TasksServed } from '../../members/task-load.ts'
-import { openTown, type Town } from '../../members/town.ts'
+import { openTown, type Town, type TownPlan } from '../../members/town.ts'
 import type { Attacker } from '../../raw/attacker.ts'
 import { answerProbes, createTaskHand, type Outcome, type TaskHand } from '../../raw/tasks.ts'
 import type { Claims } from '../../raw/token.ts'
@@ -45,6 +45,8 @@ export interface WorkshopPlan {
   readonly claims?: Claims
   /** False where the attack takes the processors of this one machine. */
   readonly isTimed?: boolean
+  /** Options of all members. */
+  readonly common?: TownPlan['common']
   /** More honest work. */
   prepare?(members: Pick<Workshop, 'worker' | 'submitter' | 'town'>): Promise<void>
 }
@@ -64,7 +66,7 @@ export const judge = (
 }
 
 const open = async (plan: WorkshopPlan): Promise<Workshop> => {
-  const town = await openTown({ voters: 3 })
+  const town = await openTown({ voters: 3, ...(plan.common !== undefined && { common: plan.common }) })
   try {
     const worker = await town.add('worker')
     const submitter = await town.add('submitter')

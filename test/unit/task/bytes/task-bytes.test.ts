@@ -141,6 +141,28 @@ describe('large values of tasks', () => {
     )
   })
 
+  it('a damaged copy of the first holder keeps nobody from making another one, and is made again itself', async () => {
+    const { of, start, kill, time, submit, nodeOf } = await begin(9)
+    const stored = await submit(of('m0'), 'one')
+    const [first, , last] = stored.holders.map((peer) => nodeOf(peer))
+    if (first?.disk === undefined || last === undefined) throw new Error('too few')
+    const [name = ''] = await first.disk.list()
+    first.disk.flip(name, first.disk.size(name) - 10)
+    kill(last)
+    for (const lost of (await last.disk?.list()) ?? []) await last.disk?.remove(lost)
+    await start(last.name)
+    await time.run(CARED_MS)
+    const found = stored.holders.map((peer) => nodeOf(peer).bytes.figures())
+    assert.deepEqual(
+      found.map(({ held, damaged }) => [held, damaged]),
+      [
+        [1, 1],
+        [1, 0],
+        [1, 0],
+      ],
+    )
+  })
+
   it('where fewer nodes have a disk there are fewer copies, and without any it is refused; more come when more are there', async () => {
     const { of, start, kill, time, settled, submit, storedOf } = await begin(6, ['m0', 'm2', 'm3', 'm4'])
     const stored = await submit(of('m0'), 'one')

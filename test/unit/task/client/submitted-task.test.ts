@@ -4,7 +4,11 @@ import { createHash, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { newTaskId, submittedTask } from '../../../../protocols/task/client/submitted-task.ts'
 import type { SubmitTask } from '../../../../protocols/task/client/task-api.ts'
+import { TaskReader } from '../../../../protocols/task/client/task-reader.ts'
+import { failedTask } from '../../../../protocols/task/client/task-submitter.ts'
+import { taskKey } from '../../../../protocols/task/task-record.ts'
 import { isFinal, MOVES, movesBetween, TASK_STATUSES } from '../../../../protocols/task/task-status.ts'
+import { submitted, TaskJournal } from '../../../support/task-journal.ts'
 
 let now = 1_700_000_000_000
 const port = {
@@ -94,4 +98,24 @@ test('states have the moves that they have: four are final, and from each other 
   }
   assert.deepEqual(movesBetween('submitted', 'canceled'), ['queued', 'canceled'])
   assert.deepEqual(movesBetween('paused', 'queued'), ['running', 'queued'])
+})
+
+test('what ended before voters kept inputs cannot be submitted again, and the error says so', async () => {
+  const retried = async (level: number): Promise<SubmitTask> => {
+    const journal = new TaskJournal(level)
+    const { records } = journal.machine
+    journal.one('ann', { do: 'submit', tasks: [submitted('t', { input: 7 })] })
+    journal.one('ann', { do: 'cancel', id: 't' })
+    const reader = new TaskReader({
+      get: async () => records.get(taskKey('t')),
+      rows: async (name: string, { key = '' }) => {
+        const value = await records.collections.read(name, key)
+        return { rows: value === undefined ? [] : [{ key, value }] }
+      },
+    } as unknown as ConstructorParameters<typeof TaskReader>[0])
+    return failedTask(reader, async (row) => row, 't', { as: 'u', signal: undefined })
+  }
+  const { id, type, input } = await retried(2)
+  assert.deepEqual({ id, type, input }, { id: 'u', type: 'sum', input: 7 })
+  await assert.rejects(retried(1), { code: 'STA003', details: { reason: 'input-gone', task: 't' } })
 })

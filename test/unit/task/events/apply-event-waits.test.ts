@@ -1,9 +1,16 @@
 /** What is decided about tasks that wait for events. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Heard, heardEvent, MAX_EVENT_WAITS, matches } from '../../../../protocols/task/events/event-wait.ts'
+import {
+  type Heard,
+  heardEvent,
+  listenRow,
+  MAX_EVENT_WAITS,
+  matches,
+} from '../../../../protocols/task/events/event-wait.ts'
 import { EVENT_WAIT_PREFIX } from '../../../../protocols/task/events/event-wait-index.ts'
 import type { ChangeOf } from '../../../../protocols/task/journal/task-changes.ts'
+import { signalsOf } from '../../../../protocols/task/task-record.ts'
 import { LEADER, submitted, TaskJournal } from '../../../support/task-journal.ts'
 
 type Fence = { term: number; index: number }
@@ -111,4 +118,26 @@ test('of an event that is too large for a record the data is left out', () => {
   const of = { id: 'e', topic: 't', source: 'p', timestamp: 1, type: undefined } as Parameters<typeof heardEvent>[0]
   assert.deepEqual(heardEvent({ ...of, data: 'x'.repeat(16_382) }).data?.toString().length, 16_382)
   assert.deepEqual(heardEvent({ ...of, data: 'x'.repeat(16_383) }), { id: 'e', topic: 't', source: 'p', timestamp: 1 })
+})
+
+test('the place of a wait moves on by the coordinator alone, and for as long as the task waits', async () => {
+  const { journal, fence } = inWork()
+  const { collections } = journal.machine.records
+  const place = async () => Reflect.get(Object(await collections.read(signalsOf('t'), listenRow('paid'))), 'cursor')
+  const later = { createdAt: 500, positions: [{ publisher: 'p', epoch: 7, next: 90 }] }
+  const advance = (more: Partial<ChangeOf<'advance'>> = {}) =>
+    ({ do: 'advance', epoch: 1, id: 't', name: 'paid', cursor: later, ...more }) as const
+  assert.equal(journal.one(LEADER, advance()), 'STA003 task-status')
+  journal.one('bob', listen('t', fence, { until: 90_000 }))
+  assert.equal(journal.one('ann', advance()), 'SEC002')
+  assert.equal(journal.one(LEADER, advance({ epoch: 0 })), 'STA002')
+  assert.equal(journal.one(LEADER, advance({ name: 'other' })), 'STA003 task-status')
+  assert.deepEqual(await place(), cursor)
+  assert.equal(journal.one(LEADER, advance()), null)
+  assert.deepEqual(await place(), later)
+  const { until, topic } = Object(await collections.read(signalsOf('t'), listenRow('paid'))) as Record<string, unknown>
+  assert.deepEqual([until, topic], [90_000, 'orders.paid'])
+  journal.one(LEADER, hear('t'))
+  assert.equal(journal.one(LEADER, advance()), 'STA003 task-status')
+  assert.deepEqual(journal.bugs, [])
 })

@@ -6,8 +6,10 @@ import { ParleyError } from '../../../../protocols/errors.ts'
 import type { Events, SubscribeOptions } from '../../../../protocols/events/api.ts'
 import type { MeshEvent } from '../../../../protocols/events/event.ts'
 import type { JournalMember } from '../../../../protocols/journal/journal-server.ts'
+import { listenRow } from '../../../../protocols/task/events/event-wait.ts'
 import { EventWatcher } from '../../../../protocols/task/events/event-watcher.ts'
 import type { ChangeOf, TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
+import { signalsOf } from '../../../../protocols/task/task-record.ts'
 import { LEADER, submitted, TaskJournal } from '../../../support/task-journal.ts'
 
 const cursor = { createdAt: 500, positions: [{ publisher: 'p', epoch: 7, next: 3 }] }
@@ -23,6 +25,8 @@ interface Followed {
   readonly options: SubscribeOptions
   hear(event: MeshEvent): unknown
   isStopped: boolean
+  /** How far it is. */
+  next: number
 }
 
 const create = () => {
@@ -37,12 +41,13 @@ const create = () => {
     async subscribe(topic: string, hear: (event: MeshEvent) => unknown, options: SubscribeOptions) {
       await new Promise<void>((resolve) => time.after(20, resolve))
       if (topic === 'broken.topic') throw new ParleyError('COM003', 'too many words')
-      const one: Followed = { topic, options, hear, isStopped: false }
+      const one: Followed = { topic, options, hear, isStopped: false, next: 3 }
       options.signal?.addEventListener('abort', () => {
         one.isStopped = true
       })
       followed.push(one)
       return {
+        cursor: () => ({ createdAt: 500, positions: [{ publisher: 'p', word: 'orders', epoch: 7, next: one.next }] }),
         async stop() {
           one.isStopped = true
         },
@@ -139,6 +144,15 @@ test('what is canceled, or waits anew, is followed no more as it was', async () 
   assert.ok(w.followed.every(({ isStopped }) => isStopped))
 })
 
+test('as many as may wait that cannot be followed keep no other from it', async () => {
+  const w = create()
+  for (let i = 0; i < 190; i += 1) w.listen(`a${i}`, { topic: 'broken.topic' })
+  w.listen('z')
+  await w.time.run(15_000)
+  assert.ok(w.followed.some(({ topic }) => topic === 'orders.paid'))
+  await w.stop()
+})
+
 test('what cannot be followed keeps no other from it; what is not decided is asked for again', async () => {
   const w = create()
   for (let i = 0; i < 20; i += 1) w.listen(`a${i}`, { topic: 'broken.topic' })
@@ -154,5 +168,27 @@ test('what cannot be followed keeps no other from it; what is not decided is ask
   void w.followed.find(({ topic }) => topic === 'orders.paid')?.hear(eventOf())
   await w.time.run(10_000)
   assert.deepEqual([tries, w.journal.task('z')?.status], [3, 'queued'])
+  await w.stop()
+})
+
+test('the place of a long wait moves on in the journal, so that the next coordinator begins there', async () => {
+  const w = create()
+  w.listen('t')
+  await w.time.run(400)
+  const begun = w.journal.index
+  await w.time.run(80_000)
+  assert.equal(w.journal.index, begun, 'it did not move')
+  const [one] = w.followed
+  if (one !== undefined) one.next = 900
+  await w.time.run(80_000)
+  assert.equal(w.journal.index, begun + 1)
+  const row = await w.journal.machine.records.collections.read(signalsOf('t'), listenRow('paid'))
+  assert.deepEqual(Reflect.get(Object(row), 'cursor'), {
+    createdAt: 500,
+    positions: [{ publisher: 'p', epoch: 7, next: 900 }],
+  })
+  await w.time.run(80_000)
+  assert.equal(w.journal.index, begun + 1, 'once for each place')
+  assert.equal(w.followed.length, 1, 'it is followed as before')
   await w.stop()
 })

@@ -16,8 +16,7 @@ import { LEADER, submitted, TaskJournal } from '../../../support/task-journal.ts
 
 type Fence = ReturnType<TaskJournal['place']>
 
-const begin = () => {
-  const journal = new TaskJournal()
+const begin = (journal = new TaskJournal()) => {
   journal.one('ann', { do: 'submit', tasks: [submitted('t')] })
   const registration = journal.worker('bob')
   let fence: Fence = { term: 0, index: 0 }
@@ -224,22 +223,28 @@ test('a history goes with what the task left; until then a list of what ended sa
 })
 
 test('while a voter is older nothing is noted, and its tasks go on under the new version with less of a history', async () => {
-  const { journal, attempt, effect } = begin()
-  journal.isOlder = true
+  const { journal, attempt, effect } = begin(new TaskJournal(1))
   effect('before')
   attempt({ do: 'checkpoint', value: 1 })
   const { collections } = journal.machine.records
   assert.equal(await collections.read(workOf('t'), HISTORY_ROWS[0]), undefined)
   assert.deepEqual(whats(await journal.history('t')), ['submitted'])
-  journal.isOlder = false
+  journal.agree(2)
   effect('after')
   assert.deepEqual(whats(await journal.history('t')), ['submitted', 'effect'])
+  // A node that is older than all voters decides by the command of level 1: what voters keep is the same.
   journal.isOlder = true
   attempt({ do: 'complete', result: 1 })
-  const done = (await collections.read(DONE, 't')) as unknown as DoneTask
+  assert.deepEqual(whats(await journal.history('t')), ['submitted', 'effect', 'completed'])
+  assert.deepEqual(journal.bugs, [])
+})
+
+test('what a task that ends before all voters are newer leaves has no history', async () => {
+  const { journal, attempt } = begin(new TaskJournal(1))
+  attempt({ do: 'complete', result: 1 })
+  const done = (await journal.machine.records.collections.read(DONE, 't')) as unknown as DoneTask
   assert.deepEqual(Object.keys(done).sort(), ['id', 'record', 'result'])
   assert.deepEqual(whats(await journal.history('t')), ['submitted', 'completed'])
-  assert.deepEqual(journal.bugs, [])
 })
 
 test('waits for events, what came, and attempts that took too long are told in their order', async () => {

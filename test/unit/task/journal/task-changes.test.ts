@@ -5,8 +5,9 @@ import fc from 'fast-check'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import type { JournalTx, Json } from '../../../../protocols/journal/state/command-kind.ts'
 import { MAX_LOSSES } from '../../../../protocols/task/journal/coordinator-changes.ts'
+import type { Usage } from '../../../../protocols/task/journal/row-shares.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
-import { changeTasks } from '../../../../protocols/task/journal/task-kinds.ts'
+import { changeTasks, decideTasks } from '../../../../protocols/task/journal/task-kinds.ts'
 import {
   DONE,
   effectRow,
@@ -124,7 +125,8 @@ test('what a task worked with goes when it ends; its result stays', async () => 
   journal.one('bob', { do: 'complete', id: 't', fence, result: { sum: 3 } })
   assert.equal(journal.machine.records.collections.get(workOf('t')), undefined)
   assert.deepEqual(Reflect.get(Object(await done(journal, 't')), 'result'), { sum: 3 })
-  assert.equal(journal.machine.records.get(usageKey('ann')), undefined)
+  const held = journal.machine.records.get(usageKey('ann'))?.value as Usage | undefined
+  assert.equal(held?.tasks, 0)
   assert.deepEqual(submit(journal, 'ann', ['t']), [{ id: 't', known: true, status: 'completed' }])
   assert.equal(journal.one('ann', { do: 'cancel', id: 't' }), 'STA003 ended')
 })
@@ -366,7 +368,7 @@ test('whatever is asked for in whatever order: only moves that there are, one en
   const Peer = fc.constantFrom(...peers)
   const Step = fc.record({ what: fc.nat(14), id: Id, other: Id, by: Peer, isRight: fc.boolean() })
   fc.assert(
-    fc.property(fc.array(Step, { maxLength: 60 }), (steps) => {
+    fc.property(fc.array(Step, { maxLength: 60, size: 'max' }), (steps) => {
       const journal = new TaskJournal()
       const ended = new Set<string>()
       for (const { what, id, other, by, isRight } of steps) {
@@ -421,9 +423,9 @@ test('whatever is asked for in whatever order: only moves that there are, one en
         .map(({ value }) => value as TaskRecord)
       for (const peer of peers) {
         const mine = open.filter(({ submitter }) => submitter === peer)
-        const held = journal.machine.records.get(usageKey(peer))?.value
+        const held = journal.machine.records.get(usageKey(peer))?.value as Usage | undefined
         const bytes = mine.reduce((sum, { size }) => sum + size, 0)
-        assert.deepEqual(held, mine.length === 0 ? undefined : { tasks: mine.length, bytes })
+        assert.deepEqual([held?.tasks ?? 0, held?.bytes ?? 0], [mine.length, bytes])
       }
     }),
     { numRuns: 300 },
@@ -455,6 +457,34 @@ test('where they enter the log, children of an open task are refused but of who 
   assert.deepEqual(submit(journal, 'eve', ['t.c', { parent: 't' }]), [{ id: 't.c', known: false, status: 'queued' }])
   assert.equal(journal.one('bob', { do: 'complete', id: 't', fence, result: 1 }), null)
   assert.equal(admitted('eve', 't.d'), 'ok')
+})
+
+test('children of what a schedule is to begin are of its owner, also before it begins', () => {
+  const journal = new TaskJournal()
+  const task = { type: 'sum', priority: 1, retry: { max: 0, delayMs: 0, maxDelayMs: 0 } }
+  const more = { misfire: 'one', overlap: 'allow', input: null, digest: 'd' } as const
+  journal.one('ann', { do: 'schedule', id: 'a.b', plan: { kind: 'every', everyMs: 1_000 }, task, ...more })
+  const admitted = (by: string, id: string): string => {
+    const get = (key: string) => journal.machine.records.get(key)?.value
+    try {
+      decideTasks.admit?.(get, { changes: [{ do: 'submit', tasks: [submitted(id)] }] }, by)
+      return 'ok'
+    } catch (error) {
+      return isParleyError(error) ? error.code : String(error)
+    }
+  }
+  for (const id of ['a.b.20261125T030000Z.c', 'a.b.20261125T030000Z.c.d']) {
+    assert.equal(admitted('eve', id), 'SEC002', id)
+    assert.equal(admitted('ann', id), 'ok')
+  }
+  for (const id of ['a.b.c', 'x.20261125T030000Z.c', 'a.b.20261125T0300Z.c'])
+    assert.equal(admitted('eve', id), 'ok', id)
+  // Whoever works on one that has begun submits its children.
+  const begun = 'a.b.20261125T030000Z'
+  journal.one('ann', { do: 'submit', tasks: [submitted(begun)] })
+  journal.place(begun, 'bob', journal.worker('bob'))
+  assert.equal(admitted('bob', `${begun}.c`), 'ok')
+  assert.equal(admitted('eve', `${begun}.c`), 'SEC002')
 })
 
 test('a worker that renews often in one decision writes its registration once, and in the next one again', () => {
@@ -492,21 +522,19 @@ test('an answer says which of its changes were refused', () => {
 })
 
 test('while a voter is older, decisions come to what it comes to: children of another attempt are refused', () => {
-  const { journal, fence } = inWork()
+  const { journal, fence } = inWork(new TaskJournal(1))
   submit(journal, 'bob', ['t.c', { parent: 't' }])
   assert.equal(journal.one('bob', { do: 'release', id: 't', fence, reason: 'stops' }), null)
   journal.place('t', 'carl', journal.worker('carl'))
-  journal.isOlder = true
   assert.equal(submit(journal, 'carl', ['t.c', { parent: 't' }]), 'STA003 exists')
   assert.equal(submit(journal, 'carl', ['t.c', { parent: 't' }], ['more']), 'STA003 exists')
   assert.equal(journal.task('more'), undefined)
-  journal.isOlder = false
+  journal.agree(2)
   assert.deepEqual(submit(journal, 'carl', ['t.c', { parent: 't' }]), [{ id: 't.c', known: true, status: 'queued' }])
 })
 
 test('a task that ends looks for no signals where it has none: what the same decision begins is called as older voters call it', () => {
-  const { journal } = inWork()
-  journal.isOlder = true
+  const { journal } = inWork(new TaskJournal(1))
   journal.decide('ann', { do: 'cancel', id: 't' }, { do: 'submit', tasks: [submitted('next')] })
   const { id } = journal.machine.records.collections.get(workOf('next')) ?? assert.fail('it has no rows')
   // The first one is of what ended, the second one what `t` worked with would be next.

@@ -189,9 +189,9 @@ test('the lease is renewed each 10 s; a registration that is over ends all attem
   assert.equal(worker.attempts(), 1)
 })
 
-test('a lease that cannot be renewed, or that ran out while the machine was suspended, ends all attempts', async () => {
+test('a lease that cannot be renewed, or that ran out while the machine was suspended, ends all attempts, and gives them back', async () => {
   for (const isSuspended of [false, true]) {
-    const { worker, time, refuseWith, jumpClock } = create()
+    const { worker, time, decided, refuseWith, jumpClock } = create()
     const ended: number[] = []
     await time.settled(
       worker.work('sum', async (_task, { signal }) => {
@@ -208,6 +208,12 @@ test('a lease that cannot be renewed, or that ran out while the machine was susp
     await time.run(isSuspended ? 2_000 : LEASE_MS + 2_000)
     assert.equal(ended.length, 1, String(isSuspended))
     assert.ok(isSuspended ? (ended[0] ?? 0) < 3_000 : (ended[0] ?? 0) >= LEASE_MS)
+    refuseWith(undefined)
+    await time.run(2_000)
+    assert.deepEqual(
+      decided.filter((one) => one.startsWith('release')),
+      ['release a'],
+    )
   }
 })
 
