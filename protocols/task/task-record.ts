@@ -6,6 +6,7 @@
  * leaves is a row of the collection DONE; its record says only that it ended, and goes a moment later.
  */
 import * as z from 'zod'
+import { ParleyError } from '../errors.ts'
 import { FenceSchema } from '../journal/fencing/fence.ts'
 import { JsonSchema } from '../journal/state/built-in-kinds.ts'
 import type { Json } from '../journal/state/command-kind.ts'
@@ -256,3 +257,9 @@ export type WorkerRecord = z.output<typeof WorkerRecordSchema>
 /** Of a record that this part wrote. */
 export const readTask = (value: unknown): TaskRecord | undefined => value as TaskRecord | undefined
 export const readWorker = (value: unknown): WorkerRecord | undefined => value as WorkerRecord | undefined
+
+export const notFound = (id: string): ParleyError =>
+  new ParleyError('STA001', `there is no task ${id}`, {
+    hint: 'it was never submitted, or ended longer ago than tasks.retainMs',
+    details: { task: id },
+  })

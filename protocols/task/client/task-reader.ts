@@ -5,7 +5,6 @@ import { readStored } from '../bytes/stored-bytes.ts'
 import type { FeedTask } from '../contract.ts'
 import { completeHistory } from '../history-entry.ts'
 import { keptEntries } from '../journal/history-notes.ts'
-import { notFound } from '../journal/task-ledger.ts'
 import {
   CHECKPOINT_ROW,
   DONE,
@@ -14,6 +13,7 @@ import {
   HISTORY_PREFIX,
   HISTORY_ROWS,
   INPUT_ROW,
+  notFound,
   readTask,
   signalsOf,
   TASK_PREFIX,

@@ -5,7 +5,7 @@ import { readSchedule, scheduleKey, scheduleOfTask } from '../schedule/schedule-
 import { type Dependency, readTask, type TaskRecord, taskKey } from '../task-record.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
 import type { ChangeOf, SubmittedTask } from './task-changes.ts'
-import { sizeOfRecord, type TaskLedger } from './task-ledger.ts'
+import type { TaskLedger } from './task-ledger.ts'
 
 export interface Submitted {
   readonly id: string
@@ -105,6 +105,11 @@ const known = (ledger: TaskLedger, task: SubmittedTask): Submitted | undefined =
     task: id,
   })
 }
+
+/** How much larger a record may become than it was submitted. */
+const GROWTH_BYTES = 400
+/** What a record counts for its submitter. */
+const sizeOfRecord = (record: Omit<TaskRecord, 'size'>): number => JSON.stringify(record).length + GROWTH_BYTES
 
 export const newRecord = (
   ledger: TaskLedger,

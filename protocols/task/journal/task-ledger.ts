@@ -19,6 +19,7 @@ import {
   endedRow,
   HISTORY_ROWS,
   INPUT_ROW,
+  notFound,
   readTask,
   readWorker,
   signalsOf,
@@ -38,20 +39,12 @@ import type { TaskRows } from './task-rows.ts'
 export const MAX_OPEN_TASKS = 20_000
 /** What their records may take; the part has as much again for what they become. */
 export const MAX_OPEN_BYTES = 10 * 1024 * 1024
-/** How much larger a record may become than it was submitted. */
-const GROWTH_BYTES = 400
 
 /** What voters of level 1 do not keep. */
 export interface LaterKeeping {
   readonly notes: HistoryNotes
   readonly shares: RowShares
 }
-
-export const notFound = (id: string): ParleyError =>
-  new ParleyError('STA001', `there is no task ${id}`, {
-    hint: 'it was never submitted, or ended longer ago than tasks.retainMs',
-    details: { task: id },
-  })
 
 export class TaskLedger {
   readonly tx: JournalTx
@@ -304,6 +297,3 @@ export class TaskLedger {
     }
   }
 }
-
-/** What a record counts for its submitter. */
-export const sizeOfRecord = (record: Omit<TaskRecord, 'size'>): number => JSON.stringify(record).length + GROWTH_BYTES
