@@ -24,6 +24,7 @@ import {
 } from '../raft/raft-messages.ts'
 import type { Contradiction } from '../raft/raft-state.ts'
 import { type AppendCoalescer, createAppendCoalescer } from './append-coalescing.ts'
+import { applyEntries } from './apply-entries.ts'
 import type { RaftGroupCounts, RaftGroupDeps, SenderRejectionCounts } from './group-api.ts'
 import type { LogChange } from './group-storage.ts'
 import { canSendBeforeWrite, mergeAppends, mergeOutputs } from './output-batching.ts'
@@ -32,21 +33,6 @@ import { Snapshotting } from './snapshotting.ts'
 
 const MAX_INPUTS = 8_192
 const DISK_AGAIN_MS = 500
-
-/** Bytes of entries that are applied at once, and milliseconds after which others have their turn. */
-const PART_BYTES = 65_536
-const TURN_MS = 10
-
-/** Entries one after the other, each part below PART_BYTES or one entry. */
-const partsOf = function* (entries: readonly Entry[]): Generator<readonly Entry[]> {
-  for (let begin = 0, end = 0; begin < entries.length; begin = end) {
-    for (let bytes = 0; end < entries.length; end += 1) {
-      bytes += entries[end]?.data.length ?? 0
-      if (end > begin && bytes > PART_BYTES) break
-    }
-    yield entries.slice(begin, end)
-  }
-}
 
 /** What somebody here wants in the log. */
 type Proposal = { readonly command: Uint8Array } | { readonly configuration: Configuration }
@@ -214,7 +200,7 @@ export class RaftDriver {
     }
     // They rest on what is written, not on what is applied.
     for (const addressed of leaving) if (!early.includes(addressed)) this.#appends.send(addressed)
-    await this.#applyAll(committed)
+    await applyEntries(this.#deps, committed, (entry) => this.#apply(entry))
     for (const { id, index } of output.reads) this.#pending.answered(id, index)
     this.#pending.applied(this.#applied)
     this.#deps.onContradictions(output.contradictions)
@@ -258,21 +244,6 @@ export class RaftDriver {
     this.#stalled = problem
     if (problem !== undefined) for (const { reject } of this.#asked.splice(0)) reject(problem)
     this.#deps.onStall?.(problem)
-  }
-
-  /** In parts, so that whatever else this node does has its turn meanwhile. */
-  async #applyAll(committed: readonly Entry[]): Promise<void> {
-    const { machine, port } = this.#deps
-    let turnAt = port.clock.monotonic()
-    for (const part of partsOf(committed)) {
-      if (port.clock.monotonic() - turnAt >= TURN_MS) {
-        await delay(port.timers, 0)
-        turnAt = port.clock.monotonic()
-      }
-      const reading = machine.prepare?.(part)
-      if (reading !== undefined) await reading
-      for (const entry of part) this.#apply(entry)
-    }
   }
 
   #apply(entry: Entry): void {

@@ -11,7 +11,7 @@ import type { Liveness } from '../scheduler/worker-presence.ts'
 import type { ByteStore, HeldBytes } from './byte-store.ts'
 import { taskBytesProtocol } from './bytes-contract.ts'
 import type { BytesKeeper } from './bytes-keeper.ts'
-import { type BytesTransfers, COPIES } from './bytes-transfers.ts'
+import { COPIES, type HolderRequests } from './holder-requests.ts'
 import type { BytesPlace, StoredBytes } from './stored-bytes.ts'
 
 /** Milliseconds between two looks at everything. */
@@ -33,7 +33,7 @@ export const CARE = { lookMs: LOOK_MS, orphanMs: ORPHAN_MS } as const
 export interface CareDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'to'>
   readonly keeper: BytesKeeper
-  readonly transfers: BytesTransfers
+  readonly holders: HolderRequests
   store(): Promise<ByteStore | undefined>
   /** What the journal says of it. @throws COM001 and others where that cannot be read */
   storedAt(place: BytesPlace): Promise<StoredBytes | undefined>
@@ -178,18 +178,18 @@ export class BytesCare {
   async #again(held: HeldBytes, peer: string): Promise<void> {
     const open = await this.#deps.keeper.offerOf(held)
     if (open === undefined) return
-    if (await this.#deps.transfers.give(held, peer, open, this.#end.signal)) this.counts.copied += 1
+    if (await this.#deps.holders.give(held, peer, open, this.#end.signal)) this.counts.copied += 1
   }
 
   /** @param from undefined: one more */
   async #copy(held: HeldBytes, holders: readonly string[], from: string | undefined): Promise<void> {
-    const { port, keeper, transfers, leader } = this.#deps
+    const { port, keeper, holders: requests, leader } = this.#deps
     const open = await keeper.offerOf(held)
     const coordinator = leader()
     if (open === undefined || coordinator === undefined) return
     const { task, row, hash, size } = held
     const spread = { most: 1, except: holders, signal: this.#end.signal }
-    const [to] = await transfers.spread({ task, row, hash, size }, open, spread)
+    const [to] = await requests.spread({ task, row, hash, size }, open, spread)
     // Nobody else has a disk.
     if (to === undefined) return
     const moved = { task, row, hash, to, ...(from !== undefined && { from }) }

@@ -19,7 +19,8 @@ import { BytesCare, CARE, type CareOptions } from './bytes-care.ts'
 import { taskBytesProtocol } from './bytes-contract.ts'
 import { BytesKeeper, type BytesRoom } from './bytes-keeper.ts'
 import { OfferedValues } from './bytes-sources.ts'
-import { BytesTransfers, COPIES } from './bytes-transfers.ts'
+import { BytesTransfers } from './bytes-transfers.ts'
+import { COPIES, HolderRequests } from './holder-requests.ts'
 import type { BytesPlace, StoredBytes } from './stored-bytes.ts'
 
 /** Milliseconds for one look at the journal. */
@@ -72,13 +73,14 @@ export class TaskBytes {
       ...{ port, store, room, offers },
       partiesOf: (task) => this.#partiesOf(task),
     })
-    this.transfers = new BytesTransfers({
-      ...{ port, keeper: this.#keeper, offers, presenceOf, awayMs },
+    const holders = new HolderRequests({
+      ...{ port, offers, presenceOf },
       voters: () => coordinator.status().voters.map(peerOfVoter),
     })
+    this.transfers = new BytesTransfers({ port, keeper: this.#keeper, holders, presenceOf, awayMs })
     this.#care = new BytesCare(
       {
-        ...{ port, keeper: this.#keeper, transfers: this.transfers, store, presenceOf, onPresence },
+        ...{ port, keeper: this.#keeper, holders, store, presenceOf, onPresence },
         storedAt: (place) => this.#stored(place),
         leader: () => coordinator.status().leader,
       },

@@ -1,6 +1,6 @@
 /** The scenarios of tasks, and how they are judged. Keeps no state. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { COPIES } from '../../../protocols/task/bytes/bytes-transfers.ts'
+import { COPIES } from '../../../protocols/task/bytes/holder-requests.ts'
 import { MAX_STORED_BYTES } from '../../../protocols/task/bytes/stored-bytes.ts'
 import { until } from '../../support/until.ts'
 import type { Scenario } from '../scenarios.ts'

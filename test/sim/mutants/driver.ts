@@ -82,8 +82,8 @@ const FOUND_BY_PORTS: readonly Mutant[] = [
   {
     bug: 'entries are applied before they are committed',
     file: `${DRIVER}/group/raft-driver.ts`,
-    find: 'await this.#applyAll(committed)',
-    replace: 'await this.#applyAll(entries)',
+    find: 'applyEntries(this.#deps, committed,',
+    replace: 'applyEntries(this.#deps, entries,',
   },
   {
     bug: 'what another leader decided at its place is told to who proposed it',

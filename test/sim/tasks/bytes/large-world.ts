@@ -3,7 +3,7 @@
  * promised of them is looked at. State: what is known of the values.
  */
 import { isParleyError } from '../../../../protocols/errors.ts'
-import { COPIES } from '../../../../protocols/task/bytes/bytes-transfers.ts'
+import { COPIES } from '../../../../protocols/task/bytes/holder-requests.ts'
 import type { TaskState } from '../../../../protocols/task/client/task-api.ts'
 import type { JournalMesh } from '../../../support/journal-mesh.ts'
 import { AWAY_MS, CARE } from '../node-tasks.ts'

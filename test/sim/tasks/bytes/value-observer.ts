@@ -5,7 +5,7 @@
  */
 import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
 import type { JournalMachine } from '../../../../protocols/journal/state/journal-machine.ts'
-import { COPIES } from '../../../../protocols/task/bytes/bytes-transfers.ts'
+import { COPIES } from '../../../../protocols/task/bytes/holder-requests.ts'
 import { readStored, type StoredBytes } from '../../../../protocols/task/bytes/stored-bytes.ts'
 import { DONE, type DoneTask, INPUT_ROW, type TaskInput, workOf } from '../../../../protocols/task/task-record.ts'
 import { type HeldCopies, type Holder, valueKey } from './held-copies.ts'

@@ -8,6 +8,7 @@ import type { Port } from '../../../../protocols/port.ts'
 import type { BytesKeeper } from '../../../../protocols/task/bytes/bytes-keeper.ts'
 import { OfferedValues } from '../../../../protocols/task/bytes/bytes-sources.ts'
 import { BytesTransfers } from '../../../../protocols/task/bytes/bytes-transfers.ts'
+import { HolderRequests } from '../../../../protocols/task/bytes/holder-requests.ts'
 import { readStored, storedRow } from '../../../../protocols/task/bytes/stored-bytes.ts'
 
 const AWAY_MS = 60_000
@@ -35,11 +36,9 @@ const create = (voters: readonly string[]) => {
     }),
   } as unknown as Port
   const keeper = { keepOwn: async () => false, readOwn: async () => undefined } as unknown as BytesKeeper
-  const transfers = new BytesTransfers({
-    ...{ port, keeper, offers: new OfferedValues(), awayMs: AWAY_MS },
-    presenceOf: () => 'there',
-    voters: () => voters,
-  })
+  const presenceOf = () => 'there' as const
+  const holders = new HolderRequests({ port, offers: new OfferedValues(), presenceOf, voters: () => voters })
+  const transfers = new BytesTransfers({ port, keeper, holders, presenceOf, awayMs: AWAY_MS })
   return { time, asked, transfers }
 }
 const PLACE = { task: 't', row: 'input' }
