@@ -25,7 +25,7 @@ const FOUND: readonly Mutant[] = [
   },
   {
     bug: 'who refused to hold a value is named as its holder',
-    file: `${BYTES}/bytes-transfers.ts`,
+    file: `${BYTES}/holder-requests.ts`,
     find: '          failed.push(error)\n          this.#note(peer, error)\n',
     replace: '          found.push(peer)\n          this.#note(peer, error)\n',
   },
@@ -105,8 +105,8 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'the turn of a transfer is not given back',
     file: `${BYTES}/transfer-slots.ts`,
-    find: '      this.#forget(peer)\n      this.#next()\n',
-    replace: '      this.#forget(peer)\n',
+    find: '      count(this.#atWork, peer, -1)\n      this.#next()\n',
+    replace: '      count(this.#atWork, peer, -1)\n',
   },
   {
     bug: 'an effect that was recorded with a large value is handed on as where that is',

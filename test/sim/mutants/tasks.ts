@@ -27,7 +27,7 @@ const FOUND: readonly Mutant[] = [
     bug: 'a task whose worker is gone stays with it',
     file: `${TASK}/scheduler/task-board.ts`,
     find: "return worker === undefined || worker.presence === 'gone' || !sameRegistration(worker, record)",
-    replace: 'return false',
+    replace: 'return false && parent !== undefined && parent === task.parent',
   },
   {
     bug: 'a task that waits for another one is not looked at when that ends',
@@ -80,7 +80,7 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'another attempt may not submit the children of the first',
     file: `${TASK}/journal/submit-tasks.ts`,
-    find: 'return parent !== undefined && parent === task.parent && ledger.find(parent)?.worker === by',
+    find: 'return ledger.keepsHistories && parent !== undefined && parent === task.parent',
     replace: 'return false',
   },
   {
