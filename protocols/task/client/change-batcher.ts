@@ -19,8 +19,8 @@ import { TASKS_PART } from '../task-record.ts'
 const MAX_WAITING = 40_000
 /** Decisions on their way at once: while they are, the next ones gather. */
 const MAX_IN_FLIGHT = 2
-/** Bytes of one decision, about. */
-const BATCH_BYTES = 131_072
+/** Bytes of one decision, about: each voter applies it in one go. */
+const BATCH_BYTES = 32_768
 /** Milliseconds that a mesh may take until all of its voters are known to have tasks, and between tries. */
 const LEVEL_MS = 30_000
 const LEVEL_AGAIN_MS = 200

@@ -3,6 +3,7 @@
  *
  * State: the feeds, and whose each task is.
  */
+import { pause } from '../../async.ts'
 import { ParleyError, stateError } from '../../errors.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
@@ -75,7 +76,10 @@ export class TaskFeeds {
         const tasks = await feed.take(member)
         version = Math.max(version, feed.reached())
         this.#told += tasks.length
-        yield { version, last: !feed.hasNews(), tasks }
+        const isAll = !feed.hasNews()
+        yield { version, last: isAll, tasks }
+        // What else this node does has its turn.
+        if (!isAll) await pause(this.#port.timers, 0, signal)
       }
     } finally {
       this.#remove(feed)

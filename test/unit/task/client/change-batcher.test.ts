@@ -100,7 +100,7 @@ test('a decision has as many changes and bytes as it may', async () => {
     [256, 256, 88],
   )
   const large = Array.from({ length: 6 }, (_, i) =>
-    batcher.decide({ do: 'resume', id: `l${i}`, checkpoint: 'x'.repeat(50_000) }),
+    batcher.decide({ do: 'resume', id: `l${i}`, checkpoint: 'x'.repeat(12_000) }),
   )
   await time.settled(Promise.all(large), 1_000)
   assert.deepEqual(
