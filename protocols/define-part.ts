@@ -33,6 +33,7 @@ const CONTEXT_KEYS = keysOf<PartContext>({
   gossip: true,
   random: true,
   hash: true,
+  hasher: true,
   sign: true,
   verify: true,
   members: true,

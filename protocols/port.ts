@@ -104,6 +104,12 @@ export interface Gossip {
   writable(timeoutMs: number): Promise<void>
 }
 
+export interface Hasher {
+  update(bytes: Uint8Array): void
+  /** Of all of it; once. */
+  digest(): Uint8Array
+}
+
 export interface Port {
   readonly self: Self
   readonly clock: Clock
@@ -116,6 +122,8 @@ export interface Port {
   random(bytes: number): Uint8Array
   /** SHA-256. */
   hash(bytes: Uint8Array): Uint8Array
+  /** SHA-256 of what comes part by part: all at once would hold this node up where it is much. */
+  hasher(): Hasher
   /** Ed25519 signature with this node's identity key (64 bytes). */
   sign(bytes: Uint8Array): Promise<Uint8Array>
   /** Checks an Ed25519 signature against the key inside the peer id; false for any malformed input. */

@@ -11,7 +11,7 @@ import { compile, type Served } from '../../protocols/wire/payload/contract.ts'
 import type { Clients } from '../calls/clients.ts'
 import { createMeshCalls } from '../calls/mesh-calls.ts'
 import type { Startup } from '../lifecycle/startup.ts'
-import { chance, clock, hash, random, timers } from '../platform/platform.ts'
+import { chance, clock, hash, hasher, random, timers } from '../platform/platform.ts'
 import { createPeerAdmission } from '../trust/peer-admission.ts'
 import { followConnections } from './connection-events.ts'
 import { createDialer } from './dial/dialer.ts'
@@ -66,6 +66,7 @@ const createPorts = (
     gossip,
     random,
     hash,
+    hasher,
     sign: signer.sign,
     verify: signer.verify,
     members: () => peers.members(),

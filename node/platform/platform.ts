@@ -3,11 +3,11 @@
  *
  * State: random bytes drawn and not given out yet. Timers do not keep the process alive: open sockets do.
  */
-import { randomFillSync, hash as sha } from 'node:crypto'
+import { createHash, randomFillSync, hash as sha } from 'node:crypto'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { fraction } from '../../discovery/two-choices.ts'
-import type { Clock, Compression, Stop, Timers } from '../../protocols/port.ts'
+import type { Clock, Compression, Hasher, Stop, Timers } from '../../protocols/port.ts'
 
 export const clock: Clock = { now: () => Date.now(), monotonic: () => performance.now() }
 
@@ -76,6 +76,10 @@ export const random = (bytes: number): Uint8Array => {
 export const chance = (): number => fraction(random(4))
 
 export const hash = (bytes: Uint8Array): Uint8Array => sha('sha256', bytes, 'buffer')
+export const hasher = (): Hasher => {
+  const made = createHash('sha256')
+  return { update: (bytes) => void made.update(bytes), digest: () => made.digest() }
+}
 
 const gzip = promisify(zlib.gzip)
 const zstd = promisify(zlib.zstdCompress)

@@ -16,8 +16,8 @@ import { createJournalMesh, type JournalNode } from './journal-mesh.ts'
 const PARTS: readonly JournalPart[] = [{ ...taskJournal, name: TASKS_PART }]
 /** Milliseconds that a holder may be away. */
 export const AWAY_MS = 10_000
-/** How often a node looks at what it holds, and how long what no task refers to is kept. Milliseconds. */
-export const CARE = { lookMs: 15_000, orphanMs: 30_000 } as const
+/** How often a node looks at what it holds and reads it again, and how long what no task refers to is kept. Milliseconds. */
+export const CARE = { lookMs: 15_000, orphanMs: 30_000, rereadMs: 60_000 } as const
 /** Of all that a node holds. */
 const ROOM_BYTES = 1024 * 1024
 

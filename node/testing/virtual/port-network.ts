@@ -8,6 +8,7 @@
  */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import type { Fields, Labels, Member, Port, Stop } from '../../../protocols/port.ts'
+import { hasher } from '../../platform/platform.ts'
 import { type CallNode, VirtualCalls } from './virtual-calls.ts'
 import { type Travel, VirtualConnections } from './virtual-connections.ts'
 import { createVirtualGossip, type GossipNode } from './virtual-gossip.ts'
@@ -146,6 +147,7 @@ const createOwnPort = (time: VirtualTime, random: () => number, key: KeyObject, 
     },
     random: (bytes) => Uint8Array.from({ length: bytes }, () => Math.floor(random() * 256)),
     hash: (bytes) => new Uint8Array(createHash('sha256').update(bytes).digest()),
+    hasher,
     sign: async (bytes) => new Uint8Array(sign(null, bytes, key)),
     verify: async (peer, bytes, signature) => {
       const publicKey = keys.get(peer)

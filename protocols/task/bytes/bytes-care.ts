@@ -18,6 +18,10 @@ import type { BytesPlace, StoredBytes } from './stored-bytes.ts'
 const LOOK_MS = 600_000
 /** What nobody refers to is kept so long: its task may be being submitted. Milliseconds. */
 const ORPHAN_MS = 3_600_000
+/** What it holds is read again after so long, so that damage is found while others have it. Milliseconds. */
+const REREAD_MS = 86_400_000
+/** Of values that one look reads again; those whose turn it is not yet come next time. */
+const REREAD_BYTES = 256 * 1024 * 1024
 /** Between two values. */
 const PACE_MS = 5
 const SOON_MS = 1_000
@@ -27,11 +31,12 @@ export interface CareOptions {
   /** That a holder may be away before its copy is made elsewhere. */
   readonly goneMs: number
   readonly orphanMs: number
+  readonly rereadMs: number
 }
-export const CARE = { lookMs: LOOK_MS, orphanMs: ORPHAN_MS } as const
+export const CARE = { lookMs: LOOK_MS, orphanMs: ORPHAN_MS, rereadMs: REREAD_MS } as const
 
 export interface CareDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'to'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to'>
   readonly keeper: BytesKeeper
   readonly holders: HolderRequests
   store(): Promise<ByteStore | undefined>
@@ -42,6 +47,8 @@ export interface CareDeps {
   leader(): string | undefined
 }
 
+const keyOf = ({ task, row, hash }: BytesPlace): string => `${task} ${row} ${hash}`
+
 export class BytesCare {
   readonly #deps: CareDeps
   readonly #options: CareOptions
@@ -51,7 +58,9 @@ export class BytesCare {
   #stopSoon: Stop | undefined
   #isLooking = false
   #looks = 0
-  readonly counts = { copied: 0, removed: 0 }
+  readonly counts = { copied: 0, removed: 0, reread: 0 }
+  /** When each value was read again last, monotonic. */
+  #readAt = new Map<string, number>()
 
   constructor(deps: CareDeps, options: CareOptions) {
     this.#deps = deps
@@ -100,11 +109,22 @@ export class BytesCare {
     const { port, store } = this.#deps
     try {
       const now = await store()
+      let reread = 0
+      const readAt = new Map<string, number>()
       for (const held of now?.all() ?? []) {
         if (this.#end.signal.aborted) return
         await this.#lookAt(now as ByteStore, held)
+        let at = this.#readAt.get(keyOf(held)) ?? this.#someTimeAgo()
+        if (port.clock.monotonic() - at >= this.#options.rereadMs && reread < REREAD_BYTES) {
+          reread += held.size
+          await this.#reread(held)
+          at = port.clock.monotonic()
+        }
+        readAt.set(keyOf(held), at)
         await delay(port.timers, PACE_MS, this.#end.signal)
       }
+      // What is held no more is forgotten.
+      this.#readAt = readAt
       this.#looks += 1
     } catch (error) {
       if (!this.#end.signal.aborted)
@@ -142,6 +162,21 @@ export class BytesCare {
     if (port.clock.now() - held.at < this.#options.orphanMs) return
     await store.remove(held)
     this.counts.removed += 1
+  }
+
+  /** What is damaged goes, and is given to it again by who cares for it. */
+  async #reread(held: HeldBytes): Promise<void> {
+    const { port, keeper } = this.#deps
+    const isGood = await keeper.has(held, port.self.id, true, this.#end.signal)
+    this.counts.reread += 1
+    if (!isGood) port.log.warn('bytes that this node holds for a task were damaged, and are gone', { task: held.task })
+  }
+
+  /** Of what was kept in a life before: not all of it is read at once. */
+  #someTimeAgo(): number {
+    const { random, clock } = this.#deps.port
+    const [part = 0] = random(1)
+    return clock.monotonic() - (part / 256) * this.#options.rereadMs
   }
 
   async #keepCopies(held: HeldBytes, { holders }: StoredBytes): Promise<void> {

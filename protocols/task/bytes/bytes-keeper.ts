@@ -30,7 +30,7 @@ export interface BytesRoom {
 }
 
 export interface KeeperDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'hash' | 'log' | 'to'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'hasher' | 'log' | 'to'>
   /** Undefined: this node has no disk for it. */
   store(): Promise<ByteStore | undefined>
   readonly room: BytesRoom

@@ -2,7 +2,7 @@
  * Bytes of other nodes, fetched and checked; and what this node offers them while they are to hold it. State: what is offered.
  */
 import { toString as encodeText } from 'uint8arrays/to-string'
-import { abortable } from '../../async.ts'
+import { abortable, delay } from '../../async.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { PART_BYTES, taskBytesProtocol } from './bytes-contract.ts'
@@ -14,6 +14,20 @@ const LOOK_MS = 1_000
 
 export const hexHash = ({ hash }: Pick<Port, 'hash'>, bytes: Uint8Array): string => encodeText(hash(bytes), 'base16')
 
+const HASHED_AT_ONCE = 4 * 1024 * 1024
+/** Of a large value: others have their turn meanwhile. */
+export const hexHashInTurns = async (
+  { hasher, timers }: Pick<Port, 'hasher' | 'timers'>,
+  bytes: Uint8Array,
+): Promise<string> => {
+  const made = hasher()
+  for (let at = 0; at < bytes.length; at += HASHED_AT_ONCE) {
+    if (at > 0) await delay(timers, 0)
+    made.update(bytes.subarray(at, at + HASHED_AT_ONCE))
+  }
+  return encodeText(made.digest(), 'base16')
+}
+
 const notThese = (peer: string, { task, hash }: BytesPlace): ParleyError =>
   new ParleyError('MSG003', `${peer} sent other bytes than ${hash} of the task ${task}`, {
     hint: 'ask another node that holds them',
@@ -22,11 +36,12 @@ const notThese = (peer: string, { task, hash }: BytesPlace): ParleyError =>
 
 /** @param peer that sends them @throws MSG003 where they are others than it says; what the stream throws */
 export const gatherBytes = async (
-  port: Pick<Port, 'hash'>,
+  port: Pick<Port, 'hasher'>,
   peer: string,
   place: BytesPlace & { readonly size: number },
   parts: AsyncIterable<{ readonly bytes: Uint8Array }>,
 ): Promise<Uint8Array> => {
+  const made = port.hasher()
   let all = new Uint8Array(0)
   let size = 0
   for await (const { bytes } of parts) {
@@ -34,9 +49,10 @@ export const gatherBytes = async (
     // Once something comes: what is said is not what is given.
     if (size === 0) all = new Uint8Array(place.size)
     all.set(bytes, size)
+    made.update(bytes)
     size += bytes.length
   }
-  if (size !== place.size || hexHash(port, all) !== place.hash) throw notThese(peer, place)
+  if (size !== place.size || encodeText(made.digest(), 'base16') !== place.hash) throw notThese(peer, place)
   return all
 }
 
@@ -78,7 +94,7 @@ export interface FetchOptions {
 
 /** From one peer. @throws COM001 where it is too slow; what gatherBytes throws */
 export const fetchBytes = async (
-  port: Pick<Port, 'hash' | 'to' | 'clock' | 'timers'>,
+  port: Pick<Port, 'hasher' | 'to' | 'clock' | 'timers'>,
   peer: string,
   { task, row, hash, size }: BytesPlace & { readonly size: number },
   { as, graceMs, signal }: FetchOptions,

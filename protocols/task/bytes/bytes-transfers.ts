@@ -9,7 +9,7 @@ import type { Port } from '../../port.ts'
 import type { Liveness } from '../scheduler/worker-presence.ts'
 import { taskBytesProtocol } from './bytes-contract.ts'
 import type { BytesKeeper } from './bytes-keeper.ts'
-import { fetchBytes, hexHash, partsOf } from './bytes-sources.ts'
+import { fetchBytes, hexHashInTurns, partsOf } from './bytes-sources.ts'
 import { COPIES, type HolderRequests } from './holder-requests.ts'
 import {
   type BytesPlace,
@@ -30,7 +30,7 @@ const GRACE_MS = 30_000
 const AGAIN_MS = 1_000
 
 export interface TransferDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'hash' | 'log' | 'to'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'hasher' | 'log' | 'to'>
   readonly keeper: BytesKeeper
   readonly holders: HolderRequests
   presenceOf(peer: string): Liveness
@@ -72,7 +72,7 @@ export class BytesTransfers {
     if ('row' in encoded) return encoded.row
     const { bytes, form } = encoded
     return this.#slots.run('', signal, async () => {
-      const hash = hexHash(this.#deps.port, bytes)
+      const hash = await hexHashInTurns(this.#deps.port, bytes)
       const place = { task, row, hash }
       const size = bytes.length
       const holders: string[] = []

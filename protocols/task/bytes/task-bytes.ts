@@ -30,7 +30,7 @@ const READ_MS = 10_000
 const peerOfVoter = (id: string): string => (isMemberId(id) ? peerOf(id) : id)
 
 export interface TaskBytesDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'hash' | 'log' | 'to' | 'members'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'hash' | 'hasher' | 'log' | 'to' | 'members'>
   readonly journal: Pick<Journal, 'get' | 'rows' | 'submit'>
   readonly coordinator: Pick<CoordinatorFeature, 'status'>
   presenceOf(peer: string): Liveness

@@ -18,7 +18,7 @@ const RETAIN_MS = 3_600_000
 /** Milliseconds that a holder may be away. */
 export const AWAY_MS = 2_000
 /** How often a node looks at what it holds, and how long what no task refers to is kept: an hour of these short lives. */
-export const CARE = { lookMs: 1_000, orphanMs: 15_000 } as const
+export const CARE = { lookMs: 1_000, orphanMs: 15_000, rereadMs: 60_000 } as const
 
 /** Where a node holds large values, and what the world knows of that. */
 export interface HoldsOn {

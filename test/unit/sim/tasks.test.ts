@@ -7,8 +7,11 @@ test('each task ends once, and no recorded effect runs again, on nodes that are 
   const totals = await runTasksWorld({ seed: 1, steps: 25 })
   assert.ok(totals.completed > 10)
   assert.deepEqual(await runTasksWorld({ seed: 1, steps: 25 }), totals, 'the same seed is the same run')
+  let readAll = 0
   for (const seed of [2, 3, 4]) {
     const { completed, kept, read } = await runTasksWorld({ seed, steps: 25 })
-    assert.ok(completed > 10 && kept > 10 && read > 0, `seed ${seed}: ${completed}, large values ${kept}, ${read}`)
+    assert.ok(completed > 10 && kept > 10, `seed ${seed}: ${completed}, large values ${kept}, ${read}`)
+    readAll += read
   }
+  assert.ok(readAll > 10, `${readAll} large results were read`)
 })

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
+import { hasher } from '../../../../node/platform/platform.ts'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import type { Port } from '../../../../protocols/port.ts'
@@ -24,9 +25,9 @@ const create = (all: Uint8Array, partBytes: number, everyMs: number) => {
     }
   }
   const port = {
-    ...{ hash, timers: time, clock: { monotonic: () => time.now(), now: () => time.now() } },
+    ...{ hasher, timers: time, clock: { monotonic: () => time.now(), now: () => time.now() } },
     to: () => ({ fetch }),
-  } as unknown as Pick<Port, 'hash' | 'to' | 'clock' | 'timers'>
+  } as unknown as Pick<Port, 'hasher' | 'to' | 'clock' | 'timers'>
   const place = { task: 't', row: 'input', hash: Buffer.from(hash(all)).toString('hex'), size: all.length }
   return {
     time,

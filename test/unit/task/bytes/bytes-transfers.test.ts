@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
+import { hasher } from '../../../../node/platform/platform.ts'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import type { Port } from '../../../../protocols/port.ts'
@@ -23,7 +24,7 @@ const create = (voters: readonly string[]) => {
   const time = createVirtualTime()
   const asked: string[] = []
   const port = {
-    ...{ self: { id: 'self' }, hash, timers: time, members: () => [] },
+    ...{ self: { id: 'self' }, hash, hasher, timers: time, members: () => [] },
     clock: { monotonic: () => time.now(), now: () => time.now() },
     log: { error() {}, warn() {}, info() {} },
     to: (peer: string) => ({

@@ -141,6 +141,25 @@ describe('large values of tasks', () => {
     )
   })
 
+  it('a copy that is damaged while nobody asks for it is found, and made again', async () => {
+    const { of, time, submit, nodeOf } = await begin(10)
+    const stored = await submit(of('m0'), 'one')
+    await time.run(CARED_MS)
+    const nodes = stored.holders.map((peer) => nodeOf(peer))
+    const [, second] = nodes
+    const [name = ''] = (await second?.disk?.list()) ?? []
+    second?.disk?.flip(name, second.disk.size(name) - 10)
+    await time.run(CARE.rereadMs + 2 * CARE.lookMs + CARED_MS)
+    assert.deepEqual(
+      nodes.map(({ bytes }) => [bytes.figures().held, bytes.figures().damaged]),
+      [
+        [1, 0],
+        [1, 1],
+        [1, 0],
+      ],
+    )
+  })
+
   it('a damaged copy of the first holder keeps nobody from making another one, and is made again itself', async () => {
     const { of, start, kill, time, submit, nodeOf } = await begin(9)
     const stored = await submit(of('m0'), 'one')
