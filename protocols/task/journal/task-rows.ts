@@ -8,11 +8,6 @@ interface Opened {
   seen: number
 }
 
-const open = (tx: JournalTx, name: string): Opened => {
-  const rows = tx.collection(name)
-  return { rows, seen: rows.bytes() }
-}
-
 export class TaskRows {
   readonly #tx: JournalTx
   /** By task: its name is made once. */
@@ -25,22 +20,20 @@ export class TaskRows {
 
   /** Input, checkpoint, effects, history. */
   work(id: string): CollectionTx {
-    let opened = this.#work.get(id)
-    if (opened === undefined) {
-      opened = open(this.#tx, workOf(id))
-      this.#work.set(id, opened)
-    }
-    return opened.rows
+    return this.#of(this.#work, id, workOf)
   }
 
   /** What it was given. */
   signals(id: string): CollectionTx {
-    let opened = this.#signals.get(id)
-    if (opened === undefined) {
-      opened = open(this.#tx, signalsOf(id))
-      this.#signals.set(id, opened)
-    }
-    return opened.rows
+    return this.#of(this.#signals, id, signalsOf)
+  }
+
+  #of(opened: Map<string, Opened>, id: string, nameOf: (id: string) => string): CollectionTx {
+    const known = opened.get(id)
+    if (known !== undefined) return known.rows
+    const rows = this.#tx.collection(nameOf(id))
+    opened.set(id, { rows, seen: rows.bytes() })
+    return rows
   }
 
   /** Bytes that its rows take more since this was asked last, or since the command began. */
