@@ -154,9 +154,13 @@ export class HeldBytesStore implements ByteStore {
   }
 
   async remove(held: HeldBytes): Promise<void> {
+    const name = heldFileName(held)
+    // It was kept anew since it was found.
+    if ((this.#held.get(name)?.at ?? held.at) !== held.at) return
+    // From now on nobody is told that it is here.
+    this.#unlist(name)
     await this.#inTurn(async () => {
-      const name = heldFileName(held)
-      this.#unlist(name)
+      if (this.#held.has(name)) return
       try {
         await this.#disk.remove(name)
       } catch (error) {

@@ -28,5 +28,6 @@ export interface ByteStore {
   read(held: HeldBytes, partBytes: number): AsyncGenerator<Uint8Array, void>
   /** Where it was kept before, it is kept anew. @throws STA003 `disk-full`, `disk-failed` */
   keep(held: HeldBytes, bytes: Uint8Array): Promise<void>
+  /** As it was found here: one that was kept anew since stays. */
   remove(held: HeldBytes): Promise<void>
 }

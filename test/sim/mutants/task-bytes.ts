@@ -81,7 +81,7 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'the hash of what a holder sends is not checked',
     file: `${BYTES}/bytes-sources.ts`,
-    find: 'if (size !== place.size || hexHash(port, all) !== place.hash) throw',
+    find: "if (size !== place.size || encodeText(made.digest(), 'base16') !== place.hash) throw",
     replace: 'if (size !== place.size) throw',
   },
   {

@@ -105,8 +105,8 @@ export class HeldCopies {
       remove: async (held) => {
         this.of(peer).delete(valueKey(held))
         await store.remove(held)
-        // It was being written anew.
-        this.of(peer).delete(valueKey(held))
+        // Unless it was kept anew.
+        if (store.find(held) === undefined) this.of(peer).delete(valueKey(held))
       },
     }
   }

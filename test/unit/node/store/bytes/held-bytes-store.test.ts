@@ -51,6 +51,22 @@ test('what was kept is there after the process died, by its place and by its tas
   assert.equal(await reasonOf(readAll(again, one.held)), 'STA001')
 })
 
+test('what is being removed is not here any more; what is kept anew meanwhile, or was since it was found, stays', async () => {
+  const store = await HeldBytesStore.open(createFaultyDisk().mount())
+  const { held, bytes } = heldValue(1)
+  await store.keep(held, bytes)
+  const removing = store.remove(held)
+  assert.equal(store.findOf('t1', held.hash), undefined)
+  await removing
+  await store.keep(held, bytes)
+  const anew = store.keep({ ...held, at: 7 }, bytes)
+  await Promise.all([anew, store.remove(held)])
+  assert.equal(store.find(held)?.at, 7)
+  assert.deepEqual(await readAll(store, held), Buffer.from(bytes))
+  await store.remove(held)
+  assert.deepEqual([store.count(), (await readAll(store, held)).length], [1, 3_000])
+})
+
 /** A disk whose power is cut when it is asked for the n-th time. */
 const cutAt = (disk: Disk, cut: () => void, at: number): { disk: Disk; asked(): number } => {
   let asked = 0
