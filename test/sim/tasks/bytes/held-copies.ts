@@ -103,9 +103,9 @@ export class HeldCopies {
         }
       },
       remove: async (held) => {
-        this.of(peer).delete(valueKey(held))
+        // One that was kept anew since stays.
+        if (store.find(held)?.at === held.at) this.of(peer).delete(valueKey(held))
         await store.remove(held)
-        // Unless it was kept anew.
         if (store.find(held) === undefined) this.of(peer).delete(valueKey(held))
       },
     }
