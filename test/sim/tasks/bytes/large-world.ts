@@ -24,6 +24,8 @@ const CARED_MS = 2 * CARE.lookMs + 1_000
 const REPLACED_MS = DETECT_MS + AWAY_MS + CARED_MS
 const RESULT_MS = AWAY_MS + 5_000
 /** What was copied in vain is one of those. */
+/** Of holders, until one of them has what it lost. */
+const MENDED_LOOKS = 4
 const FORGOTTEN_MS = CARE.orphanMs + 2 * CARE.lookMs
 /** Of runs: in which that is waited for, and in which one stays away. Each takes as long as all that was before. */
 const FORGET_SHARE = 0.2
@@ -123,7 +125,16 @@ export class LargeValues {
   /** As many hold each value as may be. */
   async #checkAfter(ms: number, known: Iterable<KnownTask>): Promise<void> {
     await this.#mesh.time.run(ms)
-    await this.look(known)
-    this.#problems.push(...this.#observer.wrongHolders(this.#nodes.holding()))
+    for (let looks = 0; ; looks += 1) {
+      await this.look(known)
+      const problems = this.#observer.wrongHolders(this.#nodes.holding())
+      if (problems.length === 0) return
+      if (looks === MENDED_LOOKS) {
+        this.#problems.push(...problems)
+        return
+      }
+      // A copy that was damaged long ago may have been found, and be gone, a moment ago.
+      await this.#mesh.time.run(CARE.lookMs)
+    }
   }
 }
