@@ -10,8 +10,8 @@ import { DONE, type DoneTask, isHistoryRow, readTask, signalsOf, taskKey, workOf
 import { isFinal } from '../task-status.ts'
 
 /** Of one item. */
-const ITEM_TASKS = 256
-const ITEM_BYTES = 131_072
+const ITEM_TASKS = 80
+const ITEM_BYTES = 98_304
 /** A task without input and result, about, bytes. */
 const TASK_BYTES = 512
 /** Input, checkpoint and effects that are told with a task; the rest is asked for. */
