@@ -2,76 +2,13 @@
  * Rows that are in the log and not yet in a table, by key. State: the rows; their order, once somebody asked for a range.
  */
 
+import { SortedKeys } from '../../../protocols/sorted-keys.ts'
 import type { RowSource } from './tables/merged-rows.ts'
 import type { TableRow } from './tables/table-format.ts'
 
 /** What a row takes besides its bytes, about. */
 const ROW_OVERHEAD = 96
-const CHUNK_KEYS = 256
 const SLICE_ROWS = 256
-
-/** Keys in order, in chunks, so that adding one moves few. */
-class SortedKeys {
-  readonly #chunks: string[][] = []
-
-  constructor(keys: Iterable<string>) {
-    const sorted = [...keys].sort((a, b) => (a < b ? -1 : 1))
-    for (let i = 0; i < sorted.length; i += CHUNK_KEYS) this.#chunks.push(sorted.slice(i, i + CHUNK_KEYS))
-  }
-
-  /** The chunk that has the key or would have it. */
-  #chunkOf(key: string): number {
-    let [low, high] = [0, this.#chunks.length - 1]
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#chunks[middle]?.at(-1) ?? '') < key) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-
-  static #at(chunk: readonly string[], key: string): number {
-    let [low, high] = [0, chunk.length]
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((chunk[middle] ?? '') < key) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-
-  add(key: string): void {
-    const at = this.#chunkOf(key)
-    const chunk = this.#chunks[at]
-    if (chunk === undefined) {
-      this.#chunks.push([key])
-      return
-    }
-    chunk.splice(SortedKeys.#at(chunk, key), 0, key)
-    if (chunk.length > 2 * CHUNK_KEYS) this.#chunks.splice(at, 1, chunk.slice(0, CHUNK_KEYS), chunk.slice(CHUNK_KEYS))
-  }
-
-  remove(key: string): void {
-    const at = this.#chunkOf(key)
-    const chunk = this.#chunks[at]
-    const index = chunk === undefined ? 0 : SortedKeys.#at(chunk, key)
-    if (chunk?.[index] !== key) return
-    chunk.splice(index, 1)
-    if (chunk.length === 0) this.#chunks.splice(at, 1)
-  }
-
-  /** The first `count` of them from `key` on. @param isAfter besides the key itself */
-  from(key: string, isAfter: boolean, count: number): string[] {
-    const found: string[] = []
-    for (let at = this.#chunkOf(key); at < this.#chunks.length && found.length < count; at += 1) {
-      const chunk = this.#chunks[at] ?? []
-      let index = SortedKeys.#at(chunk, key)
-      if (isAfter && chunk[index] === key) index += 1
-      found.push(...chunk.slice(index, index + count - found.length))
-    }
-    return found
-  }
-}
 
 /**
  * A value as it is kept: its bytes as characters. A short text is one small object that the collector knows how to move; a
@@ -139,7 +76,7 @@ export class MemoryRows {
   drop(key: string): void {
     if (!this.#without(key)) return
     this.#rows.delete(key)
-    this.#order?.remove(key)
+    this.#order?.delete(key)
   }
 
   /** Puts all of another one over it. */
@@ -179,7 +116,7 @@ export class MemoryRows {
       },
       async load() {
         for (;;) {
-          slice = order.from(last ?? from, last !== undefined, SLICE_ROWS)
+          slice = order.take(last ?? from, last !== undefined, SLICE_ROWS)
           last = slice.at(-1)
           at = 0
           source.advance()

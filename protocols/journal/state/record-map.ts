@@ -4,8 +4,8 @@
  * State: the records (bounded by what record-transaction.ts lets in), how much room they take, and their keys in order,
  * from the first time that somebody asks for them.
  */
+import { SortedKeys } from '../../sorted-keys.ts'
 import type { Json } from './command-kind.ts'
-import { SortedKeys } from './sorted-keys.ts'
 
 export interface JournalRecord {
   readonly key: string

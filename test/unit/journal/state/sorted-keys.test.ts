@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { SortedKeys } from '../../../../protocols/journal/state/sorted-keys.ts'
+import { SortedKeys } from '../../../../protocols/sorted-keys.ts'
 
 const keyOf = (n: number): string => `k/${String(n).padStart(5, '0')}`
 

@@ -38,12 +38,12 @@ export class SortedKeys {
     if (chunk.length > 2 * CHUNK_KEYS) this.#chunks.splice(at + 1, 0, chunk.splice(CHUNK_KEYS))
   }
 
-  /** One that is there. */
   delete(key: string): void {
     const at = this.#chunkOf(key)
     const chunk = this.#chunks[at]
-    if (chunk === undefined) return
-    chunk.splice(countBelow(chunk, key), 1)
+    const index = chunk === undefined ? 0 : countBelow(chunk, key)
+    if (chunk?.[index] !== key) return
+    chunk.splice(index, 1)
     if (chunk.length === 0) this.#chunks.splice(at, 1)
   }
 
@@ -56,6 +56,18 @@ export class SortedKeys {
       for (; i < chunk.length; i += 1) yield chunk[i] ?? ''
       at += 1
     }
+  }
+
+  /** The first `count` of them from `key` on. @param isAfter without the key itself */
+  take(key: string, isAfter: boolean, count: number): string[] {
+    const found: string[] = []
+    for (let at = this.#chunkOf(key); at < this.#chunks.length && found.length < count; at += 1) {
+      const chunk = this.#chunks[at] ?? []
+      let index = countBelow(chunk, key)
+      if (isAfter && chunk[index] === key) index += 1
+      found.push(...chunk.slice(index, index + count - found.length))
+    }
+    return found
   }
 
   /** The last chunk that begins at the key or below, or the first one. */
