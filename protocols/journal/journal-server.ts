@@ -8,6 +8,7 @@
  */
 
 import type * as z from 'zod'
+import { delay } from '../async.ts'
 import type { RaftGroup } from '../consensus/group/group-api.ts'
 import { peerOf } from '../consensus/member-id.ts'
 import { isMember } from '../consensus/raft/configuration-history.ts'
@@ -213,7 +214,9 @@ export const serveJournal = ({ port, kinds, member }: JournalServerDeps): Promis
         const value = await machine.records.collections.read(collection, key)
         return { version, rows: value === undefined ? [] : [{ key, value }], more: false }
       }
-      const rows = await machine.records.collections.list(collection, after, most + 1, PAGE_BYTES)
+      const { collections } = machine.records
+      await collections.sort(collection, () => delay(port.timers, 0))
+      const rows = await collections.list(collection, after, most + 1, PAGE_BYTES)
       const more = rows.length > most
       return { version, rows: rows.slice(0, most), more: more || (await hasMore(machine, collection, rows)) }
     },

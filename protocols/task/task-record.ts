@@ -82,12 +82,15 @@ export const TypeName = z
 export const TypeVersion = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/, 'use 1 to 32 letters, digits and . _ -, beginning with a letter or digit')
+const EFFECT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const EFFECT_KEY = /^[\x21-\x7e]{0,96}$/
 export const EffectName = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'use 1 to 64 letters, digits and . _ -, beginning with a letter or digit')
-export const EffectKey = z
-  .string()
-  .regex(/^[\x21-\x7e]{0,96}$/, 'use at most 96 printable ASCII characters without blanks')
+  .regex(EFFECT_NAME, 'use 1 to 64 letters, digits and . _ -, beginning with a letter or digit')
+export const EffectKey = z.string().regex(EFFECT_KEY, 'use at most 96 printable ASCII characters without blanks')
+/** What the schemas say, for what is asked a hundred thousand times. */
+export const isEffectId = (name: unknown, key: unknown): boolean =>
+  typeof name === 'string' && typeof key === 'string' && EFFECT_NAME.test(name) && EFFECT_KEY.test(key)
 export const PeerId = z.string().min(1).max(128)
 export const Reason = z.string().max(MAX_REASON)
 export const reasonText = (text: string): string => text.slice(0, MAX_REASON)

@@ -12,6 +12,7 @@
 import type { SavedRows, StateChange } from '../../consensus/group/group-storage.ts'
 import { partPrefix } from '../../part.ts'
 import { prefixOfPart } from '../part-records.ts'
+import { ChangedRows } from './changed-rows.ts'
 import {
   COLLECTIONS,
   type Collection,
@@ -25,15 +26,16 @@ import {
   sizeOf,
 } from './collection-rows.ts'
 import type { Json, RowName } from './command-kind.ts'
+import { listRows } from './row-listing.ts'
 
 /** Of dropped collections, that go with one snapshot. */
 const ROWS_PER_SNAPSHOT = 20_000
 const DECODER = new TextDecoder()
 
-/** Rows by collection, then by key; undefined: the row is gone. */
-type ChangedRows = Map<string, Map<string, string | undefined>>
+/** Rows by collection. */
+type ChangedById = Map<string, ChangedRows>
 
-const found = (rows: ChangedRows | undefined, id: string, key: string): { value: string | undefined } | undefined => {
+const found = (rows: ChangedById | undefined, id: string, key: string): { value: string | undefined } | undefined => {
   const of = rows?.get(id)
   const value = of?.get(key)
   return value !== undefined || of?.has(key) === true ? { value } : undefined
@@ -56,9 +58,9 @@ export interface CollectionChanges {
 
 export class Collections {
   #live = new Map<string, Collection>()
-  #changed: ChangedRows = new Map()
+  #changed: ChangedById = new Map()
   #changedBytes = 0
-  #saving: ChangedRows | undefined
+  #saving: ChangedById | undefined
   #savingBytes = 0
   /** Names of collections that were made, changed or dropped. */
   #named = new Set<string>()
@@ -149,7 +151,7 @@ export class Collections {
         continue
       }
       this.#live.set(name, after)
-      const changed = this.#changed.get(after.id) ?? new Map<string, string | undefined>()
+      const changed = this.#changed.get(after.id) ?? new ChangedRows()
       this.#changed.set(after.id, changed)
       for (const [key, value] of rows) {
         this.#changedBytes += rowSize(key, value) - (changed.has(key) ? rowSize(key, changed.get(key)) : 0)
@@ -168,47 +170,26 @@ export class Collections {
     if (madeAt(id) <= (this.#saved?.version ?? 0) || this.#saving?.has(id) === true) this.#dropped.add(id)
   }
 
+  /** Of a collection, those that are in no snapshot: the newest first. */
+  #nearRows(id: string): ChangedRows[] {
+    return [this.#changed.get(id), this.#saving?.get(id)].filter((rows) => rows !== undefined)
+  }
+
+  /** Before rows are listed that many others were added to. @param turn lets others have their turn */
+  async sort(name: string, turn: () => Promise<void>): Promise<void> {
+    for (;;) {
+      const rows = this.#nearRows(this.#live.get(name)?.id ?? '')
+      if (!rows.some((one) => one.sort())) return
+      await turn()
+    }
+  }
+
   /** Rows after the key `after`, in their order, as they are when each part of them is read; at least one where there is any. */
   async list(name: string, after: string, most: number, mostBytes: number): Promise<CollectionRow[]> {
-    const collection = this.#live.get(name)
-    if (collection === undefined) return []
-    const { id } = collection
-    const prefix = rowKey(id, '')
-    const near = new Map([...(this.#saving?.get(id) ?? []), ...(this.#changed.get(id) ?? [])])
-    const newer = [...near].filter(([key]) => key > after).sort(([a], [b]) => (a < b ? -1 : 1))
-    const rows: CollectionRow[] = []
-    let bytes = 0
-    const isFull = (text: string): boolean => {
-      bytes += text.length
-      return rows.length >= most || (rows.length > 0 && bytes > mostBytes)
-    }
-    /** @returns whether there is no room for one of them */
-    const takeUpTo = (end: string | undefined): boolean => {
-      for (let [next] = newer; next !== undefined && (end === undefined || next[0] < end); [next] = newer) {
-        newer.shift()
-        const [key, value] = next
-        if (value === undefined) continue
-        if (isFull(value)) return true
-        rows.push({ key, value: JSON.parse(value) })
-      }
-      return false
-    }
+    const id = this.#live.get(name)?.id
+    if (id === undefined) return []
     const saved = madeAt(id) > (this.#saved?.version ?? 0) ? undefined : this.#saved
-    saved?.use()
-    try {
-      for await (const row of saved?.rows.rows(prefix, after === '' ? undefined : rowKey(id, after)) ?? []) {
-        const key = row.key.slice(prefix.length)
-        if (takeUpTo(key)) return rows
-        if (near.has(key)) continue
-        const text = DECODER.decode(row.value)
-        if (isFull(text)) return rows
-        rows.push({ key, value: JSON.parse(text) })
-      }
-    } finally {
-      saved?.release()
-    }
-    takeUpTo(undefined)
-    return rows
+    return listRows({ id, changed: this.#nearRows(id), saved, after, most, mostBytes })
   }
 
   /** What has changed since the last snapshot, and some of what was dropped before it. */
@@ -265,11 +246,11 @@ export class Collections {
     }
   }
 
-  #putBack(rows: ChangedRows, named: ReadonlySet<string>): void {
+  #putBack(rows: ChangedById, named: ReadonlySet<string>): void {
     for (const name of named) this.#named.add(name)
     for (const [id, changed] of rows) {
       if (this.#dropped.has(id)) continue
-      this.#changed.set(id, new Map([...changed, ...(this.#changed.get(id) ?? [])]))
+      this.#changed.set(id, new ChangedRows([...changed, ...(this.#changed.get(id) ?? [])]))
     }
   }
 

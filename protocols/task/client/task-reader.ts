@@ -106,7 +106,7 @@ export class TaskReader {
   }
 
   /** Input, checkpoint and effects of an open one, and what it was given. */
-  async work(id: string): Promise<ReadonlyMap<string, Json>> {
+  async work(id: string): Promise<Map<string, Json>> {
     const found = new Map<string, Json>()
     for (const collection of [workOf(id), signalsOf(id)])
       for (let after: string | undefined = ''; after !== undefined; ) {

@@ -11,8 +11,8 @@ export interface AttemptWork {
   readonly id: string
   readonly record: TaskRecord
   readonly fence: Fence
-  /** Input, checkpoint and effects. */
-  readonly rows: ReadonlyMap<string, Json>
+  /** Input, checkpoint and effects; the attempt takes away what it has used. */
+  readonly rows: Map<string, Json>
 }
 
 /** @param load the value that a row stands for @throws what `load` throws */

@@ -16,7 +16,7 @@ import type { ChangeBatcher, Decided } from '../client/change-batcher.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
 import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
-import { CHECKPOINT_ROW, EffectKey, EffectName, effectRow, INPUT_ROW, sleepRow } from '../task-record.ts'
+import { CHECKPOINT_ROW, EffectKey, EffectName, effectRow, INPUT_ROW, isEffectId, sleepRow } from '../task-record.ts'
 import { type AttemptWork, mayRetry, taskError, workItem } from './attempt-data.ts'
 import { type WaitingAttempt, waitForEvent, waitForSignal } from './attempt-waits.ts'
 import { type MakeCall, recordedCall } from './recorded-call.ts'
@@ -65,7 +65,7 @@ export class TaskAttempt {
     this.#work = work
     this.id = work.id
     this.fence = work.fence
-    this.#rows = new Map(work.rows)
+    this.#rows = work.rows
   }
 
   get type(): string {
@@ -213,11 +213,12 @@ export class TaskAttempt {
 
   /** Once in an attempt. @throws MSG001, STA002 */
   #use(what: string, name: string, row: string, key = ''): void {
-    const problem = EffectName.safeParse(name).error ?? EffectKey.safeParse(key).error
-    if (problem !== undefined)
+    if (!isEffectId(name, key)) {
+      const problem = EffectName.safeParse(name).error ?? EffectKey.safeParse(key).error
       throw new ParleyError('MSG001', `the ${what} ${JSON.stringify(name)} cannot be named so`, {
-        hint: problem.issues[0]?.message ?? 'use another name',
+        hint: problem?.issues[0]?.message ?? 'use another name',
       })
+    }
     if (this.#end.signal.aborted) throw this.#end.signal.reason
     if (this.#used.has(row))
       throw new ParleyError(
@@ -268,6 +269,8 @@ export class TaskAttempt {
     const known = this.#rows.get(row)
     if (known !== undefined) {
       this.#deps.count('effectsKnown')
+      // It is used once: a long history takes less memory with each.
+      this.#rows.delete(row)
       // What it was recorded as in an attempt before.
       return (await this.#load(known, row)) as T
     }
@@ -277,7 +280,6 @@ export class TaskAttempt {
     const value = await this.#store(`the value of the effect ${name}`, made, row)
     const { result } = await this.#checked({ do: 'effect', id, fence, name, key, value })
     const { known: before } = result as unknown as RecordedEffect
-    this.#rows.set(row, before ?? value)
     return (before === undefined ? (made ?? null) : await this.#load(before, row)) as T
   }
 }

@@ -34,7 +34,7 @@ export interface WorkerDeps extends AttemptDeps {
   /** Resolves once this node hears of its tasks. */
   live(): Promise<void>
   /** More rows of a task than it was told with. */
-  readRows(id: string): Promise<ReadonlyMap<string, Json>>
+  readRows(id: string): Promise<Map<string, Json>>
 }
 
 interface Work {
