@@ -58,7 +58,7 @@ export class BytesCare {
   #stopSoon: Stop | undefined
   #isLooking = false
   #looks = 0
-  readonly counts = { copied: 0, removed: 0, reread: 0 }
+  readonly counts = { copied: 0, removed: 0, reread: 0, passedOver: 0 }
   /** When each value was read again last, monotonic. */
   #readAt = new Map<string, number>()
 
@@ -113,12 +113,16 @@ export class BytesCare {
       const readAt = new Map<string, number>()
       for (const held of now?.all() ?? []) {
         if (this.#end.signal.aborted) return
-        await this.#lookAt(now as ByteStore, held)
         let at = this.#readAt.get(keyOf(held)) ?? this.#someTimeAgo()
-        if (port.clock.monotonic() - at >= this.#options.rereadMs && reread < REREAD_BYTES) {
-          reread += held.size
-          await this.#reread(held)
-          at = port.clock.monotonic()
+        try {
+          await this.#lookAt(now as ByteStore, held)
+          if (port.clock.monotonic() - at >= this.#options.rereadMs && reread < REREAD_BYTES) {
+            reread += held.size
+            await this.#reread(held)
+            at = port.clock.monotonic()
+          }
+        } catch (error) {
+          this.#passOver(held, error)
         }
         readAt.set(keyOf(held), at)
         await delay(port.timers, PACE_MS, this.#end.signal)
@@ -133,6 +137,13 @@ export class BytesCare {
       this.#isLooking = false
       if (this.#isWaiting()) this.#lookAfter(this.#options.goneMs)
     }
+  }
+
+  /** One that cannot be read keeps no other from being looked at. @throws where the mesh says nothing: it will not of the next one */
+  #passOver({ task }: HeldBytes, error: unknown): void {
+    if (this.#end.signal.aborted || isParleyError(error)) throw error
+    this.counts.passedOver += 1
+    this.#deps.port.log.warn('bytes that this node holds for a task could not be looked at', { task, error })
   }
 
   /** Somebody is gone, and not for long enough yet. */
