@@ -15,6 +15,7 @@ import { floods } from './attacks/tasks/floods.ts'
 import { hoarders } from './attacks/tasks/hoarders.ts'
 import { impostors } from './attacks/tasks/impostors.ts'
 import { schedules } from './attacks/tasks/schedules.ts'
+import { strangersToTasks } from './attacks/tasks/strangers.ts'
 
 export const ATTACKS: readonly Attack[] = [
   ...strangers,
@@ -32,4 +33,5 @@ export const ATTACKS: readonly Attack[] = [
   ...schedules,
   ...eventWaits,
   ...bytesOfTasks,
+  ...strangersToTasks,
 ]
