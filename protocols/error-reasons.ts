@@ -78,6 +78,8 @@ export const ERROR_REASONS = {
     'journal-share': true,
     /** The submitter holds its share of the open tasks, or of their rows. */
     'task-share': true,
+    /** The holder has its share of the allocations. */
+    'resource-share': true,
     /** The task has as many effects as it may have. */
     effects: true,
     /** The disk of the coordinator has not caught up with what was decided. */

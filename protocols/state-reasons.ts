@@ -43,6 +43,10 @@ export const STATE_REASONS = {
   'not-failed': WRONG_STATE,
   /** What the task was submitted with was not kept. */
   'input-gone': WRONG_STATE,
+  /** The allocation is in another state by now. */
+  'allocation-status': CHANGED,
+  /** Nodes have less to give than the allocation takes, by now. */
+  'does-not-fit': CHANGED,
   /** The worker that was chosen is gone. */
   'worker-gone': CHANGED,
   /** This serial was answered and acknowledged before. */

@@ -1,0 +1,190 @@
+/**
+ * Resources as one change of the journal sees and changes them: nodes, allocations, and what each holder answers for.
+ *
+ * A change that is refused has written nothing: it checks first. What fails once something was written (the journal is full)
+ * fails the whole command. State: whether anything was written.
+ */
+import { ParleyError, stateError } from '../../errors.ts'
+import { EpochSchema, epochKey } from '../../journal/state/built-in-kinds.ts'
+import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
+import {
+  type Allocation,
+  type AllocationPlace,
+  allocationKey,
+  isOpen,
+  type NodeRecord,
+  nodeKey,
+  usageKey,
+} from '../resource-record.ts'
+import { plus, type Units } from '../units.ts'
+
+/** Of all holders, with those that ended and are kept to be read. */
+export const MAX_ALLOCATIONS = 20_000
+export const MAX_ALLOCATION_BYTES = 10 * 1024 * 1024
+/** A holder may have three times of what is free, as shares of the journal are cut. */
+const TIMES_FREE = 3
+const EVERYBODY = 'all'
+
+interface Usage {
+  readonly allocations: number
+  readonly bytes: number
+}
+const NO_USAGE: Usage = { allocations: 0, bytes: 0 }
+
+/** Another status, for good: it gives back what it has. */
+interface Ending {
+  readonly status: 'denied' | 'expired' | 'preempted'
+  readonly reason: string
+}
+
+export class ResourceLedger {
+  readonly tx: JournalTx
+  readonly facts: EntryFacts
+  hasWritten = false
+
+  constructor(tx: JournalTx, facts: EntryFacts) {
+    this.tx = tx
+    this.facts = facts
+  }
+
+  node(peer: string): NodeRecord | undefined {
+    // This part wrote it.
+    return this.tx.get(nodeKey(peer)) as unknown as NodeRecord | undefined
+  }
+
+  allocation(id: string): Allocation | undefined {
+    return this.tx.get(allocationKey(id)) as unknown as Allocation | undefined
+  }
+
+  /** A life of a node that counts. @throws STA002 */
+  live(peer: string, registration: number): NodeRecord {
+    const record = this.node(peer)
+    if (record !== undefined && record.registration === registration && record.isOver !== true) return record
+    throw new ParleyError('STA002', `the registration ${registration} of ${peer} is over`, {
+      hint: 'end all work on what it had, and register again',
+      details: { registration },
+    })
+  }
+
+  /** @throws STA001; STA003 `allocation-status` where it is in another state than that */
+  inStatus(id: string, status: 'waiting' | 'allocated'): Allocation {
+    const found = this.find(id)
+    if (found.status === status) return found
+    throw stateError('allocation-status', `the allocation ${id} is ${found.status}`, 'look at it again', {
+      allocation: id,
+      status: found.status,
+    })
+  }
+
+  /** @throws STA001 */
+  find(id: string): Allocation {
+    const found = this.allocation(id)
+    if (found !== undefined) return found
+    throw new ParleyError('STA001', `there is no allocation ${id}`, {
+      hint: 'it was released, or has ended a while ago: ask for another one',
+      details: { allocation: id },
+    })
+  }
+
+  /** Only who coordinates this epoch. @throws SEC002, STA002 */
+  requireCoordinator(epoch: number): void {
+    const { fence, by } = this.facts
+    if (epoch !== fence.term)
+      throw new ParleyError('STA002', `epoch ${epoch} is over`, {
+        hint: 'another node coordinates now',
+        details: { fence: { term: epoch, index: fence.index }, highest: fence },
+      })
+    if (EpochSchema.safeParse(this.tx.get(epochKey(epoch))).data?.leader === by) return
+    throw new ParleyError('SEC002', `${by} does not coordinate`, { hint: 'only the coordinator allocates' })
+  }
+
+  putNode(peer: string, record: NodeRecord): void {
+    this.hasWritten = true
+    this.tx.put(nodeKey(peer), record as unknown as Json)
+  }
+
+  deleteNode(peer: string): void {
+    this.hasWritten = true
+    this.tx.delete(nodeKey(peer))
+  }
+
+  /** @throws COM003 where its holder may have no more */
+  add(id: string, allocation: Allocation): void {
+    const all = this.#usage(EVERYBODY)
+    const own = this.#usage(allocation.holder)
+    const { size } = allocation
+    const isFree = all.allocations < MAX_ALLOCATIONS && all.bytes + size <= MAX_ALLOCATION_BYTES
+    const isFair =
+      own.allocations + 1 <= TIMES_FREE * (MAX_ALLOCATIONS - all.allocations) &&
+      own.bytes + size <= TIMES_FREE * (MAX_ALLOCATION_BYTES - all.bytes)
+    if (!isFree || !isFair)
+      throw new ParleyError(
+        'COM003',
+        `${allocation.holder} has ${own.allocations} allocations, of ${all.allocations}`,
+        {
+          hint: 'release some of them, then ask again',
+          details: { reason: 'resource-share', retryAfterMs: 1_000 },
+        },
+      )
+    this.#put(id, allocation)
+    this.#count(allocation.holder, 1, size)
+    this.#holds(allocation, 1)
+  }
+
+  grant(id: string, before: Allocation, places: readonly AllocationPlace[]): void {
+    const { at, fence } = this.facts
+    for (const [i, { owner }] of places.entries()) this.#give(owner, before.parts[i]?.units ?? {}, 1)
+    const { reason: _reason, ...rest } = before
+    this.#put(id, { ...rest, status: 'allocated', places: [...places], fence, changedAt: at })
+  }
+
+  /** It is kept for its holder to read, and has nothing any more. */
+  end(id: string, before: Allocation, { status, reason }: Ending): void {
+    this.#giveBack(before)
+    const { places: _places, fence: _fence, ...rest } = before
+    this.#put(id, { ...rest, status, reason: reason.slice(0, 256), changedAt: this.facts.at })
+  }
+
+  /** Nothing of it is kept. */
+  delete(id: string, before: Allocation): void {
+    if (isOpen(before)) this.#giveBack(before)
+    this.hasWritten = true
+    this.tx.delete(allocationKey(id))
+    this.#count(before.holder, -1, -before.size)
+  }
+
+  #giveBack(before: Allocation): void {
+    for (const [i, { owner }] of (before.places ?? []).entries()) this.#give(owner, before.parts[i]?.units ?? {}, -1)
+    this.#holds(before, -1)
+  }
+
+  #give(owner: string, units: Units, sign: 1 | -1): void {
+    const record = this.node(owner)
+    if (record === undefined) throw new Error(`the node ${owner} went while something was granted at it`)
+    this.putNode(owner, { ...record, used: plus(record.used, units, sign), gives: record.gives + sign })
+  }
+
+  #holds({ holder }: Allocation, by: 1 | -1): void {
+    const record = this.node(holder)
+    if (record === undefined) throw new Error(`the node ${holder} went while it held something`)
+    this.putNode(holder, { ...record, holds: record.holds + by })
+  }
+
+  #put(id: string, allocation: Allocation): void {
+    this.hasWritten = true
+    this.tx.put(allocationKey(id), allocation as unknown as Json)
+  }
+
+  #usage(peer: string): Usage {
+    return (this.tx.get(usageKey(peer)) as unknown as Usage | undefined) ?? NO_USAGE
+  }
+
+  #count(peer: string, allocations: number, bytes: number): void {
+    for (const whose of [peer, EVERYBODY]) {
+      const now = this.#usage(whose)
+      const next = { allocations: now.allocations + allocations, bytes: now.bytes + bytes }
+      if (next.allocations > 0) this.tx.put(usageKey(whose), next)
+      else this.tx.delete(usageKey(whose))
+    }
+  }
+}
