@@ -1,8 +1,9 @@
 /** What a node counts of tasks. */
+
+import type { BatcherCounts } from '../journal/client/change-batcher.ts'
 import type { FigureSpec } from '../part.ts'
 import type { TasksCounts } from './api.ts'
 import type { BytesFigures } from './bytes/task-bytes.ts'
-import type { BatcherCounts } from './client/change-batcher.ts'
 import type { BoardCounts } from './scheduler/board-task.ts'
 
 export const TASK_FIGURES = {

@@ -19,11 +19,11 @@ import type { Registration } from '../registration.ts'
 import type { Tasks, TasksCounts } from './api.ts'
 import { RESULT_ROW, storedRow } from './bytes/stored-bytes.ts'
 import type { TaskBytes } from './bytes/task-bytes.ts'
-import { ChangeBatcher } from './client/change-batcher.ts'
 import { ackMessage, readTaskMessage, rejectMessage, statusMessage, type TaskAnswer } from './client/seed-messages.ts'
 import { newTaskId } from './client/submitted-task.ts'
 import type { RetryTask, SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
 import { TaskControls } from './client/task-control.ts'
+import { createTaskBatcher, type TaskBatcher } from './client/task-decisions.ts'
 import { createTaskHandle } from './client/task-handle.ts'
 import { TaskReader } from './client/task-reader.ts'
 import { failedTask, TaskSubmitter } from './client/task-submitter.ts'
@@ -83,7 +83,7 @@ export interface TasksFeature extends Tasks {
 class NodeTasks implements TasksFeature {
   readonly handlers: Handlers<typeof taskProtocol>
   readonly #deps: TasksDeps
-  readonly #batcher: ChangeBatcher
+  readonly #batcher: TaskBatcher
   readonly #announcer: TaskAnnouncer
   readonly #feeds: TaskFeeds
   readonly #worker: TaskWorker
@@ -103,7 +103,7 @@ class NodeTasks implements TasksFeature {
     this.#deps = deps
     const { coordinator, port, journal, member, bytes } = deps
     this.#bytes = bytes
-    this.#batcher = new ChangeBatcher(journal, port)
+    this.#batcher = createTaskBatcher(journal, port)
     this.#reader = new TaskReader(journal)
     this.#controls = new TaskControls({ port, coordinator, batcher: this.#batcher })
     this.#schedules = new Schedules({ port, journal, coordinator, batcher: this.#batcher })

@@ -10,7 +10,7 @@ import { type ControlSchema, taskProtocol } from '../contract.ts'
 import { notLeading } from '../feed/task-feeds.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import type { TaskStatus } from '../task-status.ts'
-import type { ChangeBatcher } from './change-batcher.ts'
+import type { TaskBatcher } from './task-decisions.ts'
 import type { Control } from './task-handle.ts'
 
 type ControlRequest = Omit<z.output<typeof ControlSchema>, 'meshId'> & { readonly meshId?: string }
@@ -43,7 +43,7 @@ const controlOf = ({ action, reason, checkpoint, name, value = null }: Omit<Cont
 export interface ControlsDeps {
   readonly port: Pick<Port, 'to'>
   readonly coordinator: Pick<CoordinatorFeature, 'status'>
-  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  readonly batcher: Pick<TaskBatcher, 'decide'>
 }
 
 export class TaskControls {

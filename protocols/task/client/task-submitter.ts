@@ -12,16 +12,16 @@ import type { Submitted } from '../journal/submit-tasks.ts'
 import { MAX_TOGETHER, type SubmittedTask } from '../journal/task-changes.ts'
 import { INPUT_ROW, TaskId } from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
-import type { ChangeBatcher } from './change-batcher.ts'
 import { newTaskId, submittedTask } from './submitted-task.ts'
 import type { SubmitTask, TaskWaitOptions } from './task-api.ts'
+import type { TaskBatcher } from './task-decisions.ts'
 import type { TaskReader } from './task-reader.ts'
 import type { TaskTrackers, Tracker } from './task-trackers.ts'
 import { limitedWait, nobodyDecides, SUBMIT_MS } from './wait-limit.ts'
 
 export interface SubmitterDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'random' | 'hash'>
-  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  readonly batcher: Pick<TaskBatcher, 'decide'>
   readonly trackers: Pick<TaskTrackers, 'track' | 'confirm' | 'untrack'>
   readonly values: Pick<BytesTransfers, 'store'>
   /** Resolves once this node hears of what it submits. */

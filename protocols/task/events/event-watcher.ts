@@ -10,7 +10,7 @@ import type { Missed } from '../../events/event.ts'
 import { firstWord } from '../../events/topic.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
-import type { ChangeBatcher } from '../client/change-batcher.ts'
+import type { TaskBatcher } from '../client/task-decisions.ts'
 import { readTask, signalsOf, taskKey } from '../task-record.ts'
 import {
   type Heard,
@@ -35,7 +35,7 @@ const LIST_BYTES = 1024 * 1024
 
 export interface EventWatcherDeps {
   readonly port: Pick<Port, 'timers' | 'log'>
-  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  readonly batcher: Pick<TaskBatcher, 'decide'>
   readonly events: Pick<Events, 'subscribe'>
   member(): Pick<JournalMember, 'machine'> | undefined
 }

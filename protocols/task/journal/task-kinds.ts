@@ -2,7 +2,7 @@
  * The journal commands of tasks: what gathered in one turn of a node, each change answered by itself. Pure.
  *
  * A change that is refused has changed nothing; one that fails once it has written fails the command, and whoever sent it sends
- * its changes again, fewer at a time (client/change-batcher.ts).
+ * its changes again, fewer at a time (journal/client/change-batcher.ts).
  */
 import * as z from 'zod'
 import { isParleyError, toFault } from '../../errors.ts'

@@ -8,7 +8,7 @@ import { waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
-import type { ChangeBatcher } from '../client/change-batcher.ts'
+import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { ChangeOf } from '../journal/task-changes.ts'
 import { MAX_SCHEDULES, readSchedule, SCHEDULE_PREFIX, type ScheduleRecord } from './schedule-record.ts'
 import type { DueFiring } from './schedule-times.ts'
@@ -30,7 +30,7 @@ const LIST_BYTES = 16 * 1024 * 1024
 
 export interface ScheduleRunnerDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
-  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  readonly batcher: Pick<TaskBatcher, 'decide'>
   member(): Pick<JournalMember, 'machine'> | undefined
 }
 

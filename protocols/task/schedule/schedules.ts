@@ -11,9 +11,9 @@ import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import { encodeValue } from '../bytes/stored-bytes.ts'
-import type { ChangeBatcher } from '../client/change-batcher.ts'
 import { checkedInput, submittedTask } from '../client/submitted-task.ts'
 import type { TaskWaitOptions } from '../client/task-api.ts'
+import type { TaskBatcher } from '../client/task-decisions.ts'
 import { limitedWait, nobodyDecides, SUBMIT_MS } from '../client/wait-limit.ts'
 import { type ScheduleControlSchema, taskProtocol } from '../contract.ts'
 import { notLeading } from '../feed/task-feeds.ts'
@@ -118,7 +118,7 @@ export interface SchedulesDeps {
   readonly port: Pick<Port, 'clock' | 'random' | 'hash' | 'timers' | 'to'>
   readonly journal: Pick<Journal, 'list'>
   readonly coordinator: Pick<CoordinatorFeature, 'status'>
-  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  readonly batcher: Pick<TaskBatcher, 'decide'>
 }
 
 export class Schedules {

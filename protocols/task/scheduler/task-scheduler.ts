@@ -7,7 +7,7 @@ import { waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port, Stop } from '../../port.ts'
-import type { ChangeBatcher } from '../client/change-batcher.ts'
+import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { JournalView, type ViewChange } from '../journal-view.ts'
 import { ENDED, readEndedRow } from '../task-record.ts'
@@ -25,7 +25,7 @@ const AGAIN_MS = 500
 
 export interface SchedulerDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'members' | 'onMember'>
-  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  readonly batcher: Pick<TaskBatcher, 'decide'>
   readonly announcer: Pick<TaskAnnouncer, 'tell'>
   member(): JournalMember | undefined
   /** Told of whom the failure detector suspects, finds dead, or there again. */

@@ -6,14 +6,15 @@
 import { delay } from '../../async.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
 import type { EventCursor } from '../../events/api.ts'
+import type { Decided } from '../../journal/client/change-batcher.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import type { BytesTransfers } from '../bytes/bytes-transfers.ts'
 import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
-import type { ChangeBatcher, Decided } from '../client/change-batcher.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
+import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, EffectKey, EffectName, effectRow, INPUT_ROW, isEffectId, sleepRow } from '../task-record.ts'
@@ -36,7 +37,7 @@ const isFullForNow = (error: unknown): boolean =>
 
 export interface AttemptDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
-  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  readonly batcher: Pick<TaskBatcher, 'decide'>
   readonly call: MakeCall
   /** Where the history of a topic ends now. */
   cursorOf(topic: string): Promise<EventCursor>

@@ -10,7 +10,7 @@ import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port, Stop } from '../../port.ts'
 import { createRegistration, type Registration } from '../../registration.ts'
 import type { WorkOptions } from '../api.ts'
-import type { ChangeBatcher } from '../client/change-batcher.ts'
+import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { FeedTask } from '../contract.ts'
 import { LEASE_MS } from '../scheduler/worker-table.ts'
 import { type TaskRecord, type WorkerOffer, WorkerOfferSchema } from '../task-record.ts'
@@ -30,7 +30,7 @@ const MAX_MADE = 10_000
 
 export interface WorkerDeps extends AttemptDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
-  readonly batcher: Pick<ChangeBatcher, 'decide'>
+  readonly batcher: Pick<TaskBatcher, 'decide'>
   /** Resolves once this node hears of its tasks. */
   live(): Promise<void>
   /** More rows of a task than it was told with. */

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { ParleyError, stateError } from '../../../../protocols/errors.ts'
 import type { Journal } from '../../../../protocols/journal/client/journal-client.ts'
-import { ChangeBatcher } from '../../../../protocols/task/client/change-batcher.ts'
+import { createTaskBatcher } from '../../../../protocols/task/client/task-decisions.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
 
 const cancel = (id: string, reason = ''): TaskChange => ({ do: 'cancel', id, reason })
@@ -23,7 +23,7 @@ const create = (decide: (ids: string[]) => unknown) => {
     },
   } as unknown as Pick<Journal, 'submit'>
   const port = { timers: time, clock: { now: time.now, monotonic: time.now } }
-  return { time, decisions, batcher: new ChangeBatcher(journal, port) }
+  return { time, decisions, batcher: createTaskBatcher(journal, port) }
 }
 
 test('what comes in one turn is one decision; what comes meanwhile gathers for the next', async () => {
@@ -137,7 +137,7 @@ test('what needs a newer level than others goes in a decision of its own', async
       return { result: changes.map(() => ({ ok: null })), version: 1, fence: { term: 1, index: 1 } }
     },
   } as unknown as Pick<Journal, 'submit'>
-  const batcher = new ChangeBatcher(journal, { timers: time, clock: { now: time.now, monotonic: time.now } })
+  const batcher = createTaskBatcher(journal, { timers: time, clock: { now: time.now, monotonic: time.now } })
   const timeOut: TaskChange = { do: 'time-out', epoch: 1, id: 't', fence: { term: 1, index: 1 } }
   const all = [cancel('a'), cancel('b'), timeOut, timeOut, cancel('c')].map((change) => batcher.decide(change))
   await time.settled(Promise.all(all), 1_000)
@@ -159,7 +159,7 @@ test('while a voter does not know histories, changes are decided as it knows the
       return { result: changes.map((change) => ({ ok: idOf(change) })), version: 1, fence: { term: 1, index: 1 } }
     },
   } as unknown as Pick<Journal, 'submit'>
-  const batcher = new ChangeBatcher(journal, { timers: time, clock: { now: time.now, monotonic: time.now } })
+  const batcher = createTaskBatcher(journal, { timers: time, clock: { now: time.now, monotonic: time.now } })
   const decide = async (id: string) => (await time.settled(batcher.decide(cancel(id)), 1_000)).result
   assert.equal(await decide('a'), 'a')
   assert.equal(await decide('b'), 'b')
@@ -196,7 +196,7 @@ test('of two decisions on their way to older voters each is decided as they know
       return { result: changes.map((change) => ({ ok: idOf(change) })), version: 1, fence: { term: 1, index: 1 } }
     },
   } as unknown as Pick<Journal, 'submit'>
-  const batcher = new ChangeBatcher(journal, { timers: time, clock: { now: time.now, monotonic: time.now } })
+  const batcher = createTaskBatcher(journal, { timers: time, clock: { now: time.now, monotonic: time.now } })
   const first = batcher.decide(cancel('a'))
   await time.run(1)
   const both = await time.settled(Promise.all([first, batcher.decide(cancel('b'))]), 1_000)
