@@ -1,4 +1,5 @@
-/** What a node that has a copy of the journal reads of it, without asking anybody. */
+/** What a node that has a copy of the journal reads of tasks and workers, without asking anybody. Keeps no state. */
+import { JournalView, type ReadChange } from '../journal/feed/journal-view.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import { TASK_PREFIX, type TaskRecord, WORKER_PREFIX, type WorkerRecord } from './task-record.ts'
 
@@ -12,10 +13,7 @@ export type ViewChange =
       readonly record: WorkerRecord | undefined
     }
 
-const CHANGES_AT_ONCE = 4_096
-const CHANGES_BYTES = 8 * 1024 * 1024
-
-const changeOf = (key: string, version: number, value: unknown): ViewChange | undefined => {
+const readChange: ReadChange<ViewChange> = (key, version, value) => {
   if (key.startsWith(TASK_PREFIX))
     return { type: 'task', id: key.slice(TASK_PREFIX.length), version, record: value as TaskRecord | undefined }
   if (key.startsWith(WORKER_PREFIX))
@@ -23,61 +21,13 @@ const changeOf = (key: string, version: number, value: unknown): ViewChange | un
   return undefined
 }
 
-const isChange = (change: ViewChange | undefined): change is ViewChange => change !== undefined
+export type TaskView = JournalView<ViewChange>
+export const viewOfTasks = (member: Pick<JournalMember, 'machine'>): TaskView => new JournalView(member, readChange)
 
-export class JournalView {
-  readonly member: Pick<JournalMember, 'machine'>
-  #version: number
-
-  /** Begins with what there is: `all`, then `changes`. */
-  constructor(member: Pick<JournalMember, 'machine'>) {
-    this.member = member
-    this.#version = member.machine.version()
-  }
-
-  /** Up to which version it was read. */
-  get version(): number {
-    return this.#version
-  }
-
-  /** All of it, as of now; what comes after is told as changes. */
-  all(): ViewChange[] {
-    const { records, version } = this.member.machine
-    this.#version = version()
-    return records
-      .all()
-      .map(({ key, version, value }) => changeOf(key, version, value))
-      .filter(isChange)
-  }
-
-  /** All tasks that have a record, with its version. */
-  *tasks(): Generator<{ readonly id: string; readonly version: number }> {
-    for (const { key, version } of this.member.machine.records.all())
-      if (key.startsWith(TASK_PREFIX)) yield { id: key.slice(TASK_PREFIX.length), version }
-  }
-
-  /** Goes on behind another version. */
-  from(version: number): void {
-    this.#version = version
-  }
-
-  /** What changed since; undefined: too much, read all of it. */
-  changes(): ViewChange[] | undefined {
-    const found: ViewChange[] = []
-    const { records, version } = this.member.machine
-    for (;;) {
-      const changes = records.since(this.#version, CHANGES_AT_ONCE, CHANGES_BYTES)
-      if (changes === undefined) return undefined
-      const last = changes.at(-1)
-      if (last === undefined) {
-        this.#version = Math.max(this.#version, version())
-        return found
-      }
-      this.#version = last.fence.index
-      for (const { key, fence, value } of changes) {
-        const change = changeOf(key, fence.index, value)
-        if (change !== undefined) found.push(change)
-      }
-    }
-  }
+/** All tasks that have a record, with its version. */
+export const taskVersions = function* ({
+  machine,
+}: Pick<JournalMember, 'machine'>): Generator<{ readonly id: string; readonly version: number }> {
+  for (const { key, version } of machine.records.all())
+    if (key.startsWith(TASK_PREFIX)) yield { id: key.slice(TASK_PREFIX.length), version }
 }

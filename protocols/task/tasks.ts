@@ -11,6 +11,7 @@ import type { Handlers } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
+import { notLeading } from '../journal/feed/record-feeds.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import type { Json } from '../journal/state/command-kind.ts'
 import type { BoardData, TableData, TimelineData } from '../part.ts'
@@ -32,9 +33,8 @@ import { readBoard, tasksTable, timelineOf } from './client/task-views.ts'
 import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
 import { taskProtocol } from './contract.ts'
 import { EventWatcher } from './events/event-watcher.ts'
-import { FeedFollower } from './feed/feed-follower.ts'
-import { notLeading, TaskFeeds } from './feed/task-feeds.ts'
-import { JournalView } from './journal-view.ts'
+import { createTaskFeeds, followTasks, type TaskFeeds, type TaskFollower } from './feed/task-feed.ts'
+import { taskVersions } from './journal-view.ts'
 import { ScheduleRunner } from './schedule/schedule-runner.ts'
 import { Schedules } from './schedule/schedules.ts'
 import { TaskAnnouncer } from './scheduler/task-announcer.ts'
@@ -95,7 +95,7 @@ class NodeTasks implements TasksFeature {
   readonly #bytes: TaskBytes
   readonly #acting: Registration
   readonly #counts = { submitted: 0, completed: 0, failed: 0, abandoned: 0, effectsRun: 0, effectsKnown: 0 }
-  #follower: FeedFollower | undefined
+  #follower: TaskFollower | undefined
   #scheduler: TaskScheduler | undefined
   readonly #end = new AbortController()
 
@@ -117,7 +117,8 @@ class NodeTasks implements TasksFeature {
       ...{ port, batcher: this.#batcher, trackers: this.#trackers, values: bytes.transfers },
       live: (signal) => this.#own().live(signal),
     })
-    this.#feeds = new TaskFeeds(port, () => (coordinator.status().acting ? member() : undefined))
+    const feeds = createTaskFeeds(port, () => (coordinator.status().acting ? member() : undefined))
+    this.#feeds = feeds
     this.#worker = new TaskWorker({
       ...{ port, batcher: this.#batcher, values: bytes.transfers, call: deps.call },
       cursorOf: (topic) => deps.events.cursor(topic),
@@ -130,10 +131,12 @@ class NodeTasks implements TasksFeature {
       },
     })
     this.handlers = {
-      feed: (request, { peer, signal }) => this.#feeds.follow(peer, request, signal),
+      feed: async function* (this: void, request, { peer, signal }) {
+        for await (const { told, ...item } of feeds.follow(peer, request, signal)) yield { ...item, tasks: told }
+      },
       digest: async () => {
         const { machine } = this.#feeds.leading()
-        return tasksDigest(port, { version: machine.version(), tasks: new JournalView({ machine }).tasks() })
+        return tasksDigest(port, { version: machine.version(), tasks: taskVersions({ machine }) })
       },
       control: async (asked, { peer }) => ({ status: await this.#controls.asCoordinator(asked, peer) }),
       schedule: async (asked) => {
@@ -274,9 +277,9 @@ class NodeTasks implements TasksFeature {
   }
 
   /** The feed of what this node submitted and works on. */
-  #own(): FeedFollower {
-    this.#follower ??= new FeedFollower(this.#deps, {
-      onTask: (task) => {
+  #own(): TaskFollower {
+    this.#follower ??= followTasks(this.#deps, {
+      onTold: (task) => {
         this.#worker.onTask(task)
         this.#trackers.onTask(task)
       },

@@ -8,7 +8,7 @@ import { pause } from '../../async.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import type { FeedTask } from '../contract.ts'
-import { FeedFollower, type FollowerDeps } from '../feed/feed-follower.ts'
+import { followTasks, type TaskFollower, type TaskFollowerDeps } from '../feed/task-feed.ts'
 import { isFinal } from '../task-status.ts'
 import type { TaskState } from './task-api.ts'
 import { stateOf } from './task-reader.ts'
@@ -35,7 +35,7 @@ export interface Watching {
   stop(): void
 }
 
-export interface TrackerDeps extends FollowerDeps {
+export interface TrackerDeps extends TaskFollowerDeps {
   readonly port: Pick<Port, 'self' | 'timers' | 'to' | 'log'>
   /** As it is now. @throws STA001 */
   read(id: string, signal: AbortSignal | undefined): Promise<TaskState>
@@ -47,7 +47,7 @@ export interface TrackerDeps extends FollowerDeps {
 export class TaskTrackers {
   readonly #deps: TrackerDeps
   readonly #trackers = new Map<string, Listed>()
-  readonly #ofOthers = new Map<string, { readonly follower: FeedFollower; users: number }>()
+  readonly #ofOthers = new Map<string, { readonly follower: TaskFollower; users: number }>()
 
   constructor(deps: TrackerDeps) {
     this.#deps = deps
@@ -163,11 +163,14 @@ export class TaskTrackers {
 
   async #followOther(id: string, signal: AbortSignal | undefined): Promise<() => void> {
     const known = this.#ofOthers.get(id) ?? {
-      follower: new FeedFollower(this.#deps, {
-        watch: [id],
-        onTask: (task) => this.onTask(task),
-        onReset: (ids) => (ids.has(id) ? undefined : this.#readAgain(id)),
-      }),
+      follower: followTasks(
+        this.#deps,
+        {
+          onTold: (task) => this.onTask(task),
+          onReset: (ids) => (ids.has(id) ? undefined : this.#readAgain(id)),
+        },
+        [id],
+      ),
       users: 0,
     }
     this.#ofOthers.set(id, known)

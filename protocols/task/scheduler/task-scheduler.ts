@@ -9,7 +9,7 @@ import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
-import { JournalView, type ViewChange } from '../journal-view.ts'
+import { type TaskView, type ViewChange, viewOfTasks } from '../journal-view.ts'
 import { ENDED, readEndedRow } from '../task-record.ts'
 import type { BoardCounts } from './board-task.ts'
 import type { TaskAnnouncer } from './task-announcer.ts'
@@ -67,7 +67,7 @@ export class TaskScheduler {
     const { port, onPresence } = this.#deps
     const member = this.#deps.member()
     if (member === undefined) return
-    const view = new JournalView(member)
+    const view = viewOfTasks(member)
     this.#load(view)
     const stopHearing = member.machine.onApplied(() => this.#wake?.())
     const stopPresence = onPresence(() => this.#wake?.())
@@ -90,7 +90,7 @@ export class TaskScheduler {
     }
   }
 
-  #load(view: JournalView): void {
+  #load(view: TaskView): void {
     this.#board = new TaskBoard(this.#epoch)
     this.#workers.clear()
     const all = view.all()
@@ -99,7 +99,7 @@ export class TaskScheduler {
     for (const change of all) if (change.type === 'task') this.#set(change)
   }
 
-  #read(view: JournalView): void {
+  #read(view: TaskView): void {
     const changes = view.changes()
     if (changes === undefined) this.#load(view)
     else for (const change of changes) this.#news(change)
@@ -139,7 +139,7 @@ export class TaskScheduler {
     return nextMs
   }
 
-  async #decide(change: TaskChange, view: JournalView): Promise<void> {
+  async #decide(change: TaskChange, view: TaskView): Promise<void> {
     try {
       await this.#deps.batcher.decide(change, { signal: this.#signal })
       if (change.do === 'place') this.#placed += 1

@@ -55,7 +55,7 @@ const FOUND: readonly Mutant[] = [
   },
   {
     bug: 'a feed that goes on elsewhere begins behind what it missed',
-    file: `${TASK}/feed/task-feeds.ts`,
+    file: 'protocols/journal/feed/record-feeds.ts',
     find: 'else for (const [id, at] of since) feed.mark(id, at)',
     replace: '',
   },

@@ -2,16 +2,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
+import type { FeedItem } from '../../../../protocols/journal/feed/open-feed.ts'
+import type { FeedRequest } from '../../../../protocols/journal/feed/record-feeds.ts'
 import type { JournalMember } from '../../../../protocols/journal/journal-server.ts'
-import type { FeedItem } from '../../../../protocols/task/feed/open-feed.ts'
-import { type FeedRequest, TaskFeeds } from '../../../../protocols/task/feed/task-feeds.ts'
+import type { FeedTask } from '../../../../protocols/task/contract.ts'
+import { createTaskFeeds } from '../../../../protocols/task/feed/task-feed.ts'
 import { LEADER, submitted, TaskJournal } from '../../../support/task-journal.ts'
 
 const create = () => {
   const time = createVirtualTime()
   const journal = new TaskJournal()
   let member: JournalMember | undefined = { meshId: 'm', machine: journal.machine } as unknown as JournalMember
-  const feeds = new TaskFeeds({ timers: time }, () => member)
+  const feeds = createTaskFeeds({ timers: time }, () => member)
   const submit = (by: string, ...ids: string[]): void => {
     for (const id of ids) journal.decide(by, { do: 'submit', tasks: [submitted(id)] })
   }
@@ -19,13 +21,13 @@ const create = () => {
   const follow = (peer: string, request: FeedRequest = {}) => {
     const end = new AbortController()
     const told: string[] = []
-    const items: FeedItem[] = []
+    const items: FeedItem<FeedTask>[] = []
     let failure: unknown
     const done = (async () => {
       try {
         for await (const item of feeds.follow(peer, request, end.signal)) {
           items.push(item)
-          for (const { id, record } of item.tasks) told.push(`${id} ${record?.status ?? 'gone'}`)
+          for (const { id, record } of item.told) told.push(`${id} ${record?.status ?? 'gone'}`)
         }
       } catch (error) {
         failure = error
@@ -59,9 +61,9 @@ test('who submitted a task and who works on it are told, others are not', async 
   const registration = journal.worker('bob')
   const fence = journal.place('t', 'bob', registration)
   assert.deepEqual([await ann.told(), await bob.told()], [['t assigned'], ['t assigned']])
-  const work = bob.items.at(-1)?.tasks[0]?.work
+  const work = bob.items.at(-1)?.told[0]?.work
   assert.deepEqual(work, { rows: [{ key: 'input', value: { input: 1, digest: 't' } }], more: false })
-  assert.equal(ann.items.at(-1)?.tasks[0]?.work, undefined)
+  assert.equal(ann.items.at(-1)?.told[0]?.work, undefined)
   // It is taken away: its worker is told once more.
   journal.one(LEADER, { do: 'lose', epoch: 1, id: 't', fence, reason: '' })
   assert.deepEqual(await bob.told(), ['t queued'])
@@ -69,7 +71,7 @@ test('who submitted a task and who works on it are told, others are not', async 
   assert.deepEqual(await bob.told(), [])
   journal.one('carl', { do: 'complete', id: 't', fence: again, result: { sum: 3 } })
   assert.deepEqual((await ann.told()).at(-1), 't completed')
-  assert.deepEqual(ann.items.at(-1)?.tasks[0]?.done?.result, { sum: 3 })
+  assert.deepEqual(ann.items.at(-1)?.told[0]?.done?.result, { sum: 3 })
   assert.deepEqual(await eve.told(), [])
   await Promise.all([ann, bob, eve].map((one) => one.stop()))
 })
@@ -84,7 +86,7 @@ test('an attempt is told what was recorded before it', async () => {
   const carl = follow('carl')
   await carl.told()
   const rows = carl.items
-    .flatMap(({ tasks }) => tasks)
+    .flatMap(({ told }) => told)
     .at(-1)
     ?.work?.rows.map(({ key }) => key)
   assert.deepEqual(rows, ['effect/e/k', 'input'])
@@ -123,7 +125,7 @@ test('a slow follower is told the newest state of each, once, and never a versio
   while (told.size < 602) {
     const item = (await time.settled(feed.next(), 5_000)).value
     assert.ok(item !== undefined)
-    for (const { id, version } of item.tasks) {
+    for (const { id, version } of item.told) {
       assert.ok(!told.has(id), `${id} twice`)
       told.set(id, version)
     }

@@ -1,5 +1,5 @@
 /**
- * This node's feed of its tasks, from whoever coordinates: what it submitted and works on, as it changes, without a gap.
+ * This node's feed of the records of a part that concern it, from whoever coordinates: as they change, without a gap.
  *
  * Where the coordinator is lost, the next one goes on from the version that was reached. State: that version.
  */
@@ -8,29 +8,36 @@ import type { CoordinatorStatus } from '../../coordinator/coordinator-status.ts'
 import { isParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import type { Registration } from '../../registration.ts'
-import { type FeedTask, taskProtocol } from '../contract.ts'
+import type { FeedItem } from './open-feed.ts'
 
 /** Milliseconds between tries. */
 const AGAIN_MS = 50
 const MAX_AGAIN_MS = 1_000
 
 export interface FollowerDeps {
-  readonly port: Pick<Port, 'timers' | 'to' | 'log'>
+  readonly port: Pick<Port, 'timers' | 'log'>
   readonly coordinator: { status(): CoordinatorStatus; onChange(fn: (status: CoordinatorStatus) => void): Registration }
 }
 
-export interface FollowerOptions {
-  /** Tasks of others, and these alone. */
-  readonly watch?: readonly string[]
-  /** A task changed. */
-  onTask(task: FeedTask): void
-  /** All there is was told: tasks that are not among these ids are over, or not this node's any more. */
+export interface FollowerOptions<Told> {
+  /** What it follows, in the log. */
+  readonly of: string
+  /** Asks whoever coordinates. */
+  open(
+    leader: string,
+    request: { meshId: string; from?: number },
+    signal: AbortSignal,
+  ): AsyncIterable<FeedItem<Told>> | Promise<AsyncIterable<FeedItem<Told>>>
+  idOf(told: Told): string
+  /** One changed. */
+  onTold(told: Told): void
+  /** All there is was told: those that are not among these ids are over, or do not concern this node any more. */
   onReset(ids: ReadonlySet<string>): void
 }
 
-export class FeedFollower {
+export class FeedFollower<Told> {
   readonly #deps: FollowerDeps
-  readonly #options: FollowerOptions
+  readonly #options: FollowerOptions<Told>
   readonly #end = new AbortController()
   #version: number | undefined
   #mesh: string | undefined
@@ -38,7 +45,7 @@ export class FeedFollower {
   readonly #waiting = new Set<() => void>()
   #resumed = 0
 
-  constructor(deps: FollowerDeps, options: FollowerOptions) {
+  constructor(deps: FollowerDeps, options: FollowerOptions<Told>) {
     this.#deps = deps
     this.#options = options
     void this.#run()
@@ -94,7 +101,7 @@ export class FeedFollower {
 
   async #follow(leader: string, meshId: string): Promise<void> {
     const { port, coordinator } = this.#deps
-    const { watch } = this.#options
+    const { of, open, idOf, onTold, onReset } = this.#options
     const over = new AbortController()
     const changes = coordinator.onChange((status) => {
       if (status.leader !== undefined && status.leader !== leader) over.abort(new Error('another node coordinates'))
@@ -103,20 +110,16 @@ export class FeedFollower {
     this.#mesh = meshId
     let all: Set<string> | undefined
     try {
-      const request = {
-        meshId,
-        ...(this.#version !== undefined && { from: this.#version }),
-        ...(watch !== undefined && { watch: [...watch], watchedOnly: true }),
-      }
+      const request = { meshId, ...(this.#version !== undefined && { from: this.#version }) }
       const signal = AbortSignal.any([this.#end.signal, over.signal])
-      for await (const { version, reset, last, tasks } of port.to(leader, taskProtocol).feed(request, { signal })) {
+      for await (const { version, reset, last, told } of await open(leader, request, signal)) {
         if (reset === true) all ??= new Set()
-        for (const task of tasks) {
-          if (reset === true) all?.add(task.id)
-          this.#options.onTask(task)
+        for (const one of told) {
+          if (reset === true) all?.add(idOf(one))
+          onTold(one)
         }
         if (reset === true && last && all !== undefined) {
-          this.#options.onReset(all)
+          onReset(all)
           all = undefined
         }
         // Where it breaks among the parts of all there is, it begins again.
@@ -126,7 +129,7 @@ export class FeedFollower {
     } catch (error) {
       if (this.#end.signal.aborted || over.signal.aborted) return
       if (!isParleyError(error, 'COM001', 'COM002', 'STA003'))
-        port.log.warn('the tasks of this node cannot be followed', { leader, error })
+        port.log.warn(`the ${of} of this node cannot be followed`, { leader, error })
     } finally {
       this.#isLive = false
       void changes.stop()
