@@ -15,6 +15,7 @@ import type { Notifications } from '../protocols/notification/notifications.ts'
 import type { Token } from '../protocols/part.ts'
 import type { Member, Port } from '../protocols/port.ts'
 import type { Registration } from '../protocols/registration.ts'
+import type { Resources } from '../protocols/resource/api.ts'
 import type { Tasks } from '../protocols/task/api.ts'
 import type { Clients } from './calls/clients.ts'
 import type { Replies } from './calls/reply-to.ts'
@@ -81,6 +82,8 @@ export interface Mesh {
   readonly notifications: Notifications
   /** Work that is done once, although its requester, its worker and the coordinator may each die. */
   readonly tasks: Tasks
+  /** What nodes have to give, and who has been given what of it: never more than there is, whoever is lost. */
+  readonly resources: Resources
   /** Telling other agents to do something, by type, with an acknowledgement. */
   readonly commands: Commands
   /** Which effects are let through, as newer decisions make older ones void. */

@@ -135,6 +135,19 @@ export {
 } from '../protocols/part.ts'
 export type { Member, Port } from '../protocols/port.ts'
 export { createRegistration, type Registration } from '../protocols/registration.ts'
+export type {
+  AllocateOptions,
+  AllocationState,
+  Claim,
+  ClaimOptions,
+  GivenPart,
+  HeldAllocation,
+  ResourceStatus,
+  Resources,
+  ResourcesCounts,
+  ResourceWaitOptions,
+  WantedPart,
+} from '../protocols/resource/api.ts'
 export { STATE_REASONS, type StateReason } from '../protocols/state-reasons.ts'
 export type { Tasks, TasksCounts, WorkOptions } from '../protocols/task/api.ts'
 export type {

@@ -2,6 +2,10 @@
 import { definePart } from '../../protocols/define-part.ts'
 import type { Notifications } from '../../protocols/notification/notifications.ts'
 import { answers, implementPart, type Loading } from '../../protocols/part.ts'
+import { resourceProtocol } from '../../protocols/resource/contract.ts'
+import { resourceJournal } from '../../protocols/resource/journal/resource-kinds.ts'
+import { RESOURCE_FIGURES } from '../../protocols/resource/resource-figures.ts'
+import type { ResourcesFeature } from '../../protocols/resource/resources.ts'
 import { taskBytesProtocol } from '../../protocols/task/bytes/bytes-contract.ts'
 import { taskProtocol } from '../../protocols/task/contract.ts'
 import { taskJournal } from '../../protocols/task/journal/task-kinds.ts'
@@ -140,6 +144,37 @@ export const tasks = definePart({
             drain: (leftMs) => api.drain(leftMs),
             stop: () => api.stop(),
             disk: { bytes: () => bytes.bytes() },
+          }
+        },
+      }),
+    }
+  },
+})
+
+export const resources = definePart({
+  name: 'resources',
+  description: 'What nodes have to give, and who has been given what of it: never more than there is.',
+  needs: { journal: tokens.journal, coordinator: tokens.coordinator, journalMember },
+  protocols: [resourceProtocol],
+  journal: resourceJournal,
+  figures: RESOURCE_FIGURES,
+  views: {
+    nodes: { title: 'Resources', form: 'table' },
+    allocations: { title: 'Allocations', form: 'table' },
+  },
+  activate: 'start',
+  load: async (): Loading<ResourcesFeature> => {
+    const { createResources } = await import('../../protocols/resource/resources.ts')
+    return {
+      default: implementPart<typeof resources>({
+        start({ journal, coordinator, journalMember: member, ...port }) {
+          const api = createResources({ port, journal, coordinator, member })
+          return {
+            api,
+            handlers: [answers(resourceProtocol, api.handlers)],
+            figures: () => api.figures(),
+            views: { nodes: () => api.nodesTable(), allocations: () => api.allocationsTable() },
+            stop: () => api.stop(),
           }
         },
       }),

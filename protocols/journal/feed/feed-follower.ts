@@ -31,8 +31,8 @@ export interface FollowerOptions<Told> {
   idOf(told: Told): string
   /** One changed. */
   onTold(told: Told): void
-  /** All there is was told: those that are not among these ids are over, or do not concern this node any more. */
-  onReset(ids: ReadonlySet<string>): void
+  /** All there was at this version was told: those that are not among these ids are over, or do not concern this node any more. */
+  onReset(ids: ReadonlySet<string>, version: number): void
 }
 
 export class FeedFollower<Told> {
@@ -119,7 +119,7 @@ export class FeedFollower<Told> {
           onTold(one)
         }
         if (reset === true && last && all !== undefined) {
-          onReset(all)
+          onReset(all, version)
           all = undefined
         }
         // Where it breaks among the parts of all there is, it begins again.

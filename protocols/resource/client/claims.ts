@@ -1,0 +1,140 @@
+/**
+ * What others have been given of this node's: it hears of each grant and each end, and says so to the program.
+ *
+ * State: those that there are, who waits for one, who is told.
+ */
+import { waitFor } from '../../async.ts'
+import { ParleyError, stateError } from '../../errors.ts'
+import { compareFences, type Fence } from '../../journal/fencing/fence.ts'
+import type { Port } from '../../port.ts'
+import { createRegistration, type Registration } from '../../registration.ts'
+import type { Claim, ClaimOptions } from '../api.ts'
+import type { Allocation } from '../resource-record.ts'
+import { isNone, NONE, plus, type Units } from '../units.ts'
+
+const CLAIM_MS = 5_000
+/** Grants that were told before this node knew its registration. */
+const MAX_EARLY = 10_000
+
+interface Given {
+  readonly claim: Claim
+  readonly end: AbortController
+}
+
+const older = (id: string, fence: Fence, highest: Fence): ParleyError =>
+  new ParleyError('STA002', `the allocation ${id} was granted again since`, {
+    hint: 'ask its holder for the one that counts',
+    details: { allocation: id, fence, highest },
+  })
+
+const notGiven = (id: string): ParleyError =>
+  new ParleyError('STA001', `nothing is given here under the allocation ${id}`, {
+    hint: 'it has ended, or is of another node: look at who gives it',
+    details: { allocation: id },
+  })
+
+export class Claims {
+  readonly #port: Pick<Port, 'self' | 'timers' | 'log'>
+  readonly #given = new Map<string, Given>()
+  readonly #early = new Map<string, Allocation>()
+  readonly #waiting = new Set<() => void>()
+  readonly #listeners = new Set<(claim: Claim) => void>()
+
+  constructor(port: Pick<Port, 'self' | 'timers' | 'log'>) {
+    this.#port = port
+  }
+
+  size(): number {
+    return this.#given.size
+  }
+
+  /** @param registration of this node now; undefined: it gives nothing */
+  onTold(id: string, allocation: Allocation | undefined, registration: number | undefined): void {
+    this.#early.delete(id)
+    if (allocation !== undefined && this.#isEarly(allocation, registration)) this.#early.set(id, allocation)
+    const before = this.#given.get(id)
+    const units = allocation === undefined ? NONE : this.#unitsHere(allocation, registration)
+    const fence = isNone(units) ? undefined : allocation?.fence
+    if (fence !== undefined && before !== undefined && compareFences(before.claim.fence, fence) === 0) return
+    if (before !== undefined) this.#end(id, before, allocation?.reason ?? 'it was released')
+    if (allocation === undefined || fence === undefined) return
+    const end = new AbortController()
+    const { holder, task } = allocation
+    const claim: Claim = { id, task, holder, units, fence, signal: end.signal }
+    this.#given.set(id, { claim, end })
+    for (const look of [...this.#waiting]) look()
+    for (const fn of [...this.#listeners]) this.#tell(fn, claim)
+  }
+
+  /** This node gives under this registration from now on. */
+  onRegistered(registration: number): void {
+    const early = [...this.#early]
+    this.#early.clear()
+    for (const [id, allocation] of early) this.onTold(id, allocation, registration)
+  }
+
+  /** All there is was told. */
+  onReset(ids: ReadonlySet<string>): void {
+    for (const [id, given] of [...this.#given]) if (!ids.has(id)) this.#end(id, given, 'it has ended')
+    for (const id of [...this.#early.keys()]) if (!ids.has(id)) this.#early.delete(id)
+  }
+
+  /** Whatever the journal says: nothing of this node's counts any more. */
+  endAll(why: string): void {
+    for (const [id, given] of [...this.#given]) this.#end(id, given, why)
+  }
+
+  onClaim(fn: (claim: Claim) => void): Registration {
+    this.#listeners.add(fn)
+    for (const { claim } of [...this.#given.values()]) this.#tell(fn, claim)
+    return createRegistration(() => this.#listeners.delete(fn))
+  }
+
+  /** @throws STA001, STA002 */
+  async claim(id: string, { fence, timeoutMs = CLAIM_MS, signal }: ClaimOptions = {}): Promise<Claim> {
+    const claim = await waitFor<Claim>(signal, (resolve, reject) => {
+      const look = (): void => {
+        const given = this.#given.get(id)
+        if (given !== undefined) resolve(given.claim)
+      }
+      this.#waiting.add(look)
+      const stop = this.#port.timers.after(timeoutMs, () => reject(notGiven(id)))
+      look()
+      return () => {
+        this.#waiting.delete(look)
+        stop()
+      }
+    })
+    if (fence !== undefined && compareFences(fence, claim.fence) < 0) throw older(id, fence, claim.fence)
+    return claim
+  }
+
+  /** It may be under a registration that was decided and not answered yet. */
+  #isEarly({ places = [] }: Allocation, registration = -1): boolean {
+    const { id } = this.#port.self
+    return (
+      this.#early.size < MAX_EARLY && places.some((place) => place.owner === id && place.registration > registration)
+    )
+  }
+
+  #unitsHere({ parts, places = [] }: Allocation, registration: number | undefined): Units {
+    let units = NONE
+    for (const [i, place] of places.entries())
+      if (place.owner === this.#port.self.id && place.registration === registration)
+        units = plus(units, parts[i]?.units ?? NONE)
+    return units
+  }
+
+  #end(id: string, { end }: Given, why: string): void {
+    this.#given.delete(id)
+    end.abort(stateError('ended', `the allocation ${id} has ended: ${why}`, 'end the work on it', { allocation: id }))
+  }
+
+  #tell(fn: (claim: Claim) => void, claim: Claim): void {
+    try {
+      fn(claim)
+    } catch (error) {
+      this.#port.log.error('a listener for what is given of this node failed', { allocation: claim.id, error })
+    }
+  }
+}

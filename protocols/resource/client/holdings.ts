@@ -1,0 +1,134 @@
+/**
+ * What this node asked for and has been given: it hears of each change, and says so to whoever waits.
+ *
+ * State: those that are open, with who waits for each.
+ */
+import { waitFor } from '../../async.ts'
+import { ParleyError, stateError } from '../../errors.ts'
+import type { Fence } from '../../journal/fencing/fence.ts'
+import type { GivenPart } from '../api.ts'
+import type { Allocation } from '../resource-record.ts'
+
+/** What a program has been given, as it stands. */
+export interface Holding {
+  readonly id: string
+  readonly task: string | undefined
+  readonly parts: readonly GivenPart[]
+  readonly fence: Fence
+  readonly signal: AbortSignal
+}
+
+interface Open {
+  /** Of the decision that took it over; undefined: it is on its way. */
+  version: number | undefined
+  readonly end: AbortController
+  /** Once it is granted. */
+  holding: Holding | undefined
+  /** Why it was not. */
+  failure: ParleyError | undefined
+  readonly waiting: Set<() => void>
+}
+
+export const resourceIds = (units: Readonly<Record<string, number>>, owner: string): string[] =>
+  Object.keys(units).map((name) => `${name}@${owner}`)
+
+const givenParts = ({ parts, places = [] }: Allocation): GivenPart[] =>
+  places.map(({ owner }, i) => {
+    const units = parts[i]?.units ?? {}
+    return { owner, units, resourceIds: resourceIds(units, owner) }
+  })
+
+const deniedFor = (id: string, why: string): ParleyError =>
+  new ParleyError('COM003', `the allocation ${id} was denied: ${why}`, {
+    hint:
+      why === 'no-such-capacity'
+        ? 'no node has as much, even if it gave nothing else: ask for less, or start one that has'
+        : 'wait until others release what they have, or ask for less',
+    details: { reason: 'resource-denied', allocation: id, why, retryAfterMs: 1_000 },
+  })
+
+const endedFor = (id: string, why: string): ParleyError =>
+  stateError('ended', `the allocation ${id} has ended: ${why}`, 'end the work on it; ask for another one', {
+    allocation: id,
+  })
+
+export class Holdings {
+  readonly #open = new Map<string, Open>()
+  #lost = 0
+
+  counts(): { readonly held: number; readonly lost: number } {
+    let held = 0
+    for (const { holding } of this.#open.values()) if (holding !== undefined) held += 1
+    return { held, lost: this.#lost }
+  }
+
+  has(id: string): boolean {
+    return this.#open.has(id)
+  }
+
+  /** From here on it hears of it. */
+  expect(id: string): void {
+    if (this.#open.has(id)) return
+    const end = new AbortController()
+    this.#open.set(id, { version: undefined, end, holding: undefined, failure: undefined, waiting: new Set() })
+  }
+
+  /** It was taken over by this decision. */
+  asked(id: string, version: number): void {
+    const open = this.#open.get(id)
+    if (open !== undefined) open.version ??= version
+  }
+
+  /** It was not asked for after all, or is released. */
+  drop(id: string, why: string): void {
+    const open = this.#open.get(id)
+    if (open === undefined) return
+    this.#open.delete(id)
+    open.failure ??= endedFor(id, why)
+    open.end.abort(open.failure)
+    for (const look of [...open.waiting]) look()
+  }
+
+  onTold(id: string, allocation: Allocation | undefined): void {
+    const open = this.#open.get(id)
+    if (open === undefined || allocation?.status === 'waiting') return
+    if (allocation?.status === 'allocated' && allocation.fence !== undefined) {
+      const { task, fence } = allocation
+      open.holding ??= { id, task, fence, parts: givenParts(allocation), signal: open.end.signal }
+      for (const look of [...open.waiting]) look()
+      return
+    }
+    const why = allocation?.reason ?? 'it was released'
+    if (allocation?.status === 'denied') open.failure = deniedFor(id, why)
+    else if (open.holding !== undefined) this.#lost += 1
+    this.drop(id, why)
+  }
+
+  /** All there was at this version was told. */
+  onReset(ids: ReadonlySet<string>, at: number): void {
+    for (const [id, { version }] of [...this.#open])
+      if (version !== undefined && version <= at && !ids.has(id)) this.onTold(id, undefined)
+  }
+
+  endAll(why: string): void {
+    for (const [id, { holding }] of [...this.#open]) {
+      if (holding !== undefined) this.#lost += 1
+      this.drop(id, why)
+    }
+  }
+
+  /** Resolves once it is granted. @throws COM003 `resource-denied`; STA003 `ended` */
+  granted(id: string, signal: AbortSignal | undefined): Promise<Holding> {
+    const open = this.#open.get(id)
+    if (open === undefined) return Promise.reject(endedFor(id, 'it was released'))
+    return waitFor<Holding>(signal, (resolve, reject) => {
+      const look = (): void => {
+        if (open.failure !== undefined) reject(open.failure)
+        else if (open.holding !== undefined) resolve(open.holding)
+      }
+      open.waiting.add(look)
+      look()
+      return () => open.waiting.delete(look)
+    })
+  }
+}

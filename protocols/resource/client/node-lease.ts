@@ -1,0 +1,165 @@
+/**
+ * This node as the journal has it: what it has to give, and that it is there.
+ *
+ * A lease is counted from before it was asked for, by both of this node's clocks: a machine that was suspended finds that it is
+ * over. Then all that it holds and gives has ended for it, and it registers again. State: what it offers, its registration, its
+ * lease.
+ */
+import { isParleyError, stateError } from '../../errors.ts'
+import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
+import type { Port, Stop } from '../../port.ts'
+import type { Registered } from '../journal/apply-resources.ts'
+import type { ResourceChange } from '../journal/resource-changes.ts'
+import { LEASE_MS } from '../planner/resource-board.ts'
+import { NONE, type Units } from '../units.ts'
+
+const RENEW_MS = 10_000
+const LOOK_MS = 1_000
+/** While an earlier life of this node ends, and between other tries. */
+const AGAIN_MS = 200
+/** A node that stops waits so long for a decision that nobody may be there to make. Milliseconds. */
+const STOPPING_MS = 1_000
+
+export interface LeaseDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
+  readonly batcher: Pick<ChangeBatcher<ResourceChange>, 'decide'>
+  /** All that this node had under its registration is over. */
+  onOver(why: string): void
+  onRegistered(registration: number): void
+}
+
+interface Asked {
+  readonly monotonic: number
+  readonly now: number
+}
+
+export class NodeLease {
+  readonly #deps: LeaseDeps
+  #capacity: Units = NONE
+  #isDraining = false
+  /** Grows where a lease was over: what was granted before ends then, here and in the journal. */
+  #incarnation: number
+  #registration: number | undefined
+  #lease: Asked | undefined
+  #busy: Promise<void> = Promise.resolve()
+  #stopTimer: Stop | undefined
+  #isRenewing = false
+  #isStopped = false
+
+  constructor(deps: LeaseDeps) {
+    this.#deps = deps
+    this.#incarnation = deps.port.self.incarnation
+  }
+
+  /** Undefined: nothing was decided about this node, or its lease is over. */
+  registration(): number | undefined {
+    return this.#registration
+  }
+
+  /** @returns its registration, once it has one */
+  async registered(): Promise<number> {
+    if (this.#registration === undefined) await this.#register()
+    return this.#registration ?? this.registered()
+  }
+
+  /** @throws STA003 `in-use` */
+  async offer(capacity: Units, isDraining = false): Promise<void> {
+    const before = { capacity: this.#capacity, isDraining: this.#isDraining }
+    this.#capacity = capacity
+    this.#isDraining = isDraining
+    try {
+      await this.#register()
+    } catch (error) {
+      this.#capacity = before.capacity
+      this.#isDraining = before.isDraining
+      throw error
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    this.#stopTimer?.()
+    const registration = this.#registration
+    this.#end('this node stops')
+    if (registration === undefined) return
+    const limit = new AbortController()
+    const stop = this.#deps.port.timers.after(STOPPING_MS, () => limit.abort(new Error('nobody decides')))
+    await this.#deps.batcher.decide({ do: 'withdraw', registration }, { signal: limit.signal }).catch(() => {})
+    stop()
+  }
+
+  /** One after the other. */
+  #register(): Promise<void> {
+    const next = this.#busy.then(() => this.#registerNow())
+    this.#busy = next.catch(() => {})
+    return next
+  }
+
+  async #registerNow(): Promise<void> {
+    const { port, batcher } = this.#deps
+    for (;;) {
+      if (this.#isStopped) throw stateError('closed', 'this node is stopping', 'start it again')
+      const asked = this.#now()
+      const [incarnation, capacity, draining] = [this.#incarnation, this.#capacity, this.#isDraining]
+      const { result } = await batcher.decide({ do: 'register', incarnation, capacity, draining })
+      const { registration } = result as unknown as Registered
+      if (registration !== undefined) {
+        if (this.#registration !== undefined && this.#registration !== registration) this.#end('it was registered anew')
+        this.#registration = registration
+        this.#lease = asked
+        this.#deps.onRegistered(registration)
+        this.#stopTimer ??= port.timers.every(LOOK_MS, () => void this.#keep())
+        return
+      }
+      await new Promise<void>((resolve) => port.timers.after(AGAIN_MS, resolve))
+    }
+  }
+
+  #now(): Asked {
+    const { clock } = this.#deps.port
+    return { monotonic: clock.monotonic(), now: clock.now() }
+  }
+
+  /** Milliseconds since it was renewed, by the clock by which that is longer ago. */
+  #age({ monotonic, now }: Asked): number {
+    const at = this.#now()
+    return Math.max(at.monotonic - monotonic, at.now - now)
+  }
+
+  #end(why: string): void {
+    this.#registration = undefined
+    this.#incarnation = Math.max(this.#incarnation + 1, this.#deps.port.clock.now())
+    this.#deps.onOver(why)
+  }
+
+  async #keep(): Promise<void> {
+    const lease = this.#lease
+    if (lease === undefined || this.#isStopped) return
+    const age = this.#age(lease)
+    if (age > LEASE_MS && this.#registration !== undefined) this.#end('the lease of this node is over')
+    if (age < RENEW_MS || this.#isRenewing) return
+    this.#isRenewing = true
+    try {
+      await this.#renew()
+    } catch (error) {
+      if (!this.#isStopped)
+        this.#deps.port.log.warn('what this node has and gives was not renewed; it is tried again', { error })
+    } finally {
+      this.#isRenewing = false
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const registration = this.#registration
+    const asked = this.#now()
+    try {
+      if (registration === undefined) return await this.#register()
+      await this.#deps.batcher.decide({ do: 'renew', registration })
+      if (this.#registration === registration) this.#lease = asked
+    } catch (error) {
+      if (!isParleyError(error, 'STA002')) throw error
+      this.#end('the lease of this node was over')
+      await this.#register()
+    }
+  }
+}

@@ -1,0 +1,378 @@
+/**
+ * Resources: what nodes have to give, and who has been given what of it (docs/resources.md).
+ *
+ * What is allocated stands in the journal. The coordinator grants it (planner/), its holder hears of it and gives it back
+ * (client/), and the node that gives it ends work on it when it is over (client/claims.ts). Any node gives and asks alike.
+ * State: what this node holds and gives, and while it coordinates the board of all nodes and allocations.
+ * Wire id: `/parley/resource/1`.
+ */
+import { toString as encodeText } from 'uint8arrays/to-string'
+import { abortable } from '../async.ts'
+import type { CoordinatorFeature } from '../coordinator/api.ts'
+import type { Handlers } from '../define.ts'
+import { isParleyError, ParleyError } from '../errors.ts'
+import { ChangeBatcher } from '../journal/client/change-batcher.ts'
+import type { Journal } from '../journal/client/journal-client.ts'
+import { FeedFollower } from '../journal/feed/feed-follower.ts'
+import type { FedRecords } from '../journal/feed/open-feed.ts'
+import { RecordFeeds } from '../journal/feed/record-feeds.ts'
+import type { JournalMember } from '../journal/journal-server.ts'
+import { isRefusedFor } from '../journal/state/journal-machine.ts'
+import type { TableData } from '../part.ts'
+import type { Port } from '../port.ts'
+import { createRegistration, type Registration } from '../registration.ts'
+import { PRIORITIES } from '../wire/envelope.ts'
+import type {
+  AllocateOptions,
+  AllocationState,
+  HeldAllocation,
+  ResourceStatus,
+  Resources,
+  ResourcesCounts,
+  ResourceWaitOptions,
+} from './api.ts'
+import { Claims } from './client/claims.ts'
+import { Holdings } from './client/holdings.ts'
+import { NodeLease } from './client/node-lease.ts'
+import { allocatedMessage, deniedMessage, type ResourceAnswer, readResourceMessage } from './client/seed-messages.ts'
+import { ALLOCATE_MS, wantedAllocation } from './client/wanted-allocation.ts'
+import { type FedAllocation, resourceProtocol } from './contract.ts'
+import { MAX_CHANGES_AT_ONCE, type ResourceChange } from './journal/resource-changes.ts'
+import { decideResources } from './journal/resource-kinds.ts'
+import { ResourcePlanner } from './planner/resource-planner.ts'
+import { type ResourceFigures, resourceFigures } from './resource-figures.ts'
+import { ALLOCATION_PREFIX, type Allocation, allocationKey, NODE_PREFIX, type NodeRecord } from './resource-record.ts'
+import { amountOf, type Units, UnitsSchema } from './units.ts'
+
+/** Milliseconds that a mesh may take until all of its voters are known to have resources, and between tries. */
+const LEVEL_MS = 30_000
+const LEVEL_AGAIN_MS = 200
+/** Beyond what an allocation may wait: its denial has to be decided too. Milliseconds. */
+const ANSWER_MS = 10_000
+const READ_MS = 10_000
+const SHOW_MS = 2_000
+
+export interface ResourcesDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to'>
+  readonly journal: Journal
+  readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
+  /** This node's copy of the journal. */
+  member(): JournalMember | undefined
+}
+
+export interface ResourcesFeature extends Resources {
+  readonly handlers: Handlers<typeof resourceProtocol>
+  figures(): ResourceFigures
+  /** What nodes have, for people. */
+  nodesTable(): Promise<TableData>
+  /** Who has what, for people. */
+  allocationsTable(): Promise<TableData>
+  stop(): Promise<void>
+}
+
+const FED: FedRecords<Allocation, FedAllocation> = {
+  of: 'resources',
+  prefix: ALLOCATION_PREFIX,
+  peersOf: ({ holder, places = [] }) => [holder, ...places.map(({ owner }) => owner)],
+  read({ machine: { records } }, _peer, id, version) {
+    const found = records.get(allocationKey(id))
+    // This part wrote it.
+    return found === undefined ? { id, version } : { id, version: found.version, allocation: found.value as Allocation }
+  },
+  bytesOf: ({ allocation }) => 64 + (allocation?.size ?? 0),
+}
+
+const stateOf = (id: string, allocation: Allocation): AllocationState => {
+  const { status, holder, task, priority, parts, places, askedAt, changedAt, reason } = allocation
+  return {
+    ...{ id, status, holder, task, askedAt, changedAt, reason, priority: PRIORITIES[priority] ?? 'normal' },
+    parts: parts.map(({ units, owner }, i) => ({ units, owner: places?.[i]?.owner ?? owner })),
+  }
+}
+
+const statusOf = (node: NodeRecord, name: string): ResourceStatus['status'] => {
+  if (node.isOver === true) return 'lost'
+  if (node.draining === true) return 'draining'
+  return amountOf(node.used, name) < amountOf(node.capacity, name) ? 'available' : 'full'
+}
+
+class NodeResources implements ResourcesFeature {
+  readonly handlers: Handlers<typeof resourceProtocol>
+  readonly #deps: ResourcesDeps
+  readonly #batcher: ChangeBatcher<ResourceChange>
+  readonly #lease: NodeLease
+  readonly #claims: Claims
+  readonly #holdings = new Holdings()
+  readonly #feeds: RecordFeeds<Allocation, FedAllocation>
+  readonly #acting: Registration
+  readonly #counts = { asked: 0, denied: 0 }
+  readonly #end = new AbortController()
+  #follower: FeedFollower<FedAllocation> | undefined
+  #planner: ResourcePlanner | undefined
+
+  constructor(deps: ResourcesDeps) {
+    this.#deps = deps
+    const { port, coordinator, member } = deps
+    this.#batcher = new ChangeBatcher({
+      of: 'resources',
+      maxAtOnce: MAX_CHANGES_AT_ONCE,
+      levelOf: () => 1,
+      submit: (_level, changes) => this.#submit(changes),
+    })
+    this.#claims = new Claims(port)
+    this.#lease = new NodeLease({
+      ...{ port, batcher: this.#batcher },
+      onOver: (why) => {
+        this.#claims.endAll(why)
+        this.#holdings.endAll(why)
+      },
+      onRegistered: (registration) => this.#claims.onRegistered(registration),
+    })
+    const feeds = new RecordFeeds(port, FED, () => (coordinator.status().acting ? member() : undefined))
+    this.#feeds = feeds
+    this.handlers = {
+      feed: async function* (this: void, request, { peer, signal }) {
+        for await (const { told, ...item } of feeds.follow(peer, request, signal)) yield { ...item, allocations: told }
+      },
+    }
+    this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
+  }
+
+  async offer(capacity: Units): Promise<Registration> {
+    const { data, error } = UnitsSchema.safeParse(capacity)
+    if (data === undefined)
+      throw new ParleyError('MSG001', 'a node cannot offer that', {
+        hint: `${error?.issues[0]?.path.join('.')}: ${error?.issues[0]?.message}`,
+      })
+    await this.#own().live(this.#end.signal)
+    await this.#lease.offer(data)
+    return createRegistration(() => this.#lease.offer(data, true))
+  }
+
+  async allocate(what: AllocateOptions): Promise<HeldAllocation> {
+    const { port } = this.#deps
+    const ask = wantedAllocation(what, port.clock.now())
+    const { id = this.#newId(), timeoutMs = ALLOCATE_MS } = what
+    const limit = new AbortController()
+    const stop = port.timers.after(timeoutMs + ANSWER_MS, () => limit.abort(notDecided(id)))
+    const signals = [this.#end.signal, limit.signal, ...(what.signal === undefined ? [] : [what.signal])]
+    const signal = AbortSignal.any(signals)
+    try {
+      await this.#own().live(signal)
+      const registration = await abortable(this.#lease.registered(), signal)
+      const isNew = !this.#holdings.has(id)
+      this.#holdings.expect(id)
+      this.#counts.asked += 1
+      try {
+        const { result, version } = await this.#batcher.decide({ do: 'allocate', registration, id, ask }, { signal })
+        this.#holdings.asked(id, version)
+        if (Reflect.get(Object(result), 'isKnown') === true) await this.#readAgain(id, signal)
+        const holding = await this.#holdings.granted(id, signal)
+        return this.#held(holding)
+      } catch (error) {
+        if (isParleyError(error, 'COM003') && error.details.reason === 'resource-denied') this.#counts.denied += 1
+        // What nobody waits for any more is not kept.
+        if (isNew) void this.release(id).catch(() => {})
+        throw error
+      }
+    } finally {
+      stop()
+    }
+  }
+
+  /** It was asked for before: what is told of it may have been told already. */
+  async #readAgain(id: string, signal: AbortSignal): Promise<void> {
+    const found = await this.#deps.journal.get(allocationKey(id), { signal })
+    this.#holdings.onTold(id, found?.value as unknown as Allocation | undefined)
+  }
+
+  #held(holding: Omit<HeldAllocation, 'release' | typeof Symbol.asyncDispose>): HeldAllocation {
+    const release = (): Promise<void> => this.release(holding.id)
+    return { ...holding, release, [Symbol.asyncDispose]: release }
+  }
+
+  async release(id: string): Promise<void> {
+    await this.#batcher.decide({ do: 'release', id })
+    this.#holdings.drop(id, 'it was released')
+  }
+
+  claim: Resources['claim'] = (id, options) => this.#claims.claim(id, options)
+  onClaim: Resources['onClaim'] = (fn) => this.#claims.onClaim(fn)
+
+  async get(id: string, options: ResourceWaitOptions = {}): Promise<AllocationState> {
+    const found = await this.#deps.journal.get(allocationKey(id), options)
+    if (found !== undefined) return stateOf(id, found.value as unknown as Allocation)
+    throw new ParleyError('STA001', `there is no allocation ${id}`, {
+      hint: 'it was released, or has ended a while ago',
+      details: { allocation: id },
+    })
+  }
+
+  async list(options: ResourceWaitOptions = {}): Promise<AllocationState[]> {
+    const all = await this.#all<Allocation>(ALLOCATION_PREFIX, options)
+    return all.map(([id, allocation]) => stateOf(id, allocation))
+  }
+
+  async status(options: ResourceWaitOptions = {}): Promise<ResourceStatus[]> {
+    const all = await this.#all<NodeRecord>(NODE_PREFIX, options)
+    return all.flatMap(([owner, node]) =>
+      Object.keys(node.capacity)
+        .sort()
+        .map((name) => ({
+          ...{ resource_id: `${name}@${owner}`, name, owner, status: statusOf(node, name) },
+          ...{ capacity: amountOf(node.capacity, name), used: amountOf(node.used, name) },
+          timestamp: new Date(node.renewedAt).toISOString(),
+        })),
+    )
+  }
+
+  async receive(type: string, payload: unknown): Promise<ResourceAnswer> {
+    const message = readResourceMessage(type, payload)
+    const { task } = message
+    if (message.type === 'resource.allocate')
+      try {
+        return allocatedMessage(task, await this.allocate(message.what))
+      } catch (error) {
+        return deniedMessage(task, error)
+      }
+    return { type: 'resource.released', payload: await this.#releaseOf(task, message.resourceIds) }
+  }
+
+  /** Whole allocations only: a gang is had together. @throws MSG001, STA001 */
+  async #releaseOf(task: string, wanted: readonly string[] | undefined) {
+    const own = (await this.list()).filter((one) => one.task === task && one.holder === this.#deps.port.self.id)
+    const idsOf = ({ parts }: AllocationState): string[] =>
+      parts.flatMap(({ units, owner }) => Object.keys(units).map((name) => `${name}@${owner}`))
+    const chosen = wanted === undefined ? own : own.filter((one) => idsOf(one).some((id) => wanted.includes(id)))
+    const ids = [...new Set(chosen.flatMap(idsOf))]
+    const missing = wanted?.find((id) => !ids.includes(id))
+    if (missing !== undefined)
+      throw new ParleyError('STA001', `the task ${task} has no ${missing} of this node`, {
+        hint: 'see its allocations',
+      })
+    const more = wanted === undefined ? undefined : ids.find((id) => !wanted.includes(id))
+    if (more !== undefined)
+      throw new ParleyError('MSG001', `${more} was allocated with others that are released`, {
+        hint: 'an allocation is released whole: name all of its resources',
+      })
+    await Promise.all(chosen.map(({ id }) => this.release(id)))
+    return { task_id: task, resource_ids: ids }
+  }
+
+  counts(): ResourcesCounts {
+    return { ...this.#counts, ...this.#holdings.counts(), given: this.#claims.size() }
+  }
+
+  figures(): ResourceFigures {
+    return resourceFigures({
+      ...{ planner: this.#planner?.counts(), feeds: this.#feeds.counts().feeds },
+      ...{ decided: this.#batcher.counts(), own: this.counts() },
+    })
+  }
+
+  async nodesTable(): Promise<TableData> {
+    const all = await this.status({ timeoutMs: SHOW_MS })
+    return {
+      columns: ['owner', 'resource', 'status', 'used', 'capacity'],
+      rows: all.map(({ owner, name, status, used, capacity }) => [owner, name, status, used, capacity]),
+    }
+  }
+
+  async allocationsTable(): Promise<TableData> {
+    const all = await this.list({ timeoutMs: SHOW_MS })
+    const text = (units: Units): string =>
+      Object.entries(units)
+        .map(([name, amount]) => `${amount} ${name}`)
+        .join(', ')
+    return {
+      columns: ['id', 'status', 'holder', 'task', 'priority', 'of'],
+      rows: all.map(({ id, status, holder, task, priority, parts }) => [
+        ...[id, status, holder, task ?? '', priority],
+        parts.map(({ units, owner }) => `${text(units)} at ${owner ?? 'any node'}`).join('; '),
+      ]),
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#lease.stop()
+    this.#end.abort(
+      new ParleyError('COM002', 'this node stops', { hint: 'ask another node', details: { reason: 'stopped' } }),
+    )
+    await this.#acting.stop()
+    this.#follower?.stop()
+    this.#feeds.stop()
+  }
+
+  async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {
+    const { port, member } = this.#deps
+    const planner = new ResourcePlanner({ port, batcher: this.#batcher, member }, epoch, signal)
+    this.#planner = planner
+    try {
+      await planner.run()
+    } finally {
+      if (this.#planner === planner) this.#planner = undefined
+    }
+  }
+
+  /** A mesh that has just begun does not take resources until all voters are known to have them. */
+  async #submit(changes: ResourceChange[]) {
+    const { port, journal } = this.#deps
+    for (const begun = port.clock.monotonic(); ; ) {
+      try {
+        return await journal.submit(decideResources, { changes }, { isChecked: true })
+      } catch (error) {
+        if (!isRefusedFor(error, 'level') || port.clock.monotonic() - begun >= LEVEL_MS) throw error
+        await new Promise<void>((resolve) => port.timers.after(LEVEL_AGAIN_MS, resolve))
+      }
+    }
+  }
+
+  #newId(): string {
+    return encodeText(this.#deps.port.random(12), 'base64url')
+  }
+
+  async #all<T>(prefix: string, options: ResourceWaitOptions): Promise<[id: string, record: T][]> {
+    const limit = new AbortController()
+    const stop = this.#deps.port.timers.after(options.timeoutMs ?? READ_MS, () => limit.abort(notRead()))
+    const signal = AbortSignal.any([limit.signal, ...(options.signal === undefined ? [] : [options.signal])])
+    try {
+      const { records } = await this.#deps.journal.list(prefix, { signal })
+      return records.map(({ key, value }) => [key.slice(prefix.length), value as T])
+    } finally {
+      stop()
+    }
+  }
+
+  /** The feed of what this node has and gives. */
+  #own(): FeedFollower<FedAllocation> {
+    const { port } = this.#deps
+    this.#follower ??= new FeedFollower<FedAllocation>(this.#deps, {
+      of: 'resources',
+      async *open(leader, request, signal) {
+        const followed = port.to(leader, resourceProtocol).feed(request, { signal })
+        for await (const { allocations, ...item } of followed) yield { ...item, told: allocations }
+      },
+      idOf: ({ id }) => id,
+      onTold: ({ id, allocation }) => {
+        this.#claims.onTold(id, allocation, this.#lease.registration())
+        this.#holdings.onTold(id, allocation)
+      },
+      onReset: (ids, version) => {
+        this.#claims.onReset(ids)
+        this.#holdings.onReset(ids, version)
+      },
+    })
+    return this.#follower
+  }
+}
+
+const notRead = (): ParleyError =>
+  new ParleyError('COM001', 'resources were not read in time', { hint: 'is there a node that coordinates?' })
+
+const notDecided = (id: string): ParleyError =>
+  new ParleyError('COM001', `nothing was decided about the allocation ${id} in time`, {
+    hint: 'is there a node with a data directory that coordinates?',
+    details: { reason: 'no-leader' },
+  })
+
+export const createResources = (deps: ResourcesDeps): ResourcesFeature => new NodeResources(deps)
