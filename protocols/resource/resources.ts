@@ -119,7 +119,7 @@ class NodeResources implements ResourcesFeature {
       levelOf: () => 1,
       submit: (_level, changes) => this.#submit(changes),
     })
-    this.#claims = new Claims(port)
+    this.#claims = new Claims(port, () => this.#lease.capacity())
     this.#lease = new NodeLease({
       ...{ port, batcher: this.#batcher },
       onOver: (why) => {
@@ -127,6 +127,7 @@ class NodeResources implements ResourcesFeature {
         this.#holdings.endAll(why)
       },
       onRegistered: (registration) => this.#claims.onRegistered(registration),
+      onCapacity: () => this.#claims.beginEarly(),
     })
     const feeds = new RecordFeeds(port, FED, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
@@ -354,7 +355,7 @@ class NodeResources implements ResourcesFeature {
       },
       idOf: ({ id }) => id,
       onTold: ({ id, allocation }) => {
-        this.#claims.onTold(id, allocation, this.#lease.registration())
+        this.#claims.onTold(id, allocation)
         this.#holdings.onTold(id, allocation)
       },
       onReset: (ids, version) => {

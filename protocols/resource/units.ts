@@ -37,6 +37,12 @@ export const plus = (units: Units, more: Units, sign: 1 | -1 = 1): Units => {
   return Object.fromEntries([...sum].filter(([, amount]) => amount > 0).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
+/** Of each name the more. */
+export const most = (one: Units, other: Units): Units => {
+  const names = new Set([...Object.keys(one), ...Object.keys(other)])
+  return Object.fromEntries([...names].map((name) => [name, Math.max(amountOf(one, name), amountOf(other, name))]))
+}
+
 export const isNone = (units: Units): boolean => Object.keys(units).every((name) => amountOf(units, name) === 0)
 /** The first name of which there is not enough. */
 export const lackOf = (capacity: Units, used: Units, asked: Units): string | undefined =>

@@ -4,6 +4,7 @@ import { runPartsWorld } from './parts/world.ts'
 import { runPortWorld } from './port/world.ts'
 import { MIXES } from './raft/mixes.ts'
 import { type Totals as CoreTotals, runWorld } from './raft/world.ts'
+import { runResourcesWorld } from './resources/world.ts'
 import { runTasksWorld } from './tasks/world.ts'
 
 export type Totals = Readonly<Record<string, number>>
@@ -45,6 +46,7 @@ const DRIVER_STEPS = 10_000
 const DELIVERY_STEPS = 2_500
 const PARTS_STEPS = 60
 const TASKS_STEPS = 25
+const RESOURCES_STEPS = 40
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...Object.fromEntries(
@@ -84,6 +86,16 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       ...['inputLost', 'kept', 'damaged', 'lostCopies', 'lostValues', 'read', 'moved', 'forgotten'],
     ],
     run: async (options) => ({ ...(await runTasksWorld(options)) }),
+  },
+  resources: {
+    about:
+      'resources on nodes that are killed, lose power, are frozen and cut off: never more is given than there is, gangs whole or not at all',
+    steps: RESOURCES_STEPS,
+    needed: [
+      ...['granted', 'gangs', 'denied', 'expired', 'preempted', 'had', 'released', 'lost', 'claimed'],
+      ...['kills', 'powerCuts', 'cuts', 'freezes', 'leaves', 'outages'],
+    ],
+    run: async (options) => ({ ...(await runResourcesWorld(options)) }),
   },
   intruder: {
     about:

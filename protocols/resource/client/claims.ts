@@ -1,7 +1,8 @@
 /**
  * What others have been given of this node's: it hears of each grant and each end, and says so to the program.
  *
- * State: those that there are, who waits for one, who is told.
+ * Whatever it hears, and in whichever order, it lets nobody begin beyond what it has: a grant that is told before the end of
+ * another one waits for that. State: those that there are, those that wait, who waits for one, who is told.
  */
 import { waitFor } from '../../async.ts'
 import { ParleyError, stateError } from '../../errors.ts'
@@ -10,10 +11,10 @@ import type { Port } from '../../port.ts'
 import { createRegistration, type Registration } from '../../registration.ts'
 import type { Claim, ClaimOptions } from '../api.ts'
 import type { Allocation } from '../resource-record.ts'
-import { isNone, NONE, plus, type Units } from '../units.ts'
+import { fits, isNone, NONE, plus, type Units } from '../units.ts'
 
 const CLAIM_MS = 5_000
-/** Grants that were told before this node knew its registration. */
+/** Grants that cannot begin yet. */
 const MAX_EARLY = 10_000
 
 interface Given {
@@ -35,52 +36,76 @@ const notGiven = (id: string): ParleyError =>
 
 export class Claims {
   readonly #port: Pick<Port, 'self' | 'timers' | 'log'>
+  /** What this node has. */
+  readonly #capacity: () => Units
+  #registration: number | undefined
+  #used: Units = NONE
   readonly #given = new Map<string, Given>()
+  /** Told before this node knew its registration, or before what has to end first has ended. */
   readonly #early = new Map<string, Allocation>()
   readonly #waiting = new Set<() => void>()
   readonly #listeners = new Set<(claim: Claim) => void>()
 
-  constructor(port: Pick<Port, 'self' | 'timers' | 'log'>) {
+  constructor(port: Pick<Port, 'self' | 'timers' | 'log'>, capacity: () => Units) {
     this.#port = port
+    this.#capacity = capacity
   }
 
   size(): number {
     return this.#given.size
   }
 
-  /** @param registration of this node now; undefined: it gives nothing */
-  onTold(id: string, allocation: Allocation | undefined, registration: number | undefined): void {
-    this.#early.delete(id)
-    if (allocation !== undefined && this.#isEarly(allocation, registration)) this.#early.set(id, allocation)
+  onTold(id: string, allocation: Allocation | undefined): void {
     const before = this.#given.get(id)
-    const units = allocation === undefined ? NONE : this.#unitsHere(allocation, registration)
-    const fence = isNone(units) ? undefined : allocation?.fence
-    if (fence !== undefined && before !== undefined && compareFences(before.claim.fence, fence) === 0) return
+    const fence = allocation?.fence
+    const isSame = before !== undefined && fence !== undefined && compareFences(before.claim.fence, fence) === 0
+    if (isSame) return
+    this.#early.delete(id)
     if (before !== undefined) this.#end(id, before, allocation?.reason ?? 'it was released')
-    if (allocation === undefined || fence === undefined) return
+    if (allocation !== undefined) this.#begin(id, allocation)
+    if (before !== undefined) this.beginEarly()
+  }
+
+  #begin(id: string, allocation: Allocation): void {
+    const { holder, task, fence } = allocation
+    const units = this.#unitsHere(allocation)
+    if (fence === undefined) return
+    const isFree = !isNone(units) && fits(this.#capacity(), this.#used, units)
+    if (!isFree) {
+      if (this.#mayBegin(allocation) && this.#early.size < MAX_EARLY) this.#early.set(id, allocation)
+      return
+    }
     const end = new AbortController()
-    const { holder, task } = allocation
     const claim: Claim = { id, task, holder, units, fence, signal: end.signal }
+    this.#used = plus(this.#used, units)
     this.#given.set(id, { claim, end })
     for (const look of [...this.#waiting]) look()
     for (const fn of [...this.#listeners]) this.#tell(fn, claim)
   }
 
-  /** This node gives under this registration from now on. */
-  onRegistered(registration: number): void {
+  /** Something has ended, or this node has more. */
+  beginEarly(): void {
     const early = [...this.#early]
     this.#early.clear()
-    for (const [id, allocation] of early) this.onTold(id, allocation, registration)
+    for (const [id, allocation] of early) this.#begin(id, allocation)
+  }
+
+  /** This node gives under this registration from now on. */
+  onRegistered(registration: number): void {
+    this.#registration = registration
+    this.beginEarly()
   }
 
   /** All there is was told. */
   onReset(ids: ReadonlySet<string>): void {
     for (const [id, given] of [...this.#given]) if (!ids.has(id)) this.#end(id, given, 'it has ended')
     for (const id of [...this.#early.keys()]) if (!ids.has(id)) this.#early.delete(id)
+    this.beginEarly()
   }
 
   /** Whatever the journal says: nothing of this node's counts any more. */
   endAll(why: string): void {
+    this.#registration = undefined
     for (const [id, given] of [...this.#given]) this.#end(id, given, why)
   }
 
@@ -109,24 +134,24 @@ export class Claims {
     return claim
   }
 
-  /** It may be under a registration that was decided and not answered yet. */
-  #isEarly({ places = [] }: Allocation, registration = -1): boolean {
+  /** It is of this life of the node, or of one that was decided and not answered yet. */
+  #mayBegin({ places = [] }: Allocation): boolean {
     const { id } = this.#port.self
-    return (
-      this.#early.size < MAX_EARLY && places.some((place) => place.owner === id && place.registration > registration)
-    )
+    const registration = this.#registration ?? -1
+    return places.some((place) => place.owner === id && place.registration >= registration)
   }
 
-  #unitsHere({ parts, places = [] }: Allocation, registration: number | undefined): Units {
+  #unitsHere({ parts, places = [] }: Allocation): Units {
     let units = NONE
     for (const [i, place] of places.entries())
-      if (place.owner === this.#port.self.id && place.registration === registration)
+      if (place.owner === this.#port.self.id && place.registration === this.#registration)
         units = plus(units, parts[i]?.units ?? NONE)
     return units
   }
 
-  #end(id: string, { end }: Given, why: string): void {
+  #end(id: string, { end, claim }: Given, why: string): void {
     this.#given.delete(id)
+    this.#used = plus(this.#used, claim.units, -1)
     end.abort(stateError('ended', `the allocation ${id} has ended: ${why}`, 'end the work on it', { allocation: id }))
   }
 

@@ -11,7 +11,7 @@ import type { Port, Stop } from '../../port.ts'
 import type { Registered } from '../journal/apply-resources.ts'
 import type { ResourceChange } from '../journal/resource-changes.ts'
 import { LEASE_MS } from '../planner/resource-board.ts'
-import { NONE, type Units } from '../units.ts'
+import { most, NONE, type Units } from '../units.ts'
 
 const RENEW_MS = 10_000
 const LOOK_MS = 1_000
@@ -26,6 +26,8 @@ export interface LeaseDeps {
   /** All that this node had under its registration is over. */
   onOver(why: string): void
   onRegistered(registration: number): void
+  /** It has more than before, or may have. */
+  onCapacity(): void
 }
 
 interface Asked {
@@ -36,6 +38,7 @@ interface Asked {
 export class NodeLease {
   readonly #deps: LeaseDeps
   #capacity: Units = NONE
+  #most: Units | undefined
   #isDraining = false
   /** Grows where a lease was over: what was granted before ends then, here and in the journal. */
   #incarnation: number
@@ -62,16 +65,27 @@ export class NodeLease {
     return this.#registration ?? this.registered()
   }
 
+  /** What it has; while that changes, the more of both. */
+  capacity(): Units {
+    return this.#most ?? this.#capacity
+  }
+
   /** @throws STA003 `in-use` */
   async offer(capacity: Units, isDraining = false): Promise<void> {
     const before = { capacity: this.#capacity, isDraining: this.#isDraining }
+    this.#most = most(this.capacity(), capacity)
     this.#capacity = capacity
     this.#isDraining = isDraining
+    this.#deps.onCapacity()
     try {
       await this.#register()
+      // Another one may have been asked for meanwhile.
+      if (this.#capacity === capacity) this.#most = undefined
     } catch (error) {
-      this.#capacity = before.capacity
-      this.#isDraining = before.isDraining
+      if (this.#capacity === capacity) {
+        this.#capacity = before.capacity
+        this.#isDraining = before.isDraining
+      }
       throw error
     }
   }

@@ -1,0 +1,245 @@
+/**
+ * Resources on nodes of the simulated mesh, as node/parts/built-in.ts starts them: offered, asked for, given back, while nodes
+ * are killed, lose power, are frozen, leave and are cut off, holder, owner and coordinator alike. Everything follows from the
+ * seed.
+ *
+ * At each index of the journal no node gives more than it has (observer.ts). What each node believes that it gives is never more
+ * than it has either, and nobody works on what is over for longer than a lease. At the end all are there and connected again:
+ * whoever asks is answered, nothing is stranded, and all of it can be had at once.
+ */
+import { isParleyError } from '../../../protocols/errors.ts'
+import type { AllocateOptions } from '../../../protocols/resource/api.ts'
+import { LEASE_MARGIN_MS, LEASE_MS } from '../../../protocols/resource/planner/resource-board.ts'
+import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
+import { type ResourceNode, ResourceNodes } from './nodes.ts'
+import { grantOf, openOnes, ResourceObserver, readAll } from './observer.ts'
+
+const STEP_MS = [30, 350] as const
+const FOUND_MS = 60_000
+const HEAL_MS = 240_000
+const LOOK_MS = 200
+const OUTAGE_SHARE = 0.15
+const SNAPSHOT_EVERY = 40
+const MOST_HELD = 24
+/** After what it rests on is over, work on it goes on for at most so long: milliseconds. */
+const LATE_MS = LEASE_MS + LEASE_MARGIN_MS + 2_000
+const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const
+
+export interface ResourcesOptions {
+  readonly seed: number
+  readonly steps: number
+  readonly trace?: ((line: string) => void) | undefined
+}
+
+class ResourcesWorld {
+  readonly #mesh: JournalMesh
+  readonly #nodes: ResourceNodes
+  readonly #observer = new ResourceObserver()
+  readonly #problems: string[] = []
+  readonly #random: () => number
+  readonly #trace: ((line: string) => void) | undefined
+  readonly #counts = { asked: 0, had: 0, refused: 0, released: 0, lost: 0, claimed: 0 }
+
+  constructor({ seed, trace }: ResourcesOptions) {
+    this.#mesh = createJournalMesh({
+      ...{ seed, snapshotEvery: SNAPSHOT_EVERY },
+      autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
+    })
+    this.#random = this.#mesh.network.random
+    this.#trace = trace
+    const problem = (what: string): void => void this.#problems.push(what)
+    this.#nodes = new ResourceNodes(this.#mesh, (line) => this.#tell(line), problem)
+  }
+
+  async run(steps: number): Promise<Record<string, number>> {
+    const { time } = this.#mesh
+    await this.#nodes.found(FOUND_MS)
+    for (let step = 0; step < steps; step += 1) {
+      this.#ask()
+      if (this.#happens(0.5)) this.#ask()
+      if (this.#happens(0.4)) this.#release()
+      if (this.#happens(0.05)) this.#offer()
+      if (this.#happens(0.3)) await this.#nodes.strike()
+      await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
+      this.#look()
+    }
+    if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage()
+    await this.#conclude()
+    this.#nodes.endAll()
+    return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts }
+  }
+
+  #happens(share: number): boolean {
+    return this.#random() < share
+  }
+
+  #anyOf<T>(list: readonly T[]): T | undefined {
+    return list[Math.floor(this.#random() * list.length)]
+  }
+
+  #below(count: number): number {
+    return Math.floor(this.#random() * count)
+  }
+
+  #tell(line: string): void {
+    this.#trace?.(`${Math.round(this.#mesh.time.now())} ${line}`)
+  }
+
+  #draw(): AllocateOptions {
+    const gpu = this.#happens(0.3) ? 1 + this.#below(2) : 0
+    const units = { cpu: 1 + this.#below(5), ...(gpu > 0 && { gpu }) }
+    const owner = this.#happens(0.2) ? this.#anyOf(this.#nodes.all())?.node.id : undefined
+    const count = this.#happens(0.3) ? 2 + this.#below(2) : 1
+    const what = owner === undefined ? { units, count } : { parts: [{ units, owner }, { units: { cpu: 1 } }] }
+    return {
+      ...what,
+      ...(this.#happens(0.3) && { spread: true }),
+      ...(this.#happens(0.4) && { preemptible: true }),
+      ...(this.#happens(0.3) && { preempts: true }),
+      priority: PRIORITIES[this.#below(4)] ?? 'normal',
+      timeoutMs: this.#happens(0.2) ? 0 : this.#below(6_000),
+    }
+  }
+
+  #ask(): void {
+    const from = this.#anyOf(this.#nodes.all())
+    if (from === undefined || from.held.size > MOST_HELD) return
+    this.#counts.asked += 1
+    const id = `a${this.#counts.asked}`
+    const asked = from.resources.allocate({ id, ...this.#draw() }).then(
+      (held) => {
+        this.#counts.had += 1
+        this.#tell(`${from.node.name} has ${id}`)
+        from.held.set(id, held)
+        held.signal.addEventListener('abort', () => {
+          if (from.held.delete(id)) this.#counts.lost += 1
+        })
+        if (held.signal.aborted) from.held.delete(id)
+        this.#claim(id, held.parts[0]?.owner, held.fence)
+      },
+      (error: unknown) => {
+        this.#counts.refused += 1
+        if (!isParleyError(error)) this.#problems.push(`${id}: ${error}`)
+      },
+    )
+    from.asked.add(asked)
+    void asked.finally(() => from.asked.delete(asked))
+  }
+
+  /** Whoever gives it knows of it, or will, or it is over. */
+  #claim(id: string, owner: string | undefined, fence: { term: number; index: number }): void {
+    const one = this.#nodes.all().find(({ node }) => node.id === owner)
+    one?.resources.claim(id, { fence, timeoutMs: 20_000 }).then(
+      (claim) => {
+        this.#counts.claimed += 1
+        if (grantOf(id, claim) !== grantOf(id, { fence })) this.#problems.push(`${id} was claimed by another grant`)
+      },
+      () => {},
+    )
+  }
+
+  #release(): void {
+    const one = this.#anyOf(this.#nodes.all().filter(({ held }) => held.size > 0))
+    const id = one && this.#anyOf([...one.held.keys()])
+    if (one !== undefined && id !== undefined) this.#giveBack(one, id)
+  }
+
+  #giveBack(one: ResourceNode, id: string): void {
+    const held = one.held.get(id)
+    one.held.delete(id)
+    const asked = held?.release().then(
+      () => {
+        this.#counts.released += 1
+        if (!held.signal.aborted) this.#problems.push(`${id} was released, and is held`)
+      },
+      (error: unknown) => {
+        // It has it still, as far as it knows.
+        if (!held.signal.aborted) one.held.set(id, held)
+        if (!isParleyError(error)) this.#problems.push(`${id} was not released: ${error}`)
+      },
+    )
+    if (asked === undefined) return
+    one.asked.add(asked)
+    void asked.finally(() => one.asked.delete(asked))
+  }
+
+  #offer(): void {
+    const one = this.#anyOf(this.#nodes.all())
+    if (one !== undefined) this.#nodes.offer(one, this.#nodes.drawCapacity())
+  }
+
+  #look(): void {
+    const { time } = this.#mesh
+    const problem = (what: string): void => void this.#problems.push(what)
+    for (const { node } of this.#nodes.all()) {
+      const seat = node.seat()
+      if (seat !== undefined) this.#observer.watch(seat.machine, () => time.now(), problem)
+    }
+    for (const one of this.#nodes.all()) this.#lookAt(one, time.now())
+    const [first] = this.#problems
+    if (first !== undefined) throw new Error(first)
+  }
+
+  /** What it believes. */
+  #lookAt({ node, most, held, claims, frozenUntil }: ResourceNode, now: number): void {
+    if (now <= frozenUntil) return
+    const given = new Map<string, number>()
+    for (const { units } of claims.values())
+      for (const [name, amount] of Object.entries(units)) given.set(name, (given.get(name) ?? 0) + amount)
+    for (const [name, amount] of given)
+      if (amount > (most.get(name) ?? 0))
+        this.#problems.push(`${node.name} has ${amount} ${name} in work, of ${most.get(name)}`)
+    for (const [id, one] of [...claims, ...held]) {
+      const endedAt = this.#observer.endedAt.get(grantOf(id, one))
+      if (endedAt !== undefined && now - endedAt > LATE_MS)
+        this.#problems.push(`${node.name} works on ${id}, which was over ${Math.round(now - endedAt)} ms ago`)
+    }
+  }
+
+  async #until(what: () => string | undefined): Promise<void> {
+    const { time } = this.#mesh
+    const until = time.now() + HEAL_MS
+    for (let why = what(); why !== undefined; why = what()) {
+      if (time.now() > until) throw new Error(why)
+      await time.run(LOOK_MS)
+      this.#look()
+    }
+  }
+
+  #seen() {
+    const machine = this.#mesh.leader()?.seat()?.machine
+    return machine === undefined ? undefined : readAll(machine)
+  }
+
+  async #conclude(): Promise<void> {
+    const { time } = this.#mesh
+    this.#tell('everything heals')
+    await this.#nodes.heal()
+    // Whoever asks now is answered: no two wait for each other.
+    await time.settled(this.#nodes.answered(), HEAL_MS)
+    this.#look()
+    for (const one of this.#nodes.all()) for (const id of [...one.held.keys()]) this.#giveBack(one, id)
+    await time.settled(this.#nodes.answered(), HEAL_MS)
+    await this.#until(() => {
+      const seen = this.#seen()
+      if (seen === undefined) return 'nobody coordinates'
+      const open = openOnes(seen)
+      if (open.length > 0) return `stranded: ${open.join(', ')}`
+      const all = this.#nodes.all()
+      if (seen.nodes.size !== all.length) return `${seen.nodes.size} nodes are registered, ${all.length} are there`
+      return undefined
+    })
+    const [first] = this.#nodes.all()
+    const nodes = [...(this.#seen()?.nodes ?? [])]
+    const parts = nodes.map(([owner, { capacity }]) => ({ owner, units: capacity }))
+    const all = first?.resources.allocate({ id: 'all', parts, timeoutMs: 60_000 })
+    if (all === undefined) throw new Error('no node is there')
+    const held = await time.settled(all, HEAL_MS)
+    this.#look()
+    await time.settled(held.release(), HEAL_MS)
+    this.#look()
+  }
+}
+
+export const runResourcesWorld = (options: ResourcesOptions): Promise<Record<string, number>> =>
+  new ResourcesWorld(options).run(options.steps)
