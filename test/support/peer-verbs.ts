@@ -14,6 +14,7 @@ import { counter } from './counter-part.ts'
 import { createGuards } from './guards.ts'
 import { messageVerbs } from './message-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
+import { resourceVerbs } from './resource-verbs.ts'
 import { createShop, oldShop, registerCommands } from './shop.ts'
 import { type StoredGroup, startStoredGroup } from './stored-group.ts'
 import { tallyVerbs } from './tally.ts'
@@ -94,6 +95,7 @@ export const verbs = {
   ...messageVerbs((as) => hosted(as).mesh),
   ...tallyVerbs((as) => hosted(as).mesh),
   ...taskVerbs((as) => hosted(as).mesh),
+  ...resourceVerbs((as) => hosted(as).mesh),
   ...trustVerbs((as) => hosted(as).mesh),
   start: async (as: string, { counts, guarded, ...options }: StartOptions) => {
     const { list, lines } = createGuards()

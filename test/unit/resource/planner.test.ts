@@ -98,7 +98,7 @@ test('whatever happens: what is planned is granted, and no node gives more than 
         journal.check()
       }
     }),
-    { numRuns: 400 },
+    { numRuns: 150 },
   )
 })
 

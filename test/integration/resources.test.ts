@@ -1,0 +1,94 @@
+/** Resources between processes over loopback TCP: given whole, never more than there is, and given back by whoever dies. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { createMesh, type Mesh, makeSecret } from '../../node/index.ts'
+import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
+import { failureOf, until } from '../support/until.ts'
+
+describe('resources, between processes', { timeout: 180_000 }, () => {
+  const secret = makeSecret()
+  const peers: Peer[] = []
+  let folder = ''
+  let ann: Mesh
+
+  const start = (name: string): Promise<Peer> =>
+    startPeer(
+      {
+        ...{ name, secret, dataDir: join(folder, name), coordination: { expect: 3 } },
+        join: peers.flatMap(({ addresses }) => addresses),
+      },
+      { serve: false },
+    )
+  const one = (i: number): Peer => {
+    const peer = peers[i]
+    assert.ok(peer)
+    return peer
+  }
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'parley-resources-'))
+    for (const name of ['one', 'two', 'three']) peers.push(await start(name))
+    ann = await createMesh({ name: 'ann', secret, join: peers.flatMap(({ addresses }) => addresses), log: 'silent' })
+    await ann.coordinator.found({ timeoutMs: 30_000 })
+    await one(0).ask('offerResources', { cpu: 4_000, 'robot-arm': 1 })
+    await one(1).ask('offerResources', { cpu: 2_000 })
+  })
+  after(async () => {
+    await ann.stop()
+    endProcesses()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  it('a gang is had whole, its owners know of it, and who waits gets what is given back', async () => {
+    const gang = await ann.resources.allocate({ parts: [{ units: { cpu: 4_000 } }, { units: { cpu: 2_000 } }] })
+    assert.deepEqual(
+      gang.parts.map(({ owner }) => owner),
+      [one(0).id, one(1).id],
+    )
+    await until('its owner knows of it', async () => {
+      const given = await one(1).ask('givenNow', undefined)
+      return given.length === 1 && given[0]?.units.cpu === 2_000
+    })
+    const waiting = one(2).ask('allocate', { id: 'small', units: { cpu: 1 }, timeoutMs: 20_000 })
+    const denied = await failureOf(ann.resources.allocate({ units: { cpu: 1 }, timeoutMs: 0 }))
+    assert.equal(Reflect.get(Object(denied), 'details').why, 'all-in-use')
+    await gang.release()
+    assert.ok(gang.signal.aborted)
+    assert.equal((await waiting).length, 1)
+    await until('its owner knows that it is over', async () =>
+      (await one(1).ask('givenNow', undefined)).every(({ units }) => units.cpu !== 2_000),
+    )
+    await one(2).ask('releaseAllocation', { id: 'small' })
+  })
+
+  it('what an exclusive one has nobody else gets, and messages of seed 001 say so', async () => {
+    const requirements = { resources: { 'robot-arm': 1 } }
+    const asked = { request_id: 'r1', task_id: 't1', requirements }
+    const first = await ann.resources.receive('resource.allocate', asked)
+    assert.equal(first.type, 'resource.allocated')
+    const second = await ann.resources.receive('resource.allocate', {
+      ...asked,
+      ...{ request_id: 'r2', task_id: 't2', allocation_timeout: 0 },
+    })
+    assert.equal(second.type, 'resource.denied')
+    const released = await ann.resources.receive('resource.release', { task_id: 't1' })
+    assert.deepEqual(released.payload, { task_id: 't1', resource_ids: [`robot-arm@${one(0).id}`] })
+  })
+
+  it('whoever coordinates is killed: what was given stays, and who waits is answered by the next one', async () => {
+    const held = await ann.resources.allocate({ id: 'kept', units: { cpu: 1_500 } })
+    const { leader } = ann.coordinator.status()
+    const killed = peers.findIndex(({ id }) => id === leader)
+    assert.ok(killed >= 0)
+    const owner = held.parts[0]?.owner
+    await one(killed).kill()
+    const got = await ann.resources.allocate({ id: 'after', units: { cpu: 100 }, timeoutMs: 30_000 })
+    assert.equal(got.parts.length, 1)
+    if (owner !== leader) {
+      assert.equal((await ann.resources.get('kept')).status, 'allocated')
+      assert.ok(!held.signal.aborted)
+    }
+  })
+})

@@ -1,0 +1,153 @@
+/** What the coordinator wants decided, from what there is and what time it is. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { ResourceChange } from '../../../protocols/resource/journal/resource-changes.ts'
+import { LEASE_MARGIN_MS, LEASE_MS, ResourceBoard } from '../../../protocols/resource/planner/resource-board.ts'
+import type { Ask } from '../../../protocols/resource/resource-record.ts'
+import type { Units } from '../../../protocols/resource/units.ts'
+import { asked, LEADER, ResourceJournal } from '../../support/resource-journal.ts'
+
+class Played {
+  readonly journal = new ResourceJournal()
+  readonly board = new ResourceBoard(1)
+  now = 1_000
+
+  constructor() {
+    this.journal.register('ann')
+    this.journal.register('box', { cpu: 4 })
+  }
+
+  /** It has read all there is. */
+  read(): void {
+    for (const [peer, record] of this.journal.nodes()) this.board.setNode(peer, record, this.now)
+    for (const [id, record] of this.journal.allocations()) this.board.setAllocation(id, record)
+  }
+
+  wanted(): ResourceChange[] {
+    this.journal.at = this.now
+    return this.board.wanted({ now: this.now, monotonic: this.now })
+  }
+
+  /** As the coordinator has it decided. @returns what was decided, in short */
+  step(): string[] {
+    this.read()
+    const done = this.wanted()
+    const said = done.map((change) => {
+      const answer = this.journal.one(LEADER, change)
+      return `${change.do} ${'id' in change ? change.id : 'peer' in change ? change.peer : ''}${typeof answer === 'string' ? ` ${answer}` : ''}`.trim()
+    })
+    const gone = done.flatMap((change) => (change.do === 'forget' ? change.ids : []))
+    for (const id of gone) this.board.setAllocation(id, this.journal.get(id))
+    this.read()
+    for (const change of done) this.board.answered(change)
+    this.journal.check()
+    return said
+  }
+
+  ask(id: string, units: Units, more: Partial<Ask> = {}): void {
+    this.journal.at = this.now
+    this.journal.allocate('ann', id, asked([units], more))
+  }
+
+  release(id: string): void {
+    this.journal.one('ann', { do: 'release', id })
+    this.board.setAllocation(id, undefined)
+  }
+}
+
+describe('the board', () => {
+  it('grants by priority, then in the order of asking, and asks for nothing twice', () => {
+    const played = new Played()
+    for (const [id, priority] of [
+      ['a', 1],
+      ['b', 1],
+      ['c', 3],
+      ['d', 0],
+    ] as const)
+      played.ask(id, { cpu: 2 }, { priority })
+    played.read()
+    const first = played.wanted()
+    assert.deepEqual(
+      first.map((change) => ('id' in change ? change.id : '')),
+      ['c', 'a'],
+    )
+    assert.deepEqual(played.wanted(), [], 'what was asked for counts already')
+    for (const change of first) assert.equal(played.journal.one(LEADER, change), null)
+    played.read()
+    for (const change of first) played.board.answered(change)
+    assert.deepEqual(played.step(), [])
+    played.release('c')
+    assert.deepEqual(played.step(), ['grant b'])
+  })
+
+  it('denies at its time, and says whether it could ever be had', () => {
+    const played = new Played()
+    played.ask('a', { cpu: 4 })
+    assert.deepEqual(played.step(), ['grant a'])
+    played.ask('late', { cpu: 1 }, { waitUntil: 2_000 })
+    played.ask('never', { cpu: 5 }, { waitUntil: 2_000 })
+    played.ask('now', { gpu: 1 }, { waitUntil: 1_000 })
+    assert.deepEqual(played.step(), ['deny now'])
+    assert.equal(played.board.nextDueAt(), 2_000)
+    played.now = 2_000
+    assert.deepEqual(played.step(), ['deny late', 'deny never'])
+    assert.equal(played.journal.get('late')?.reason, 'all-in-use')
+    assert.equal(played.journal.get('never')?.reason, 'no-such-capacity')
+    played.now = 62_001
+    for (const peer of ['ann', 'box']) {
+      const { registration = 0 } = played.journal.node(peer) ?? {}
+      played.journal.at = played.now
+      played.journal.one(peer, { do: 'renew', registration })
+    }
+    assert.deepEqual(played.step(), ['forget'])
+    assert.equal(played.journal.get('late'), undefined)
+  })
+
+  it('lets small ones pass a large one for a while, then keeps for it what comes free', () => {
+    const played = new Played()
+    for (const id of ['a', 'b']) played.ask(id, { cpu: 2 })
+    played.step()
+    played.ask('large', { cpu: 4 })
+    played.ask('huge', { cpu: 9 })
+    played.ask('small', { cpu: 2 })
+    played.release('a')
+    assert.deepEqual(played.step(), ['grant small'])
+    played.now += 6_000
+    played.ask('later', { cpu: 1 })
+    played.release('small')
+    assert.deepEqual(played.step(), [], 'it is kept, and not for what could never fit')
+    played.ask('other', { gpu: 1 }, { waitUntil: 0 })
+    assert.deepEqual(played.step(), ['deny other'], 'of other resources')
+    played.release('b')
+    assert.deepEqual(played.step(), ['grant large'])
+  })
+
+  it('ends what rests on a node that was not renewed, then lets it go', () => {
+    const played = new Played()
+    played.ask('a', { cpu: 1 })
+    played.step()
+    played.now += LEASE_MS + LEASE_MARGIN_MS
+    assert.deepEqual(played.step(), [])
+    const { registration = 0 } = played.journal.node('ann') ?? {}
+    played.journal.at = played.now
+    played.journal.one('ann', { do: 'renew', registration })
+    played.read()
+    played.now += 1
+    assert.deepEqual(played.step(), ['dismiss box'])
+    assert.deepEqual(played.step(), ['expire a'])
+    assert.equal(played.journal.get('a')?.reason, 'owner-lost: box')
+    assert.deepEqual(played.step(), ['dismiss box'])
+    assert.equal(played.journal.node('box'), undefined)
+  })
+
+  it('ends others for one that preempts, and only then', () => {
+    const played = new Played()
+    played.ask('low', { cpu: 3 }, { priority: 0, preemptible: true })
+    played.step()
+    played.ask('polite', { cpu: 2 }, { priority: 3 })
+    assert.deepEqual(played.step(), [])
+    played.ask('high', { cpu: 2 }, { priority: 2, preempts: true })
+    assert.deepEqual(played.step(), ['grant high'])
+    assert.equal(played.journal.get('low')?.status, 'preempted')
+  })
+})
