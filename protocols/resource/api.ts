@@ -2,7 +2,7 @@
 import type { Fence } from '../journal/fencing/fence.ts'
 import type { Registration } from '../registration.ts'
 import type { Priority } from '../wire/envelope.ts'
-import type { ResourceAnswer } from './client/seed-messages.ts'
+import type { ResourceAnswer } from './client/resource-messages.ts'
 import type { AllocationStatus } from './resource-record.ts'
 import type { Units } from './units.ts'
 

@@ -21,7 +21,7 @@ export const RESOURCE_FIGURES = {
 } as const satisfies Readonly<Record<string, FigureSpec>>
 export type ResourceFigures = { readonly [K in keyof typeof RESOURCE_FIGURES]: number }
 
-export interface Counted {
+export interface CountedResources {
   /** Undefined: this node does not coordinate. */
   readonly planner: PlannerCounts | undefined
   readonly feeds: number
@@ -29,7 +29,7 @@ export interface Counted {
   readonly own: ResourcesCounts
 }
 
-export const resourceFigures = ({ planner, feeds, decided, own }: Counted): ResourceFigures => ({
+export const resourceFigures = ({ planner, feeds, decided, own }: CountedResources): ResourceFigures => ({
   ...{ nodes: planner?.nodes ?? 0, waiting: planner?.waiting ?? 0, allocated: planner?.allocated ?? 0 },
   ...{ held: own.held, given: own.given, feeds, granted_total: planner?.granted ?? 0 },
   ...{ refused_total: planner?.denied ?? 0, asked_total: own.asked, denied_total: own.denied, lost_total: own.lost },

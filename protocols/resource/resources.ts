@@ -34,7 +34,12 @@ import type {
 import { Claims } from './client/claims.ts'
 import { Holdings } from './client/holdings.ts'
 import { NodeLease } from './client/node-lease.ts'
-import { allocatedMessage, deniedMessage, type ResourceAnswer, readResourceMessage } from './client/seed-messages.ts'
+import {
+  allocatedMessage,
+  deniedMessage,
+  type ResourceAnswer,
+  readResourceMessage,
+} from './client/resource-messages.ts'
 import { ALLOCATE_MS, wantedAllocation } from './client/wanted-allocation.ts'
 import { type FedAllocation, resourceProtocol } from './contract.ts'
 import { MAX_CHANGES_AT_ONCE, type ResourceChange } from './journal/resource-changes.ts'

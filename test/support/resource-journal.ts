@@ -7,7 +7,7 @@ import { createJournalMachine } from '../../protocols/journal/state/journal-mach
 import type { ResourceChange } from '../../protocols/resource/journal/resource-changes.ts'
 import {
   decideResources,
-  type ResourceAnswer,
+  type ResourceChangeAnswer,
   resourceJournal,
 } from '../../protocols/resource/journal/resource-kinds.ts'
 import {
@@ -59,7 +59,7 @@ export class ResourceJournal {
   one(by: string, change: ResourceChange): unknown {
     const answer = this.#apply(decideResources.name, by, { changes: [change] } as unknown as Json)
     if (!answer.ok) throw new Error(JSON.stringify(answer.fault))
-    const [first] = answer.result as unknown as ResourceAnswer[]
+    const [first] = answer.result as unknown as ResourceChangeAnswer[]
     if (first === undefined || 'ok' in first) return first?.ok
     const { reason } = first.fault.details ?? {}
     return typeof reason === 'string' ? `${first.fault.code} ${reason}` : first.fault.code

@@ -29,7 +29,7 @@ export interface Decided {
 }
 
 /** What became of one change of a decision. */
-export type ChangeAnswer = { readonly ok: Json } | { readonly fault: object }
+export type DecidedChange = { readonly ok: Json } | { readonly fault: object }
 
 export interface BatchedChanges<Change> {
   /** What they are changes of, in errors. */
@@ -41,7 +41,7 @@ export interface BatchedChanges<Change> {
   /** Of the part, that all voters have to have: those of one decision have the same. */
   levelOf(change: Change): number
   /** Has them decided together. @throws what the journal throws */
-  submit(level: number, changes: Change[]): Promise<Committed<readonly ChangeAnswer[]>>
+  submit(level: number, changes: Change[]): Promise<Committed<readonly DecidedChange[]>>
 }
 
 interface Waiting<Change> {
@@ -166,7 +166,7 @@ export class ChangeBatcher<Change> {
     }
   }
 
-  #answer({ resolve, reject }: Waiting<Change>, answer: ChangeAnswer | undefined, at: Omit<Decided, 'result'>): void {
+  #answer({ resolve, reject }: Waiting<Change>, answer: DecidedChange | undefined, at: Omit<Decided, 'result'>): void {
     this.#changes += 1
     if (answer !== undefined && 'ok' in answer) {
       resolve({ result: answer.ok, ...at })

@@ -4,7 +4,7 @@ import { compareFences } from '../../journal/fencing/fence.ts'
 import { obstacle } from '../planner/feasibility.ts'
 import { type Allocation, type AllocationStatus, type Ask, isOpen, type NodeRecord } from '../resource-record.ts'
 import { amountOf, fits, NONE } from '../units.ts'
-import type { ChangeOf } from './resource-changes.ts'
+import type { ResourceChangeOf } from './resource-changes.ts'
 import type { ResourceLedger } from './resource-ledger.ts'
 
 /** How much larger a record becomes for each part that is granted: a peer id and a registration. */
@@ -30,7 +30,7 @@ const checkCapacity = ({ used }: NodeRecord, capacity: Readonly<Record<string, n
 }
 
 /** Of the same process it stays the same one; one that was started again has nothing of what it had. */
-export const registerNode = (ledger: ResourceLedger, change: ChangeOf<'register'>): Registered => {
+export const registerNode = (ledger: ResourceLedger, change: ResourceChangeOf<'register'>): Registered => {
   const { incarnation, capacity, draining = false } = change
   const { by, at, fence } = ledger.facts
   const before = ledger.node(by)
@@ -51,7 +51,7 @@ export const registerNode = (ledger: ResourceLedger, change: ChangeOf<'register'
   return { registration: fence.index }
 }
 
-export const renewNode = (ledger: ResourceLedger, { registration }: ChangeOf<'renew'>): null => {
+export const renewNode = (ledger: ResourceLedger, { registration }: ResourceChangeOf<'renew'>): null => {
   const { by, at } = ledger.facts
   const record = ledger.live(by, registration)
   if (record.renewedAt !== at) ledger.putNode(by, { ...record, renewedAt: at })
@@ -65,13 +65,16 @@ const endNode = (ledger: ResourceLedger, peer: string, record: NodeRecord): bool
   return isEmpty(record)
 }
 
-export const withdrawNode = (ledger: ResourceLedger, { registration }: ChangeOf<'withdraw'>): { isGone: boolean } => {
+export const withdrawNode = (
+  ledger: ResourceLedger,
+  { registration }: ResourceChangeOf<'withdraw'>,
+): { isGone: boolean } => {
   const { by } = ledger.facts
   return { isGone: endNode(ledger, by, ledger.live(by, registration)) }
 }
 
 /** Not renewed for as long as it may; said again once all that it had has ended. */
-export const dismissNode = (ledger: ResourceLedger, change: ChangeOf<'dismiss'>): { isGone: boolean } => {
+export const dismissNode = (ledger: ResourceLedger, change: ResourceChangeOf<'dismiss'>): { isGone: boolean } => {
   const { epoch, peer, registration } = change
   ledger.requireCoordinator(epoch)
   const record = ledger.node(peer)
@@ -88,7 +91,7 @@ export interface Asked {
 const isSameAsk = ({ parts, priority, task }: Allocation, ask: Ask): boolean =>
   task === ask.task && priority === ask.priority && JSON.stringify(parts) === JSON.stringify(ask.parts)
 
-export const allocate = (ledger: ResourceLedger, { id, registration, ask }: ChangeOf<'allocate'>): Asked => {
+export const allocate = (ledger: ResourceLedger, { id, registration, ask }: ResourceChangeOf<'allocate'>): Asked => {
   const { by, at } = ledger.facts
   ledger.live(by, registration)
   const before = ledger.allocation(id)
@@ -102,7 +105,7 @@ export const allocate = (ledger: ResourceLedger, { id, registration, ask }: Chan
 }
 
 /** Nobody but its holder. What ended, or was released before, is released too. */
-export const release = (ledger: ResourceLedger, { id }: ChangeOf<'release'>): null => {
+export const release = (ledger: ResourceLedger, { id }: ResourceChangeOf<'release'>): null => {
   const before = ledger.allocation(id)
   if (before === undefined) return null
   if (before.holder !== ledger.facts.by)
@@ -111,7 +114,7 @@ export const release = (ledger: ResourceLedger, { id }: ChangeOf<'release'>): nu
   return null
 }
 
-export const grant = (ledger: ResourceLedger, { epoch, id, places, victims = [] }: ChangeOf<'grant'>): null => {
+export const grant = (ledger: ResourceLedger, { epoch, id, places, victims = [] }: ResourceChangeOf<'grant'>): null => {
   ledger.requireCoordinator(epoch)
   const wanted = ledger.inStatus(id, 'waiting')
   ledger.live(wanted.holder, wanted.registration)
@@ -141,14 +144,14 @@ export const grant = (ledger: ResourceLedger, { epoch, id, places, victims = [] 
   return null
 }
 
-export const deny = (ledger: ResourceLedger, { epoch, id, reason }: ChangeOf<'deny'>): null => {
+export const deny = (ledger: ResourceLedger, { epoch, id, reason }: ResourceChangeOf<'deny'>): null => {
   ledger.requireCoordinator(epoch)
   ledger.end(id, ledger.inStatus(id, 'waiting'), { status: 'denied', reason })
   return null
 }
 
 /** Some life that it rests on is over. @throws STA003 `allocation-status` where none is */
-export const expire = (ledger: ResourceLedger, { epoch, id, reason }: ChangeOf<'expire'>): null => {
+export const expire = (ledger: ResourceLedger, { epoch, id, reason }: ResourceChangeOf<'expire'>): null => {
   ledger.requireCoordinator(epoch)
   const found = ledger.find(id)
   const isOver = (peer: string, registration: number): boolean => {
@@ -164,7 +167,7 @@ export const expire = (ledger: ResourceLedger, { epoch, id, reason }: ChangeOf<'
   return null
 }
 
-export const forget = (ledger: ResourceLedger, { epoch, ids }: ChangeOf<'forget'>): null => {
+export const forget = (ledger: ResourceLedger, { epoch, ids }: ResourceChangeOf<'forget'>): null => {
   ledger.requireCoordinator(epoch)
   for (const id of ids) {
     const found = ledger.allocation(id)

@@ -49,4 +49,4 @@ export const ResourceChangeSchema = z.discriminatedUnion('do', [
   z.object({ do: z.literal('forget'), ...coordinating, ids: z.array(AllocationId).max(MAX_FORGOTTEN) }),
 ])
 export type ResourceChange = z.output<typeof ResourceChangeSchema>
-export type ChangeOf<D extends ResourceChange['do']> = Extract<ResourceChange, { do: D }>
+export type ResourceChangeOf<D extends ResourceChange['do']> = Extract<ResourceChange, { do: D }>

@@ -35,7 +35,7 @@ const FaultSchema = z.object({
   details: z.record(z.string(), JsonSchema).optional(),
 })
 const AnswerSchema = z.union([z.object({ ok: JsonSchema }), z.object({ fault: FaultSchema })])
-export type ResourceAnswer = z.output<typeof AnswerSchema>
+export type ResourceChangeAnswer = z.output<typeof AnswerSchema>
 
 const apply = (ledger: ResourceLedger, change: ResourceChange): unknown => {
   switch (change.do) {
@@ -62,14 +62,14 @@ const apply = (ledger: ResourceLedger, change: ResourceChange): unknown => {
   }
 }
 
-const answer = (tx: JournalTx, change: ResourceChange, facts: EntryFacts): ResourceAnswer => {
+const answer = (tx: JournalTx, change: ResourceChange, facts: EntryFacts): ResourceChangeAnswer => {
   const ledger = new ResourceLedger(tx, facts)
   try {
     return { ok: (apply(ledger, change) ?? null) as Json }
   } catch (error) {
     // Once something was written, all of the command has to fail with it.
     if (!isParleyError(error) || ledger.hasWritten) throw error
-    return { fault: toFault(error) as Extract<ResourceAnswer, { fault: unknown }>['fault'] }
+    return { fault: toFault(error) as Extract<ResourceChangeAnswer, { fault: unknown }>['fault'] }
   }
 }
 

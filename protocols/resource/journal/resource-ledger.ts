@@ -5,7 +5,7 @@
  * fails the whole command. State: whether anything was written.
  */
 import { ParleyError, stateError } from '../../errors.ts'
-import { EpochSchema, epochKey } from '../../journal/state/built-in-kinds.ts'
+import { requireCoordinator } from '../../journal/fencing/require-coordinator.ts'
 import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
 import {
   type Allocation,
@@ -86,16 +86,9 @@ export class ResourceLedger {
     })
   }
 
-  /** Only who coordinates this epoch. @throws SEC002, STA002 */
+  /** @throws SEC002, STA002 */
   requireCoordinator(epoch: number): void {
-    const { fence, by } = this.facts
-    if (epoch !== fence.term)
-      throw new ParleyError('STA002', `epoch ${epoch} is over`, {
-        hint: 'another node coordinates now',
-        details: { fence: { term: epoch, index: fence.index }, highest: fence },
-      })
-    if (EpochSchema.safeParse(this.tx.get(epochKey(epoch))).data?.leader === by) return
-    throw new ParleyError('SEC002', `${by} does not coordinate`, { hint: 'only the coordinator allocates' })
+    requireCoordinator(this.tx, this.facts, epoch, 'allocates')
   }
 
   putNode(peer: string, record: NodeRecord): void {

@@ -6,7 +6,7 @@
  * want the same, so that what comes free for it is not taken away in pieces. A gang is granted in one decision or not at all, so
  * that no two of them wait for each other.
  */
-import type { ChangeOf, ResourceChange } from '../journal/resource-changes.ts'
+import type { ResourceChange, ResourceChangeOf } from '../journal/resource-changes.ts'
 import { type Allocation, isOpen, type NodeRecord, PRIORITY_LEVELS } from '../resource-record.ts'
 import { NONE, plus, type Units } from '../units.ts'
 import { type GivingNode, isGiving } from './feasibility.ts'
@@ -34,19 +34,19 @@ interface BoardNode {
 }
 
 /** Milliseconds. */
-export interface BoardTime {
+export interface PlanTime {
   /** Since 1970. */
   readonly now: number
   readonly monotonic: number
 }
 
-export interface BoardCounts {
+export interface PlanCounts {
   readonly nodes: number
   readonly waiting: number
   readonly allocated: number
 }
 
-type Grant = ChangeOf<'grant'>
+type Grant = ResourceChangeOf<'grant'>
 
 const keyOf = (change: ResourceChange): string =>
   'id' in change ? `a ${change.id}` : 'peer' in change ? `n ${change.peer}` : change.do
@@ -81,7 +81,7 @@ export class ResourceBoard {
     this.#epoch = epoch
   }
 
-  counts(): BoardCounts {
+  counts(): PlanCounts {
     const waiting = this.#waiting.reduce((sum, { size }) => sum + size, 0)
     return { nodes: this.#nodes.size, waiting, allocated: this.#allocated }
   }
@@ -138,7 +138,7 @@ export class ResourceBoard {
     this.#unfit.clear()
   }
 
-  wanted(time: BoardTime): ResourceChange[] {
+  wanted(time: PlanTime): ResourceChange[] {
     const wanted: ResourceChange[] = []
     const want = (change: ResourceChange): void => {
       if (this.#asked.has(keyOf(change))) return
@@ -161,7 +161,7 @@ export class ResourceBoard {
     return next
   }
 
-  #endLives({ monotonic }: BoardTime, want: (change: ResourceChange) => void): void {
+  #endLives({ monotonic }: PlanTime, want: (change: ResourceChange) => void): void {
     const epoch = this.#epoch
     for (const [peer, { record, renewedAt }] of this.#nodes) {
       const { registration, holds, gives } = record
@@ -190,7 +190,7 @@ export class ResourceBoard {
     for (const level of this.#waiting.toReversed()) yield* level
   }
 
-  #grantSome({ now }: BoardTime, want: (change: ResourceChange) => void): void {
+  #grantSome({ now }: PlanTime, want: (change: ResourceChange) => void): void {
     const epoch = this.#epoch
     const nodes = this.#planned()
     /** Names that one who has waited long waits for. */
@@ -277,7 +277,7 @@ export class ResourceBoard {
     this.#grants.delete(id)
   }
 
-  #forgetSome({ now }: BoardTime, want: (change: ResourceChange) => void): void {
+  #forgetSome({ now }: PlanTime, want: (change: ResourceChange) => void): void {
     const ids: string[] = []
     for (const [id, endedAt] of this.#ended) {
       if (now - endedAt < KEPT_MS || ids.length >= FORGET_AT_ONCE) break

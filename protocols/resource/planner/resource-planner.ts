@@ -10,7 +10,7 @@ import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { ResourceChange } from '../journal/resource-changes.ts'
 import { ALLOCATION_PREFIX, type Allocation, NODE_PREFIX, type NodeRecord } from '../resource-record.ts'
-import { type BoardCounts, ResourceBoard } from './resource-board.ts'
+import { type PlanCounts, ResourceBoard } from './resource-board.ts'
 
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 250
@@ -22,7 +22,7 @@ export interface PlannerDeps {
   member(): JournalMember | undefined
 }
 
-export interface PlannerCounts extends BoardCounts {
+export interface PlannerCounts extends PlanCounts {
   readonly granted: number
   readonly denied: number
 }

@@ -1,7 +1,6 @@
 /** A task as a program gives it, checked and completed. Pure, but for a new id. */
 import { toString as encodeText } from 'uint8arrays/to-string'
-import type * as z from 'zod'
-import { ParleyError } from '../../errors.ts'
+import { checkedInput } from '../../checked-input.ts'
 import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
@@ -25,25 +24,10 @@ const KEYS = keysOf<SubmitTask>({
   attemptTimeoutMs: true,
 })
 const RETRY = { max: 3, delayMs: 1_000, maxDelayMs: 30_000 } as const
-const MAX_ISSUES = 16
 const NO_DIGEST = ''
 
 /** UUID version 7: its ids sort as they were made. */
 export const newTaskId = ({ clock, random }: Pick<Port, 'clock' | 'random'>): string => uuid7(clock.now(), random(10))
-
-/** @param problem what cannot be done with what does not fit @throws MSG001 */
-export const checkedInput = <S extends z.ZodType>(schema: S, input: unknown, problem: string): z.output<S> => {
-  const parsed = schema.safeParse(input)
-  if (parsed.success) return parsed.data
-  const issues = parsed.error.issues
-    .slice(0, MAX_ISSUES)
-    .map(({ path, message }) => ({ path: path.join('.'), message }))
-  throw new ParleyError(
-    'MSG001',
-    `${problem}: ${issues.map(({ path, message }) => `${path}: ${message}`).join('; ')}`,
-    { hint: 'change or leave out the fields that are named', details: { issues } },
-  )
-}
 
 const ENCODER = new TextEncoder()
 

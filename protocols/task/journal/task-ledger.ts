@@ -6,7 +6,7 @@
  */
 import { ParleyError, stateError } from '../../errors.ts'
 import { compareFences } from '../../journal/fencing/fence.ts'
-import { EpochSchema, epochKey } from '../../journal/state/built-in-kinds.ts'
+import { requireCoordinator } from '../../journal/fencing/require-coordinator.ts'
 import type { CollectionTx, EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
 import { endEventWait } from '../events/event-wait-index.ts'
 import type { EntryLetter } from '../history-entry.ts'
@@ -119,17 +119,9 @@ export class TaskLedger {
     return readWorker(this.tx.get(workerKey(peer)))
   }
 
-  /** Only who coordinates this epoch. @throws SEC002, STA002 */
+  /** @throws SEC002, STA002 */
   requireCoordinator(epoch: number): void {
-    const { fence, by } = this.facts
-    if (epoch !== fence.term)
-      throw new ParleyError('STA002', `epoch ${epoch} is over`, {
-        hint: 'another node coordinates now',
-        details: { fence: { term: epoch, index: fence.index }, highest: fence },
-      })
-    const begun = EpochSchema.safeParse(this.tx.get(epochKey(epoch)))
-    if (begun.data?.leader === by) return
-    throw new ParleyError('SEC002', `${by} does not coordinate`, { hint: 'only the coordinator places tasks' })
+    requireCoordinator(this.tx, this.facts, epoch, 'places tasks')
   }
 
   /**

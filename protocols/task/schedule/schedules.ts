@@ -2,8 +2,10 @@
  * Schedules as any node makes, reads and controls them. Who made one decides about it; anybody else asks the coordinator, which
  * lets holders of `coordinate`. Keeps no state.
  */
+
 import { toString as encodeText } from 'uint8arrays/to-string'
 import type * as z from 'zod'
+import { checkedInput } from '../../checked-input.ts'
 import type { CoordinatorFeature } from '../../coordinator/api.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
 import type { Journal } from '../../journal/client/journal-client.ts'
@@ -12,7 +14,7 @@ import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import { encodeValue } from '../bytes/stored-bytes.ts'
-import { checkedInput, submittedTask } from '../client/submitted-task.ts'
+import { submittedTask } from '../client/submitted-task.ts'
 import type { TaskWaitOptions } from '../client/task-api.ts'
 import type { TaskBatcher } from '../client/task-decisions.ts'
 import { limitedWait, nobodyDecides, SUBMIT_MS } from '../client/wait-limit.ts'

@@ -1,9 +1,9 @@
 /** What an attempt waits for: a signal, or an event. It ends meanwhile, and another one begins from the top. Keeps no state. */
+import { checkedInput } from '../../checked-input.ts'
 import { ParleyError, stateError } from '../../errors.ts'
 import type { EventCursor } from '../../events/api.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
-import { checkedInput } from '../client/submitted-task.ts'
 import type { Listened } from '../events/apply-event-waits.ts'
 import { eventRow, type Heard, type HeardEvent, ListenSchema, listenRow, MAX_POSITIONS } from '../events/event-wait.ts'
 import type { Waited } from '../journal/attempt-changes.ts'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { deniedMessage, readResourceMessage, unitsOf } from '../../../protocols/resource/client/seed-messages.ts'
+import { deniedMessage, readResourceMessage, unitsOf } from '../../../protocols/resource/client/resource-messages.ts'
 import { wantedAllocation } from '../../../protocols/resource/client/wanted-allocation.ts'
 
 const refused = (fn: () => unknown): string => {

@@ -3,6 +3,7 @@
  * with, `resource.allocated`, `resource.denied`, and `resource.released` (ours). Names and fields are the seed's. Pure.
  */
 import * as z from 'zod'
+import { checkedInput } from '../../checked-input.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import type { AllocateOptions, HeldAllocation } from '../api.ts'
@@ -78,15 +79,8 @@ export type ResourceMessage =
 const isMessageType = (type: string): type is ResourceMessageType => Object.hasOwn(RESOURCE_MESSAGES, type)
 
 /** @throws MSG001 */
-const parsed = <S extends z.ZodType>(type: string, schema: S, payload: unknown): z.output<S> => {
-  const found = schema.safeParse(payload)
-  if (found.success) return found.data
-  const issues = found.error.issues.slice(0, 16).map(({ path, message }) => ({ path: path.join('.'), message }))
-  throw new ParleyError('MSG001', `the message ${type} cannot be used: ${issues[0]?.path}: ${issues[0]?.message}`, {
-    hint: 'change or leave out the fields that are named',
-    details: { issues },
-  })
-}
+const parsed = <S extends z.ZodType>(type: string, schema: S, payload: unknown): z.output<S> =>
+  checkedInput(schema, payload, `the message ${type} cannot be used`)
 
 /** @throws MSG004 for a type that is none of them, MSG001 for a payload that does not fit */
 export const readResourceMessage = (type: string, payload: unknown): ResourceMessage => {
