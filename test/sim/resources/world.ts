@@ -235,6 +235,10 @@ class ResourcesWorld {
     const all = first?.resources.allocate({ id: 'all', parts, timeoutMs: 60_000 })
     if (all === undefined) throw new Error('no node is there')
     const held = await time.settled(all, HEAL_MS)
+    await this.#until(() => {
+      const silent = this.#nodes.all().find(({ claims }) => !claims.has('all'))
+      return silent === undefined ? undefined : `${silent.node.name} does not know what it gave`
+    })
     this.#look()
     await time.settled(held.release(), HEAL_MS)
     this.#look()

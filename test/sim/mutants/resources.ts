@@ -1,0 +1,111 @@
+/** Deliberate bugs of resources, for the scenario of that name. */
+import type { Mutant } from './mutant.ts'
+
+const RESOURCE = 'protocols/resource'
+
+const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
+  {
+    bug: 'what is used does not count',
+    file: `${RESOURCE}/units.ts`,
+    find: 'amount > amountOf(capacity, name) - amountOf(used, name)',
+    replace: 'amount > amountOf(capacity, name)',
+  },
+  {
+    bug: 'what ends gives nothing back',
+    file: `${RESOURCE}/journal/resource-ledger.ts`,
+    find: '    this.#giveBack(before)\n    const { places',
+    replace: '    const { places',
+  },
+  {
+    bug: 'what is released gives nothing back',
+    file: `${RESOURCE}/journal/resource-ledger.ts`,
+    find: 'if (isOpen(before)) this.#giveBack(before)',
+    replace: '',
+  },
+  {
+    bug: 'a node that was started again forgets what it gave',
+    file: `${RESOURCE}/journal/apply-resources.ts`,
+    find: 'if (before !== undefined && !isEmpty(before)) {',
+    replace: 'if (before !== undefined && before.gives > 99) {',
+  },
+  {
+    bug: 'a part of a gang is granted',
+    file: `${RESOURCE}/planner/placement.ts`,
+    find: 'if (!this.#place(0)) return undefined',
+    replace: 'if (!this.#place(this.#order.length - 1)) return undefined',
+  },
+  {
+    bug: 'less is offered than was given',
+    file: `${RESOURCE}/journal/apply-resources.ts`,
+    find: '    checkCapacity(before, capacity)\n',
+    replace: '',
+  },
+  {
+    bug: 'what rests on a node that is over is not ended',
+    file: `${RESOURCE}/planner/resource-board.ts`,
+    find: 'if (allocation === undefined || !isOpen(allocation)) continue',
+    replace: 'if (allocation === undefined || id.length > 0) continue',
+  },
+  {
+    bug: 'a node that is not renewed stays',
+    file: `${RESOURCE}/planner/resource-board.ts`,
+    find: 'if (monotonic - renewedAt > LEASE_MS + LEASE_MARGIN_MS) want(dismiss)',
+    replace: '',
+  },
+  {
+    bug: 'what cannot be granted in time is not denied',
+    file: `${RESOURCE}/planner/resource-board.ts`,
+    find: 'if (isLate) want(',
+    replace: 'if (isLate && id === shape) want(',
+  },
+  {
+    bug: 'what does not fit is not tried again when something ends',
+    file: `${RESOURCE}/planner/resource-board.ts`,
+    find: '      this.#allocated -= 1\n      this.#unfit.clear()\n',
+    replace: '      this.#allocated -= 1\n',
+  },
+  {
+    bug: 'a new coordinator does not read what there is',
+    file: `${RESOURCE}/planner/resource-planner.ts`,
+    find: 'for (const change of view.all().sort((a, b) => askedAt(a) - askedAt(b))) this.#set(change)',
+    replace: 'view.all().sort((a, b) => askedAt(a) - askedAt(b))',
+  },
+  {
+    bug: 'a lease that is over ends nothing at its node',
+    file: `${RESOURCE}/client/node-lease.ts`,
+    find: "if (age > LEASE_MS && this.#registration !== undefined) this.#end('the lease of this node is over')",
+    replace: '',
+  },
+  {
+    bug: 'a lease that is over ends no claim',
+    file: `${RESOURCE}/resources.ts`,
+    find: '        this.#claims.endAll(why)\n',
+    replace: '',
+  },
+  {
+    bug: 'a node lets begin whatever it is told',
+    file: `${RESOURCE}/client/claims.ts`,
+    find: 'fits(this.#capacity(), this.#used, units)',
+    replace: 'this.#used !== undefined',
+  },
+  {
+    bug: 'what is told before a node knows its registration is forgotten',
+    file: `${RESOURCE}/client/claims.ts`,
+    find: '    this.#registration = registration\n    this.beginEarly()\n',
+    replace: '    this.#registration = registration\n    this.#early.clear()\n',
+  },
+  {
+    bug: 'what waits for the end of another never begins',
+    file: `${RESOURCE}/client/claims.ts`,
+    find: '    if (before !== undefined) this.beginEarly()\n',
+    replace: '',
+  },
+  {
+    bug: 'a holder does not hear that all it had is over',
+    file: `${RESOURCE}/client/holdings.ts`,
+    find: 'if (version !== undefined && version <= at && !ids.has(id)) this.onTold(id, undefined)',
+    replace: 'void [version, at, ids, id]',
+  },
+]
+
+export const RESOURCE_MUTANTS: readonly Mutant[] = BUGS.map((bug) => ({ ...bug, scenario: 'resources' }))
