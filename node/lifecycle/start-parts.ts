@@ -6,12 +6,13 @@ import type { Messages } from '../../protocols/delivery/api.ts'
 import type { Events } from '../../protocols/events/api.ts'
 import { tooLate } from '../../protocols/interceptors/chains.ts'
 import { interceptors } from '../../protocols/interceptors/interceptor.ts'
-import type { ApiOf } from '../../protocols/part.ts'
+import type { AnyPart, ApiOf } from '../../protocols/part.ts'
 import type { Port } from '../../protocols/port.ts'
 import { tokens } from '../../protocols/tokens.ts'
 import { compile } from '../../protocols/wire/payload/contract.ts'
 import { Interception } from '../calls/interception/interception.ts'
 import { recordRequests } from '../calls/recorded-calls.ts'
+import type { MeshOptions } from '../options/schema.ts'
 import { coordination, notifications, resources, tasks } from '../parts/built-in.ts'
 import { nodeTokens } from '../parts/node-tokens.ts'
 import { exposeParts } from '../parts/part-views.ts'
@@ -19,6 +20,11 @@ import { PartRunner } from '../parts/runner.ts'
 import type { NodeCore } from './node-core.ts'
 
 export type Serve = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) => Promise<() => Promise<void>>
+
+const sectionOf = ({ tasks: ofTasks, resources: ofResources, partOptions }: MeshOptions, part: AnyPart): unknown => {
+  if (part === tasks) return ofTasks
+  return part === resources ? ofResources : partOptions[part.name]
+}
 
 /** Those of the mesh itself have no vendor. */
 const isOwnPart = ({ name }: { readonly name: string }): boolean => !name.includes('/')
@@ -36,7 +42,7 @@ export const prepareParts = async ({ startup, network, quota, undo }: NodeCore, 
     parts: [coordination, notifications, tasks, resources, ...options.parts],
     provides: [...Object.values(nodeTokens), tokens.events, tokens.messages, tokens.commands],
     port: (part) => (isOwnPart(part) ? ownPort : port),
-    section: (part) => (part === tasks ? options.tasks : options.partOptions[part.name]),
+    section: (part) => sectionOf(options, part),
     answer(part, protocol, handlers) {
       const served = compile(protocol, handlers)
       if (isOwnPart(part)) return addServed(served, { own: true })

@@ -15,6 +15,7 @@ import { EventsOptionsSchema } from '../../protocols/events/options.ts'
 import { defineInterceptor, type Interceptor, MAX_INTERCEPTORS } from '../../protocols/interceptors/interceptor.ts'
 import type { AnyPart } from '../../protocols/part.ts'
 import type { Log } from '../../protocols/port.ts'
+import { ResourceOptions } from '../../protocols/resource/options.ts'
 import { TaskOptions } from '../../protocols/task/options.ts'
 import { nearestName } from '../../protocols/unknown-keys.ts'
 import { CoordinationOptions } from '../coordination/coordination-options.ts'
@@ -73,6 +74,7 @@ const GROUPS = {
   delivery: DeliveryOptionsSchema,
   coordination: CoordinationOptions,
   tasks: TaskOptions,
+  resources: ResourceOptions,
   discovery: DiscoveryOptions,
   dial: DialOptions,
   metrics: MetricsOptions,
@@ -152,6 +154,7 @@ export const MeshOptionsSchema = z.strictObject({
   delivery: DeliveryOptionsSchema.prefault({}).describe('Durable messages, and when a peer that fails is left alone.'),
   coordination: CoordinationOptions.prefault({}).describe('Who votes for the coordinator, and the journal.'),
   tasks: TaskOptions.prefault({}).describe('Tasks: how long what they left is kept.'),
+  resources: ResourceOptions.prefault({}).describe('Resources: what this node has to give.'),
   parts: z
     .array(z.custom<AnyPart>(isPart, 'use what definePart returns'))
     .max(MAX_PARTS)

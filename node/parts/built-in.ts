@@ -4,6 +4,7 @@ import type { Notifications } from '../../protocols/notification/notifications.t
 import { answers, implementPart, type Loading } from '../../protocols/part.ts'
 import { resourceProtocol } from '../../protocols/resource/contract.ts'
 import { resourceJournal } from '../../protocols/resource/journal/resource-kinds.ts'
+import { ResourceOptions } from '../../protocols/resource/options.ts'
 import { RESOURCE_FIGURES } from '../../protocols/resource/resource-figures.ts'
 import type { ResourcesFeature } from '../../protocols/resource/resources.ts'
 import { taskBytesProtocol } from '../../protocols/task/bytes/bytes-contract.ts'
@@ -155,6 +156,7 @@ export const resources = definePart({
   name: 'resources',
   description: 'What nodes have to give, and who has been given what of it: never more than there is.',
   needs: { journal: tokens.journal, coordinator: tokens.coordinator, journalMember },
+  options: ResourceOptions,
   protocols: [resourceProtocol],
   journal: resourceJournal,
   figures: RESOURCE_FIGURES,
@@ -167,8 +169,12 @@ export const resources = definePart({
     const { createResources } = await import('../../protocols/resource/resources.ts')
     return {
       default: implementPart<typeof resources>({
-        start({ journal, coordinator, journalMember: member, ...port }) {
+        start({ journal, coordinator, journalMember: member, ...port }, { capacity }) {
           const api = createResources({ port, journal, coordinator, member })
+          if (Object.keys(capacity).length > 0)
+            api
+              .offer(capacity)
+              .catch((error: unknown) => port.log.warn('the capacity of this node was not offered', { error }))
           return {
             api,
             handlers: [answers(resourceProtocol, api.handlers)],

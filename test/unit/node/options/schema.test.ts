@@ -35,6 +35,7 @@ test('without options a node is alone on loopback, with a random name, the local
     mesh: 'parley',
     preset: 'local',
     tasks: { retainMs: 86_400_000, holderAwayMs: 60_000 },
+    resources: { capacity: {} },
     allowWeakSecret: false,
     listen: ['/ip4/127.0.0.1/tcp/0'],
     join: [],
