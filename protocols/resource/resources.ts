@@ -6,7 +6,6 @@
  * State: what this node holds and gives, and while it coordinates the board of all nodes and allocations.
  * Wire id: `/parley/resource/1`.
  */
-import { toString as encodeText } from 'uint8arrays/to-string'
 import { abortable } from '../async.ts'
 import type { CoordinatorFeature } from '../coordinator/api.ts'
 import type { Handlers } from '../define.ts'
@@ -21,16 +20,7 @@ import { isRefusedFor } from '../journal/state/journal-machine.ts'
 import type { TableData } from '../part.ts'
 import type { Port } from '../port.ts'
 import { createRegistration, type Registration } from '../registration.ts'
-import { PRIORITIES } from '../wire/envelope.ts'
-import type {
-  AllocateOptions,
-  AllocationState,
-  HeldAllocation,
-  ResourceStatus,
-  Resources,
-  ResourcesCounts,
-  ResourceWaitOptions,
-} from './api.ts'
+import type { AllocateOptions, AllocationState, HeldAllocation, Resources, ResourcesCounts } from './api.ts'
 import { Claims } from './client/claims.ts'
 import { Holdings } from './client/holdings.ts'
 import { NodeLease } from './client/node-lease.ts'
@@ -40,22 +30,21 @@ import {
   type ResourceAnswer,
   readResourceMessage,
 } from './client/resource-messages.ts'
-import { ALLOCATE_MS, wantedAllocation } from './client/wanted-allocation.ts'
+import { ResourceReader } from './client/resource-reader.ts'
+import { notDecided, wantedAllocation } from './client/wanted-allocation.ts'
 import { type FedAllocation, resourceProtocol } from './contract.ts'
 import { MAX_CHANGES_AT_ONCE, type ResourceChange } from './journal/resource-changes.ts'
 import { decideResources } from './journal/resource-kinds.ts'
 import { ResourcePlanner } from './planner/resource-planner.ts'
 import { type ResourceFigures, resourceFigures } from './resource-figures.ts'
-import { ALLOCATION_PREFIX, type Allocation, allocationKey, NODE_PREFIX, type NodeRecord } from './resource-record.ts'
-import { amountOf, type Units, UnitsSchema } from './units.ts'
+import { ALLOCATION_PREFIX, type Allocation, allocationKey } from './resource-record.ts'
+import { type Units, UnitsSchema } from './units.ts'
 
 /** Milliseconds that a mesh may take until all of its voters are known to have resources, and between tries. */
 const LEVEL_MS = 30_000
 const LEVEL_AGAIN_MS = 200
 /** Beyond what an allocation may wait: its denial has to be decided too. Milliseconds. */
 const ANSWER_MS = 10_000
-const READ_MS = 10_000
-const SHOW_MS = 2_000
 
 export interface ResourcesDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to'>
@@ -87,20 +76,6 @@ const FED: FedRecords<Allocation, FedAllocation> = {
   bytesOf: ({ allocation }) => 64 + (allocation?.size ?? 0),
 }
 
-const stateOf = (id: string, allocation: Allocation): AllocationState => {
-  const { status, holder, task, priority, parts, places, askedAt, changedAt, reason } = allocation
-  return {
-    ...{ id, status, holder, task, askedAt, changedAt, reason, priority: PRIORITIES[priority] ?? 'normal' },
-    parts: parts.map(({ units, owner }, i) => ({ units, owner: places?.[i]?.owner ?? owner })),
-  }
-}
-
-const statusOf = (node: NodeRecord, name: string): ResourceStatus['status'] => {
-  if (node.isOver === true) return 'lost'
-  if (node.draining === true) return 'draining'
-  return amountOf(node.used, name) < amountOf(node.capacity, name) ? 'available' : 'full'
-}
-
 class NodeResources implements ResourcesFeature {
   readonly handlers: Handlers<typeof resourceProtocol>
   readonly #deps: ResourcesDeps
@@ -108,6 +83,7 @@ class NodeResources implements ResourcesFeature {
   readonly #lease: NodeLease
   readonly #claims: Claims
   readonly #holdings = new Holdings()
+  readonly #reader: ResourceReader
   readonly #feeds: RecordFeeds<Allocation, FedAllocation>
   readonly #acting: Registration
   readonly #counts = { asked: 0, denied: 0 }
@@ -124,6 +100,7 @@ class NodeResources implements ResourcesFeature {
       levelOf: () => 1,
       submit: (_level, changes) => this.#submit(changes),
     })
+    this.#reader = new ResourceReader(deps.journal, port.timers)
     this.#claims = new Claims(port, () => this.#lease.capacity())
     this.#lease = new NodeLease({
       ...{ port, batcher: this.#batcher },
@@ -157,8 +134,7 @@ class NodeResources implements ResourcesFeature {
 
   async allocate(what: AllocateOptions): Promise<HeldAllocation> {
     const { port } = this.#deps
-    const ask = wantedAllocation(what, port.clock.now())
-    const { id = this.#newId(), timeoutMs = ALLOCATE_MS } = what
+    const { id, ask, timeoutMs } = wantedAllocation(port, what)
     const limit = new AbortController()
     const stop = port.timers.after(timeoutMs + ANSWER_MS, () => limit.abort(notDecided(id)))
     const signals = [this.#end.signal, limit.signal, ...(what.signal === undefined ? [] : [what.signal])]
@@ -188,8 +164,7 @@ class NodeResources implements ResourcesFeature {
 
   /** It was asked for before: what is told of it may have been told already. */
   async #readAgain(id: string, signal: AbortSignal): Promise<void> {
-    const found = await this.#deps.journal.get(allocationKey(id), { signal })
-    this.#holdings.onTold(id, found?.value as unknown as Allocation | undefined)
+    this.#holdings.onTold(id, await this.#reader.allocation(id, signal))
   }
 
   #held(holding: Omit<HeldAllocation, 'release' | typeof Symbol.asyncDispose>): HeldAllocation {
@@ -202,42 +177,20 @@ class NodeResources implements ResourcesFeature {
     this.#holdings.drop(id, 'it was released')
   }
 
+  get: Resources['get'] = (id, options) => this.#reader.get(id, options)
+  list: Resources['list'] = (options) => this.#reader.list(options)
+  status: Resources['status'] = (options) => this.#reader.status(options)
+  nodesTable = (): Promise<TableData> => this.#reader.nodesTable()
+  allocationsTable = (): Promise<TableData> => this.#reader.allocationsTable()
   claim: Resources['claim'] = (id, options) => this.#claims.claim(id, options)
   onClaim: Resources['onClaim'] = (fn) => this.#claims.onClaim(fn)
-
-  async get(id: string, options: ResourceWaitOptions = {}): Promise<AllocationState> {
-    const found = await this.#deps.journal.get(allocationKey(id), options)
-    if (found !== undefined) return stateOf(id, found.value as unknown as Allocation)
-    throw new ParleyError('STA001', `there is no allocation ${id}`, {
-      hint: 'it was released, or has ended a while ago',
-      details: { allocation: id },
-    })
-  }
-
-  async list(options: ResourceWaitOptions = {}): Promise<AllocationState[]> {
-    const all = await this.#all<Allocation>(ALLOCATION_PREFIX, options)
-    return all.map(([id, allocation]) => stateOf(id, allocation))
-  }
-
-  async status(options: ResourceWaitOptions = {}): Promise<ResourceStatus[]> {
-    const all = await this.#all<NodeRecord>(NODE_PREFIX, options)
-    return all.flatMap(([owner, node]) =>
-      Object.keys(node.capacity)
-        .sort()
-        .map((name) => ({
-          ...{ resource_id: `${name}@${owner}`, name, owner, status: statusOf(node, name) },
-          ...{ capacity: amountOf(node.capacity, name), used: amountOf(node.used, name) },
-          timestamp: new Date(node.renewedAt).toISOString(),
-        })),
-    )
-  }
 
   async receive(type: string, payload: unknown): Promise<ResourceAnswer> {
     const message = readResourceMessage(type, payload)
     const { task } = message
     if (message.type === 'resource.allocate')
       try {
-        return allocatedMessage(task, await this.allocate(message.what))
+        return allocatedMessage(task, (await this.allocate(message.what)).parts)
       } catch (error) {
         return deniedMessage(task, error)
       }
@@ -276,29 +229,6 @@ class NodeResources implements ResourcesFeature {
     })
   }
 
-  async nodesTable(): Promise<TableData> {
-    const all = await this.status({ timeoutMs: SHOW_MS })
-    return {
-      columns: ['owner', 'resource', 'status', 'used', 'capacity'],
-      rows: all.map(({ owner, name, status, used, capacity }) => [owner, name, status, used, capacity]),
-    }
-  }
-
-  async allocationsTable(): Promise<TableData> {
-    const all = await this.list({ timeoutMs: SHOW_MS })
-    const text = (units: Units): string =>
-      Object.entries(units)
-        .map(([name, amount]) => `${amount} ${name}`)
-        .join(', ')
-    return {
-      columns: ['id', 'status', 'holder', 'task', 'priority', 'of'],
-      rows: all.map(({ id, status, holder, task, priority, parts }) => [
-        ...[id, status, holder, task ?? '', priority],
-        parts.map(({ units, owner }) => `${text(units)} at ${owner ?? 'any node'}`).join('; '),
-      ]),
-    }
-  }
-
   async stop(): Promise<void> {
     await this.#lease.stop()
     this.#end.abort(
@@ -333,22 +263,6 @@ class NodeResources implements ResourcesFeature {
     }
   }
 
-  #newId(): string {
-    return encodeText(this.#deps.port.random(12), 'base64url')
-  }
-
-  async #all<T>(prefix: string, options: ResourceWaitOptions): Promise<[id: string, record: T][]> {
-    const limit = new AbortController()
-    const stop = this.#deps.port.timers.after(options.timeoutMs ?? READ_MS, () => limit.abort(notRead()))
-    const signal = AbortSignal.any([limit.signal, ...(options.signal === undefined ? [] : [options.signal])])
-    try {
-      const { records } = await this.#deps.journal.list(prefix, { signal })
-      return records.map(({ key, value }) => [key.slice(prefix.length), value as T])
-    } finally {
-      stop()
-    }
-  }
-
   /** The feed of what this node has and gives. */
   #own(): FeedFollower<FedAllocation> {
     const { port } = this.#deps
@@ -371,14 +285,5 @@ class NodeResources implements ResourcesFeature {
     return this.#follower
   }
 }
-
-const notRead = (): ParleyError =>
-  new ParleyError('COM001', 'resources were not read in time', { hint: 'is there a node that coordinates?' })
-
-const notDecided = (id: string): ParleyError =>
-  new ParleyError('COM001', `nothing was decided about the allocation ${id} in time`, {
-    hint: 'is there a node with a data directory that coordinates?',
-    details: { reason: 'no-leader' },
-  })
 
 export const createResources = (deps: ResourcesDeps): ResourcesFeature => new NodeResources(deps)

@@ -16,6 +16,7 @@ import { type AnyProtocol, type Content, kindOf, type Method, wireId } from '../
 import { deliveryProtocol } from '../../protocols/delivery/contract.ts'
 import { eventsProtocol } from '../../protocols/events/protocol.ts'
 import { journalProtocol } from '../../protocols/journal/contract.ts'
+import { resourceProtocol } from '../../protocols/resource/contract.ts'
 import { taskBytesProtocol } from '../../protocols/task/bytes/bytes-contract.ts'
 import { taskProtocol } from '../../protocols/task/contract.ts'
 
@@ -39,6 +40,7 @@ export const INTERNAL = [
   [journalProtocol, 'protocols/journal/contract.ts'],
   [taskProtocol, 'protocols/task/contract.ts'],
   [taskBytesProtocol, 'protocols/task/bytes/bytes-contract.ts'],
+  [resourceProtocol, 'protocols/resource/contract.ts'],
   [coordinatorProtocol, 'protocols/coordinator/contract.ts'],
 ] as unknown as readonly (readonly [protocol: AnyProtocol, file: string])[]
 

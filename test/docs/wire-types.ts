@@ -14,6 +14,8 @@ import type { AnyCommandKind } from '../../protocols/journal/state/command-kind.
 import { OPEN_SESSION } from '../../protocols/journal/state/journal-machine.ts'
 import { notificationEvent } from '../../protocols/notification/notification.ts'
 import type { AnyPart } from '../../protocols/part.ts'
+import { RESOURCE_ANSWERS, RESOURCE_MESSAGES } from '../../protocols/resource/client/resource-messages.ts'
+import { ResourceChangeSchema } from '../../protocols/resource/journal/resource-changes.ts'
 import { TASK_ANSWERS, TASK_MESSAGES } from '../../protocols/task/client/seed-messages.ts'
 import { TaskChangeSchema } from '../../protocols/task/journal/task-changes.ts'
 import { stateChangedEvent, taskStatusEvent, taskSubmittedEvent } from '../../protocols/task/task-events.ts'
@@ -87,10 +89,16 @@ export const TASK_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
   TaskChangeSchema.options.map((schema) => [schema.shape.do.value, schema]),
 )
 
-/** Messages that programs bring to `mesh.tasks.receive`, over whatever they like, and what they are answered with. */
-export const CARRIED = { messages: TASK_MESSAGES, answers: TASK_ANSWERS } as const satisfies Readonly<
-  Record<string, Readonly<Record<string, z.ZodType>>>
->
+/** Changes of resources, which travel in `resources.decide`, by what they do. */
+export const RESOURCE_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
+  ResourceChangeSchema.options.map((schema) => [schema.shape.do.value, schema]),
+)
+
+/** Messages that programs bring to `mesh.tasks.receive` and `mesh.resources.receive`, and what they are answered with. */
+export const CARRIED = {
+  messages: { ...TASK_MESSAGES, ...RESOURCE_MESSAGES },
+  answers: { ...TASK_ANSWERS, ...RESOURCE_ANSWERS },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, z.ZodType>>>>
 
 /** What an agent says of itself, as JSON behind 64 bytes of signature. */
 export const PRESENCE_RECORD: z.ZodType = RecordSchema

@@ -12,7 +12,7 @@
 import type { SavedRows, StateChange } from '../../consensus/group/group-storage.ts'
 import { partPrefix } from '../../part.ts'
 import { prefixOfPart } from '../part-records.ts'
-import { ChangedRows } from './changed-rows.ts'
+import { ChangedRows, listRows } from './changed-rows.ts'
 import {
   COLLECTIONS,
   type Collection,
@@ -26,7 +26,6 @@ import {
   sizeOf,
 } from './collection-rows.ts'
 import type { Json, RowName } from './command-kind.ts'
-import { listRows } from './row-listing.ts'
 
 /** Of dropped collections, that go with one snapshot. */
 const ROWS_PER_SNAPSHOT = 20_000

@@ -5,8 +5,7 @@
 import * as z from 'zod'
 import { checkedInput } from '../../checked-input.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
-import { PRIORITIES } from '../../wire/envelope.ts'
-import type { AllocateOptions, HeldAllocation } from '../api.ts'
+import { PRIORITIES, type Priority as PriorityName } from '../../wire/envelope.ts'
 import { AllocationId, Priority } from '../resource-record.ts'
 import { ResourceName } from '../units.ts'
 
@@ -72,8 +71,17 @@ export type ResourceAnswer = {
   readonly [T in keyof Answers]: { readonly type: T; readonly payload: z.output<Answers[T]> }
 }[keyof Answers]
 
+/** As `mesh.resources.allocate` takes it. */
+export interface SeedAllocation {
+  readonly id: string
+  readonly task: string
+  readonly units: Readonly<Record<string, number>>
+  readonly priority: PriorityName
+  readonly timeoutMs?: number
+}
+
 export type ResourceMessage =
-  | { readonly type: 'resource.allocate'; readonly task: string; readonly what: AllocateOptions }
+  | { readonly type: 'resource.allocate'; readonly task: string; readonly what: SeedAllocation }
   | { readonly type: 'resource.release'; readonly task: string; readonly resourceIds: readonly string[] | undefined }
 
 const isMessageType = (type: string): type is ResourceMessageType => Object.hasOwn(RESOURCE_MESSAGES, type)
@@ -94,14 +102,19 @@ export const readResourceMessage = (type: string, payload: unknown): ResourceMes
   }
   const message = parsed(type, RESOURCE_MESSAGES[type], payload)
   const { request_id: id, task_id: task, requirements, priority, allocation_timeout: timeoutMs } = message
-  const what: AllocateOptions = {
+  const what: SeedAllocation = {
     ...{ id, task, units: unitsOf(requirements), priority: PRIORITIES[priority] ?? 'normal' },
     ...(timeoutMs !== undefined && { timeoutMs }),
   }
   return { type, task, what }
 }
 
-export const allocatedMessage = (task: string, { parts }: Pick<HeldAllocation, 'parts'>): ResourceAnswer => ({
+interface Given {
+  readonly owner: string
+  readonly units: Readonly<Record<string, number>>
+}
+
+export const allocatedMessage = (task: string, parts: readonly Given[]): ResourceAnswer => ({
   type: 'resource.allocated',
   payload: {
     task_id: task,

@@ -1,7 +1,9 @@
-/** An allocation as a program asks for it, checked and completed. Pure. */
+/** An allocation as a program asks for it, checked and completed. Pure, but for a new id. */
+import { toString as encodeText } from 'uint8arrays/to-string'
 import * as z from 'zod'
 import { checkedInput } from '../../checked-input.ts'
 import { ParleyError } from '../../errors.ts'
+import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import type { AllocateOptions } from '../api.ts'
@@ -13,7 +15,8 @@ const KEYS = keysOf<AllocateOptions>({
   ...{ preemptible: true, preempts: true, signal: true, timeoutMs: true },
 })
 const MAX_WAIT_MS = 86_400_000
-export const ALLOCATE_MS = 30_000
+const ALLOCATE_MS = 30_000
+const ID_BYTES = 12
 
 const PROBLEM = 'resources cannot be asked for so'
 const refused = (path: string, message: string): ParleyError =>
@@ -30,20 +33,36 @@ const partsOf = ({ units, count = 1, parts }: AllocateOptions): Ask['parts'] => 
   return Array.from({ length: most }, () => ({ units: { ...units } }))
 }
 
-/** @param nowMs since 1970 @throws MSG001 */
-export const wantedAllocation = (given: AllocateOptions, nowMs: number): Ask => {
+export interface WantedAllocation {
+  readonly id: string
+  readonly ask: Ask
+  /** Milliseconds. */
+  readonly timeoutMs: number
+}
+
+/** @throws MSG001 */
+export const wantedAllocation = (
+  { clock, random }: Pick<Port, 'clock' | 'random'>,
+  given: AllocateOptions,
+): WantedAllocation => {
   checkKeys(given, KEYS, 'an allocation')
   const { id, task, spread, priority = 'normal', preemptible, preempts, timeoutMs = ALLOCATE_MS } = given
   if (id !== undefined) checkedInput(z.object({ id: AllocationId }), { id }, PROBLEM)
   if (!(timeoutMs >= 0 && timeoutMs <= MAX_WAIT_MS)) throw refused('timeoutMs', `use 0 to ${MAX_WAIT_MS}`)
   const asked = {
     ...(task !== undefined && { task }),
-    ...{ priority: PRIORITIES.indexOf(priority), parts: partsOf(given), waitUntil: nowMs + timeoutMs },
+    ...{ priority: PRIORITIES.indexOf(priority), parts: partsOf(given), waitUntil: clock.now() + timeoutMs },
     ...(spread === true && { spread }),
     ...(preemptible === true && { preemptible }),
     ...(preempts === true && { preempts }),
   }
   const ask = checkedInput(AskSchema, asked, PROBLEM)
   if (ask.parts.some(({ units }) => isNone(units))) throw refused('parts', 'each part is of something')
-  return ask
+  return { id: id ?? encodeText(random(ID_BYTES), 'base64url'), ask, timeoutMs }
 }
+
+export const notDecided = (id: string): ParleyError =>
+  new ParleyError('COM001', `nothing was decided about the allocation ${id} in time`, {
+    hint: 'is there a node with a data directory that coordinates?',
+    details: { reason: 'no-leader' },
+  })

@@ -1,20 +1,21 @@
 /**
  * The document of the protocol, AsyncAPI 3.1: docs/asyncapi.json. A channel for each protocol, topic and carrier; an operation for
- * each method, event, command of the journal and change of a task; a message for each direction. What AsyncAPI has no word
+ * each method, event, command of the journal and change of a part; a message for each direction. What AsyncAPI has no word
  * for stands in fields that begin with `x-`. Pure.
  */
 import { CARRIED, EVENTS, JOURNAL_KINDS, PROTOCOLS } from '../wire-types.ts'
 import { addChanges, addKind } from './journal.ts'
 import { type Json, jsonSchemaOf } from './json-schemas.ts'
 import { addFault, addProtocol } from './protocols.ts'
-import { addMessage, CONTENT_TYPES, ref, type Sections, VECTORS } from './sections.ts'
+import { addMessage, CONTENT_TYPES, RESOURCE_VECTORS, ref, type Sections, VECTORS } from './sections.ts'
 import { addEvent, addPresence } from './topics.ts'
 
 const addCarried = (to: Sections): void => {
   const id = 'carried'
   to.channels[id] = {
     address: null,
-    title: 'Messages of tasks as other programs write them: they reach mesh.tasks.receive over whatever carries them',
+    title:
+      'Messages of tasks and resources as other programs write them: they reach mesh.tasks.receive and mesh.resources.receive over whatever carries them',
     messages: {},
     'x-transport': { kind: 'any' },
   }
@@ -23,7 +24,7 @@ const addCarried = (to: Sections): void => {
       const message = addMessage(to, id, type, {
         contentType: CONTENT_TYPES.json,
         payload: jsonSchemaOf(schema),
-        'x-vectors': `${VECTORS}#/${where}/${type}`,
+        'x-vectors': `${type.startsWith('resource.') ? RESOURCE_VECTORS : VECTORS}#/${where}/${type}`,
       })
       return { where, type, message }
     }),

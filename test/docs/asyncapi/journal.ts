@@ -1,12 +1,22 @@
-/** Commands of the journal in the document, and changes of tasks, which travel in one of them. Pure. */
+/** Commands of the journal in the document, and changes of parts, which travel in one of them. Pure. */
 import { isDeepStrictEqual } from 'node:util'
 import { journalProtocol } from '../../../protocols/journal/contract.ts'
 import { OF_COORDINATOR } from '../../../protocols/journal/journal-server.ts'
+import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
 import { TASKS_PART } from '../../../protocols/task/task-record.ts'
-import { JOURNAL_KINDS, TASK_CHANGES, type WireKind } from '../wire-types.ts'
+import { JOURNAL_KINDS, RESOURCE_CHANGES, TASK_CHANGES, type WireKind } from '../wire-types.ts'
 import { type Json, jsonSchemaOf, whoMay, withFields } from './json-schemas.ts'
 import { factsOf } from './protocols.ts'
-import { addMessage, CONTENT_TYPES, FAULT, inChannel, ref, type Sections, VECTORS } from './sections.ts'
+import {
+  addMessage,
+  CONTENT_TYPES,
+  FAULT,
+  inChannel,
+  RESOURCE_VECTORS,
+  ref,
+  type Sections,
+  VECTORS,
+} from './sections.ts'
 
 const JOURNAL = journalProtocol.name
 const SUBMIT = `${JOURNAL}.submit`
@@ -25,19 +35,24 @@ const answerWith = (result: Json): Json => {
   }
 }
 
-const changeName = (change: string): string => `${TASKS_PART}.change.${change}`
+const CHANGES = [
+  { part: TASKS_PART, of: 'a task', changes: TASK_CHANGES, vectors: VECTORS },
+  { part: RESOURCES_PART, of: 'resources', changes: RESOURCE_CHANGES, vectors: RESOURCE_VECTORS },
+] as const
+
+const changeName = (part: string, change: string): string => `${part}.change.${change}`
 
 interface Carrier {
   readonly properties: { readonly changes: Json & { readonly items: { readonly oneOf: readonly Json[] } } }
 }
-/** Some changes of tasks travel in one command. */
+/** Some changes of a part travel in one command. */
 const isCarrier = (input: Json): input is Json & Carrier =>
   Array.isArray((input as Partial<Carrier>).properties?.changes?.items?.oneOf)
 
 /** By its name where it is the change as all levels have it; a command of an earlier level has its own. */
-const named = ({ schemas }: Sections, change: Json): Json => {
+const named = ({ schemas }: Sections, part: string, change: Json): Json => {
   const { properties } = change as { properties: { do: { const: string } } }
-  const name = changeName(properties.do.const)
+  const name = changeName(part, properties.do.const)
   return isDeepStrictEqual(schemas[name], change) ? ref('components', 'schemas', name) : change
 }
 
@@ -46,7 +61,7 @@ const inputOf = (to: Sections, kind: WireKind): Json => {
   if (!isCarrier(input)) return input
   const { changes } = input.properties
   return withFields(input, {
-    changes: { ...changes, items: { oneOf: changes.items.oneOf.map((one) => named(to, one)) } },
+    changes: { ...changes, items: { oneOf: changes.items.oneOf.map((one) => named(to, kind.part ?? '', one)) } },
   })
 }
 
@@ -82,28 +97,32 @@ export const addKind = (to: Sections, kind: WireKind): void => {
   }
 }
 
+const isOf = ({ name }: WireKind, part: string): boolean => name.startsWith(`${part}.`)
+
 export const addChanges = (to: Sections): void => {
-  const id = `${TASKS_PART}.changes`
-  const carriers = JOURNAL_KINDS.filter(({ input }) => isCarrier(jsonSchemaOf(input)))
-  to.channels[id] = {
-    address: null,
-    title: 'Changes of tasks, some in one command of the journal',
-    messages: {},
-    'x-transport': {
-      ...{ kind: 'within', operations: carriers.map(({ name }) => `${SUBMIT}.${name}`), field: 'input.changes' },
-    },
-  }
-  for (const [change, schema] of TASK_CHANGES) {
-    const name = changeName(change)
-    to.schemas[name] = jsonSchemaOf(schema)
-    const message = addMessage(to, id, name, {
-      title: `The change ${change} of a task`,
-      contentType: CONTENT_TYPES.json,
-      payload: ref('components', 'schemas', name),
-      'x-vectors': `${VECTORS}#/changes/${change}`,
-    })
-    const allowed = whoMay(to.schemas[name] ?? {})
-    const channel = ref('channels', id)
-    to.operations[name] = { action: 'receive', channel, messages: [message], 'x-allowed': allowed }
+  for (const { part, of, changes, vectors } of CHANGES) {
+    const id = `${part}.changes`
+    const carriers = JOURNAL_KINDS.filter((kind) => isOf(kind, part) && isCarrier(jsonSchemaOf(kind.input)))
+    to.channels[id] = {
+      address: null,
+      title: `Changes of ${part}, some in one command of the journal`,
+      messages: {},
+      'x-transport': {
+        ...{ kind: 'within', operations: carriers.map(({ name }) => `${SUBMIT}.${name}`), field: 'input.changes' },
+      },
+    }
+    for (const [change, schema] of changes) {
+      const name = changeName(part, change)
+      to.schemas[name] = jsonSchemaOf(schema)
+      const message = addMessage(to, id, name, {
+        title: `The change ${change} of ${of}`,
+        contentType: CONTENT_TYPES.json,
+        payload: ref('components', 'schemas', name),
+        'x-vectors': `${vectors}#/changes/${change}`,
+      })
+      const allowed = whoMay(to.schemas[name] ?? {})
+      const channel = ref('channels', id)
+      to.operations[name] = { action: 'receive', channel, messages: [message], 'x-allowed': allowed }
+    }
   }
 }

@@ -39,5 +39,6 @@ export const whoMay = (change: Json): string => {
   if (requires(change, 'fence')) return 'the assignee, under the fence of its attempt'
   if (has(change, 'epoch'))
     return 'who submitted the task or its parent; the coordinator of the epoch that it names, for holders of coordinate'
-  return requires(change, 'id') ? 'who submitted the task' : 'any member, of what is its own'
+  if (requires(change, 'registration')) return 'any member, of what is its own, in the life that it names'
+  return requires(change, 'id') ? 'who asked for it' : 'any member, of what is its own'
 }

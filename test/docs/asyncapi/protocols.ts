@@ -4,7 +4,17 @@ import { ERROR_REASONS } from '../../../protocols/error-reasons.ts'
 import { CODES } from '../../../protocols/errors.ts'
 import type { WireProtocol } from '../wire-types.ts'
 import { type Json, jsonSchemaOf } from './json-schemas.ts'
-import { addMessage, BYTES_VECTORS, CONTENT_TYPES, FAULT, inChannel, ref, type Sections, VECTORS } from './sections.ts'
+import {
+  addMessage,
+  BYTES_VECTORS,
+  CONTENT_TYPES,
+  FAULT,
+  inChannel,
+  RESOURCE_VECTORS,
+  ref,
+  type Sections,
+  VECTORS,
+} from './sections.ts'
 
 const COMMAND = 'command-type'
 /** Of methods whose payload is bytes: the message in a .proto file. */
@@ -70,7 +80,9 @@ export const factsOf = (name: string, method: Method): Json => {
 }
 
 /** By the id of the protocol. */
-const VECTORS_OF: Readonly<Record<string, string>> = { task: VECTORS, 'task-bytes': BYTES_VECTORS }
+const VECTORS_OF: Readonly<Record<string, string>> = {
+  ...{ task: VECTORS, 'task-bytes': BYTES_VECTORS, resource: RESOURCE_VECTORS },
+}
 
 const payloadOf = (name: string, schema: unknown, content: Content): Json => {
   const proto = PROTO[name]

@@ -65,7 +65,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
     replace: '      this.#allocated -= 1\n',
   },
   {
-    bug: 'a new coordinator does not read what there is',
+    bug: 'a new coordinator does not read what was allocated',
     file: `${RESOURCE}/planner/resource-planner.ts`,
     find: 'for (const change of view.all().sort((a, b) => askedAt(a) - askedAt(b))) this.#set(change)',
     replace: 'view.all().sort((a, b) => askedAt(a) - askedAt(b))',

@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { ChangedRows } from '../../../../protocols/journal/state/changed-rows.ts'
+import { ChangedRows, listRows } from '../../../../protocols/journal/state/changed-rows.ts'
 import { rowKey, SharedRows } from '../../../../protocols/journal/state/collection-rows.ts'
-import { listRows } from '../../../../protocols/journal/state/row-listing.ts'
 import { savedRows } from '../../../support/saved-rows.ts'
 
 const ID = '1.0'
