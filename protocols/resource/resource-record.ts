@@ -53,12 +53,11 @@ export type NodeRecord = z.output<typeof NodeRecordSchema>
 export const ALLOCATION_STATUSES = ['waiting', 'allocated', 'denied', 'expired', 'preempted'] as const
 export type AllocationStatus = (typeof ALLOCATION_STATUSES)[number]
 
-export const PartSchema = z.object({
+const PartSchema = z.object({
   units: UnitsSchema,
   /** Peer id of the node that has to give it; any node unless told. */
   owner: PeerId.optional(),
 })
-export type AllocationPart = z.output<typeof PartSchema>
 
 export const PlaceSchema = z.object({ owner: PeerId, registration: Count })
 /** Where one part is: the node, in that life of it. */

@@ -7,6 +7,7 @@ import { hoarding } from './attacks/hoarding.ts'
 import { memberships } from './attacks/memberships.ts'
 import { passphrase } from './attacks/passphrase.ts'
 import { raft } from './attacks/raft.ts'
+import { resourceAttacks } from './attacks/resources.ts'
 import { scanner } from './attacks/scanner.ts'
 import { strangers } from './attacks/strangers.ts'
 import { bytesOfTasks } from './attacks/tasks/bytes.ts'
@@ -34,4 +35,5 @@ export const ATTACKS: readonly Attack[] = [
   ...eventWaits,
   ...bytesOfTasks,
   ...strangersToTasks,
+  ...resourceAttacks,
 ]

@@ -7,6 +7,7 @@ import { isParleyError } from '../../../protocols/errors.ts'
 import { percentile } from '../../bench/statistics.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { createProbe, probe } from '../../support/probe.ts'
+import { haveResources, type ResourceLoad } from './resource-load.ts'
 import { loadTasks, type TaskLoad, workOn } from './task-load.ts'
 import type { MemberVerbs, Served } from './verbs.ts'
 
@@ -25,6 +26,7 @@ let mesh: Mesh | undefined
 let loading: { stop(): Promise<Served> } | undefined
 let tasks: TaskLoad | undefined
 let moreTasks: TaskLoad | undefined
+let having: ResourceLoad | undefined
 let latenciesMs: number[] = []
 const sources = new Set<string>()
 const notified: string[] = []
@@ -145,6 +147,15 @@ const verbs: MemberVerbs = {
     moreTasks = loadTasks(own(), order)
   },
   endMoreTasks: (withinMs) => endOf(moreTasks, withinMs),
+  async offer(capacity) {
+    await own().resources.offer(capacity)
+  },
+  async beginHaving(order) {
+    having = haveResources(own(), order)
+  },
+  async endHaving() {
+    return (await having?.stop()) ?? { had: 0, wrong: ['nothing was asked for'], slowestMs: 0 }
+  },
   schedule: (options) => own().tasks.schedule(options),
   schedules: () => own().tasks.schedules(),
   result: ({ id, withinMs }) =>

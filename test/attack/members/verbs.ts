@@ -42,6 +42,14 @@ export interface Status {
   readonly quorum: boolean
 }
 
+/** What an honest member had of resources. */
+export interface Had {
+  readonly had: number
+  /** Why it had not, or lost what it had: sentences, the first of them. */
+  readonly wrong: readonly string[]
+  readonly slowestMs: number
+}
+
 export interface MemberVerbs {
   /** Resolves once it is in the mesh; at once where it joins nobody. */
   start(order: { options: Omit<MeshOptionsInput, 'log'>; logFile: string; withinMs: number }): Promise<Started>
@@ -68,6 +76,11 @@ export interface MemberVerbs {
   schedules(): Promise<readonly ScheduleState[]>
   /** @returns `ok`, or the code of what it was refused with; `COM001` where it took longer */
   result(order: { id: string; withinMs: number }): Promise<string>
+  /** Gives this from now on. */
+  offer(capacity: Readonly<Record<string, number>>): Promise<void>
+  /** Has something of it for a moment, again and again, until `endHaving`. */
+  beginHaving(order: { units: Readonly<Record<string, number>>; everyMs: number; timeoutMs: number }): Promise<void>
+  endHaving(): Promise<Had>
   status(): Promise<Status>
   put(order: { key: string; value: string; withinMs: number }): Promise<string | undefined>
   get(order: { key: string; withinMs: number }): Promise<{ value: unknown } | { failed: string }>

@@ -13,6 +13,7 @@ const ASK_MS = 8_000
 const OK = 'ok'
 const DECIDE = 'tasks.decide'
 const CHANGE = 'tasks.change'
+const DECIDE_RESOURCES = 'resources.decide'
 
 export interface Fence {
   readonly term: number
@@ -32,6 +33,11 @@ export interface SeenTask {
   }
 }
 
+export interface SeenRecord {
+  readonly key: string
+  readonly value: unknown
+}
+
 /** `ok`, or the code of the error; `silent` where nothing came. */
 export type Outcome = string
 
@@ -40,6 +46,10 @@ export interface TaskHand {
   change(...changes: readonly unknown[]): Promise<Outcome[]>
   /** By the command of level 1, which takes fewer of them. */
   changeFirst(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** The same of resources, by `resources.decide`. */
+  changeResources(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** Records whose keys begin so, as any member reads them. */
+  records(prefix: string): Promise<readonly SeenRecord[]>
   /** One, with what it was answered with. */
   decide(change: unknown): Promise<{ readonly outcome: Outcome; readonly result: unknown }>
   /** A whole input of the command. */
@@ -100,9 +110,17 @@ export const createTaskHand = async (
     })
   }
 
+  const records: TaskHand['records'] = async (prefix) => {
+    const input = { meshId, prefix, most: 1_000, consistency: 'local' }
+    const found = fieldOf(await journal.json('read', input, { limitMs: ASK_MS }), 'records')
+    return Array.isArray(found) ? found : []
+  }
+
   return {
     change: async (...changes) => (await decideAll(changes)).map(({ outcome }) => outcome),
     changeFirst: async (...changes) => (await decideAll(changes, CHANGE)).map(({ outcome }) => outcome),
+    changeResources: async (...changes) => (await decideAll(changes, DECIDE_RESOURCES)).map(({ outcome }) => outcome),
+    records,
     async decide(change) {
       const [decided = { outcome: 'silent', result: undefined }] = await decideAll([change])
       return decided
@@ -113,15 +131,11 @@ export const createTaskHand = async (
     },
     async tasks() {
       const prefix = '$part/parley/tasks/t/'
-      const input = { meshId, prefix, most: 1_000, consistency: 'local' }
-      const answer = await journal.json('read', input, { limitMs: ASK_MS })
-      const records = fieldOf(answer, 'records')
-      return (Array.isArray(records) ? records : []).map(
-        ({ key, value }: { key: string; value: SeenTask['record'] }): SeenTask => ({
-          id: key.slice(prefix.length),
-          record: value,
-        }),
-      )
+      return (await records(prefix)).map(({ key, value }) => ({
+        id: key.slice(prefix.length),
+        // As the part writes it.
+        record: value as SeenTask['record'],
+      }))
     },
     async rows(collection) {
       const answer = await journal.json('rows', { meshId, collection, most: 100, consistency: 'local' })
