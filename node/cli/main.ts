@@ -6,7 +6,12 @@ import { Argument, Command } from 'commander'
 import { nearestName } from '../../protocols/unknown-keys.ts'
 import { VERSION } from '../platform/version.ts'
 import { EXIT_HELP, reportError, usageError } from './output/exit-codes.ts'
-import { registerCoordinator, registerJournal, registerLeave } from './register/register-agreement.ts'
+import {
+  registerCoordinator,
+  registerJournal,
+  registerLeave,
+  registerResources,
+} from './register/register-agreement.ts'
 import { registerDlq, registerStore } from './register/register-disk.ts'
 import { registerDescribe, registerDoctor, registerOutbox, registerViews } from './register/register-inspect.ts'
 import {
@@ -67,6 +72,7 @@ export const createProgram = (): Command => {
   registerDescribe(program)
   registerJournal(program)
   registerTasks(program)
+  registerResources(program)
   registerBench(program)
   registerCoordinator(program)
   registerLeave(program)

@@ -22,8 +22,9 @@ import * as journal from './handlers/run-journal.ts'
 import { send } from './handlers/run-send.ts'
 import { runSubscribe } from './handlers/run-subscribe.ts'
 import * as tasks from './handlers/run-tasks.ts'
-import { describe, outbox, topView } from './handlers/run-views.ts'
+import { describe, outbox, showAllocations, showResources, topView } from './handlers/run-views.ts'
 import * as journalSchemas from './journal-schemas.ts'
+import { ResourcesQuerySchema } from './resource-schemas.ts'
 import * as taskSchemas from './task-schemas.ts'
 
 export interface ControlDeps {
@@ -135,6 +136,8 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
       tasks.controlSchedule(deps.mesh(), read(taskSchemas.ScheduleControlSchema, input)),
     '/api/tasks/retry': (input) => tasks.retryTask(deps.mesh(), read(taskSchemas.TaskRetrySchema, input)),
     '/api/tasks/control': (input) => tasks.controlTask(deps.mesh(), read(taskSchemas.TaskControlSchema, input)),
+    '/api/resources/status': (input) => showResources(deps.mesh(), read(ResourcesQuerySchema, input)),
+    '/api/resources/allocations': (input) => showAllocations(deps.mesh(), read(ResourcesQuerySchema, input)),
     async '/api/stop'() {
       const self = await thisProcess()
       setImmediate(deps.stop)

@@ -38,7 +38,8 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     Note.parse(JSON.parse(await readFile(join(folder, '.parley', name, 'node.json'), 'utf8')))
   const up = async (name: string, ...args: string[]): Promise<Running> => {
     // They are there for all of the tests.
-    const running = start(['up', '--json', '--name', name, ...args], { limitMs: 90_000 })
+    const env = { PARLEY_RESOURCES__CAPACITY__CPU: name === 'alpha' ? '4000' : '1000' }
+    const running = start(['up', '--json', '--name', name, ...args], { limitMs: 90_000, env })
     await firstLine(running)
     return running
   }
@@ -306,6 +307,26 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     assert.equal((await parley(beta('journal', 'rm', 'test/a'))).stdout, 'test/a is deleted\n')
     assert.equal((await parley(beta('journal', 'rm', 'test/a'))).stdout, 'there was no test/a\n')
     assert.match((await watching.ended).stdout, /"type":"change".+"key":"test\/a".+"isDeleted":true/)
+  })
+
+  test('what nodes have to give is shown, by name and by allocation', async () => {
+    const { peerId } = await noteOf('alpha')
+    await until('both offer what their configuration says', async () => {
+      const all = JSON.parse((await parley(beta('resources', 'ls', '--json'))).stdout)
+      return (
+        all.length === 2 &&
+        all.some((one: { owner: string; capacity: number }) => one.owner === peerId && one.capacity === 4_000)
+      )
+    })
+    const [shown, none, bad] = await Promise.all([
+      parley(alpha('resources', 'ls')),
+      parley(alpha('resources', 'allocations')),
+      parley(alpha('resources', 'ls', '--timeout', '0')),
+    ])
+    assert.match(shown.stdout, /^NODE +RESOURCE +STATUS +USED +CAPACITY$/m)
+    assert.match(shown.stdout, new RegExp(`^…${peerId.slice(-8)} +cpu +available +0 +4000$`, 'm'))
+    assert.equal(none.stdout, 'nothing is allocated, and nobody waits\n')
+    assertError(bad, 2, 'MSG001', /timeout/)
   })
 
   test('tasks are submitted, shown, held, given what they want, and ended', async () => {

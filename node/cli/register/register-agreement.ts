@@ -1,4 +1,4 @@
-/** `parley journal`, `coordinator` and `leave`, registered. */
+/** `parley journal`, `resources`, `coordinator` and `leave`, registered. */
 import { type Command, Option } from 'commander'
 import { wholeNumber } from '../input/option-values.ts'
 import { addJoinOptions, addNodeOptions, addNodeOrUrlOptions, SECRETS_HELP } from './shared-options.ts'
@@ -52,6 +52,25 @@ export const registerJournal = (program: Command): void => {
     .action(async (prefix, options) =>
       (await import('../commands/agreement/journal-records-command.ts')).watchRecords(prefix, options),
     )
+}
+
+export const registerResources = (program: Command): void => {
+  const group = program
+    .command('resources')
+    .summary('what nodes have to give, and who has what of it')
+    .description('Shows what nodes have to give, and what of it is allocated, by a running node.')
+  const load = () => import('../commands/agreement/resources-command.ts')
+  const add = (name: string, description: string): Command =>
+    addNodeOptions(group.command(name).description(description))
+      .option('--timeout <ms>', 'milliseconds until it gives up', wholeNumber(1, MAX_MS), 30_000)
+      .option('--wide', 'whole ids, however long the lines get')
+      .option('--json', 'print a JSON array')
+  add('ls', 'Lists what each node has, and how much of it is used.').action(async (options) =>
+    (await load()).listResources(options),
+  )
+  add('allocations', 'Lists who waits for what, who has what, and what ended a moment ago.').action(async (options) =>
+    (await load()).listAllocations(options),
+  )
 }
 
 export const registerCoordinator = (program: Command): void => {

@@ -1,4 +1,4 @@
-/** What the control socket has a node show: its outbox, an agent or a protocol, and all that a live table has. */
+/** What the control socket has a node show: its outbox, an agent or a protocol, resources, and all that a live table has. */
 import type * as z from 'zod'
 import { ParleyError } from '../../../protocols/errors.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'
@@ -7,6 +7,7 @@ import type { DebugSource } from '../../observe/debug/debug-schemas.ts'
 import { definedOnly } from '../../observe/debug/sources/message-view.ts'
 import type * as schemas from '../control-schemas.ts'
 import { NO_AGENT } from '../control-schemas.ts'
+import type * as resourceSchemas from '../resource-schemas.ts'
 
 /** Topics in a live table. */
 const MAX_TOPICS = 100
@@ -50,6 +51,18 @@ export const describe = (
     details: { reason: NO_AGENT },
   })
 }
+
+export const showResources = async (
+  { resources }: Pick<Mesh, 'resources'>,
+  options: z.output<typeof resourceSchemas.ResourcesQuerySchema>,
+): Promise<z.input<typeof resourceSchemas.ResourcesShownSchema>> => ({ resources: await resources.status(options) })
+
+export const showAllocations = async (
+  { resources }: Pick<Mesh, 'resources'>,
+  options: z.output<typeof resourceSchemas.ResourcesQuerySchema>,
+): Promise<z.input<typeof resourceSchemas.AllocationsShownSchema>> => ({
+  allocations: (await resources.list(options)).map(({ parts, ...one }) => ({ ...one, parts: [...parts] })),
+})
 
 /** Counters are whole since the start: whoever looks twice has the rates. */
 export const topView = (

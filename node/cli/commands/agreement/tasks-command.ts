@@ -34,7 +34,7 @@ const SECOND_MS = 1_000
 export const controlOf = async (options: Omit<NodeSelector, 'url'>) =>
   (await findControlledNode(await nodeOfOneMesh(options))).control
 
-const agoOf = (at: number, nowMs: number): string => {
+export const agoOf = (at: number, nowMs: number): string => {
   const seconds = Math.max(0, Math.round((nowMs - at) / SECOND_MS))
   return seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`
 }
