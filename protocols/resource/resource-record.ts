@@ -18,6 +18,8 @@ export const nodeKey = (peer: string): string => NODE_PREFIX + peer
 export const allocationKey = (id: string): string => ALLOCATION_PREFIX + id
 export const usageKey = (peer: string): string => USAGE_PREFIX + peer
 
+/** Milliseconds that one may wait: a day. */
+export const MAX_WAIT_MS = 86_400_000
 /** Units at several nodes that are had together, or not at all. */
 export const MAX_PARTS = 64
 
@@ -85,8 +87,8 @@ export const AskSchema = z.object({
   preemptible: z.boolean().optional(),
   /** Others of a lower priority that may be ended are ended for it where it does not fit otherwise. */
   preempts: z.boolean().optional(),
-  /** Milliseconds since 1970: denied where it was not granted by then. */
-  waitUntil: Millis.optional(),
+  /** Milliseconds from when it was asked for, by the journal's clock: denied where it was not granted by then. */
+  waitMs: z.int().min(0).max(MAX_WAIT_MS).optional(),
 })
 export type Ask = z.output<typeof AskSchema>
 
@@ -98,9 +100,9 @@ export const AllocationSchema = AskSchema.extend({
   registration: Count,
   askedAt: Millis,
   changedAt: Millis,
-  /** One for each part, once it is granted. */
+  /** One for each part, once it is granted; where they were, once it has ended. */
   places: Places.optional(),
-  /** Of the decision that granted it. */
+  /** Of the decision that granted it; absent: it is not granted. */
   fence: FenceSchema.optional(),
   reason: Reason.optional(),
   /** How much room its holder answers for, bytes. */

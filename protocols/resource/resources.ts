@@ -263,6 +263,12 @@ class NodeResources implements ResourcesFeature {
     }
   }
 
+  /** It was asked for by this node in this life, and nobody waits for it any more: its asking was decided late. */
+  #isForgotten(id: string, { holder, registration, status }: Allocation): boolean {
+    const isOwn = holder === this.#deps.port.self.id && registration === this.#lease.registration()
+    return isOwn && !this.#holdings.has(id) && (status === 'waiting' || status === 'allocated')
+  }
+
   /** The feed of what this node has and gives. */
   #own(): FeedFollower<FedAllocation> {
     const { port } = this.#deps
@@ -275,7 +281,8 @@ class NodeResources implements ResourcesFeature {
       idOf: ({ id }) => id,
       onTold: ({ id, allocation }) => {
         this.#claims.onTold(id, allocation)
-        this.#holdings.onTold(id, allocation)
+        if (allocation !== undefined && this.#isForgotten(id, allocation)) void this.release(id).catch(() => {})
+        else this.#holdings.onTold(id, allocation)
       },
       onReset: (ids, version) => {
         this.#claims.onReset(ids)

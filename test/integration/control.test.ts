@@ -325,6 +325,7 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     ])
     assert.match(shown.stdout, /^NODE +RESOURCE +STATUS +USED +CAPACITY$/m)
     assert.match(shown.stdout, new RegExp(`^…${peerId.slice(-8)} +cpu +available +0 +4000$`, 'm'))
+    assert.match(shown.stdout, /^0 of 5000 cpu are used$/m)
     assert.equal(none.stdout, 'nothing is allocated, and nobody waits\n')
     assertError(bad, 2, 'MSG001', /timeout/)
   })

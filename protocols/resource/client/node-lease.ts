@@ -47,6 +47,8 @@ export class NodeLease {
   #busy: Promise<void> = Promise.resolve()
   #stopTimer: Stop | undefined
   #isRenewing = false
+  /** What it has was not decided yet. */
+  #isDue = false
   #isStopped = false
 
   constructor(deps: LeaseDeps) {
@@ -70,7 +72,7 @@ export class NodeLease {
     return this.#most ?? this.#capacity
   }
 
-  /** @throws STA003 `in-use` */
+  /** What it has from now on; where nobody decides, it is tried again. @throws STA003 `in-use`, for which it stays as it was */
   async offer(capacity: Units, isDraining = false): Promise<void> {
     const before = { capacity: this.#capacity, isDraining: this.#isDraining }
     this.#most = most(this.capacity(), capacity)
@@ -79,13 +81,15 @@ export class NodeLease {
     this.#deps.onCapacity()
     try {
       await this.#register()
-      // Another one may have been asked for meanwhile.
-      if (this.#capacity === capacity) this.#most = undefined
     } catch (error) {
-      if (this.#capacity === capacity) {
+      // Another one may have been asked for meanwhile.
+      const isRefused = isParleyError(error, 'STA003') && error.details.reason === 'in-use'
+      if (isRefused && this.#capacity === capacity) {
         this.#capacity = before.capacity
         this.#isDraining = before.isDraining
+        this.#most = undefined
       }
+      this.#isDue = !isRefused
       throw error
     }
   }
@@ -111,6 +115,7 @@ export class NodeLease {
 
   async #registerNow(): Promise<void> {
     const { port, batcher } = this.#deps
+    this.#stopTimer ??= port.timers.every(LOOK_MS, () => void this.#keep())
     for (;;) {
       if (this.#isStopped) throw stateError('closed', 'this node is stopping', 'start it again')
       const asked = this.#now()
@@ -121,8 +126,11 @@ export class NodeLease {
         if (this.#registration !== undefined && this.#registration !== registration) this.#end('it was registered anew')
         this.#registration = registration
         this.#lease = asked
+        if (this.#capacity === capacity) {
+          this.#isDue = false
+          this.#most = undefined
+        }
         this.#deps.onRegistered(registration)
-        this.#stopTimer ??= port.timers.every(LOOK_MS, () => void this.#keep())
         return
       }
       await new Promise<void>((resolve) => port.timers.after(AGAIN_MS, resolve))
@@ -147,14 +155,13 @@ export class NodeLease {
   }
 
   async #keep(): Promise<void> {
-    const lease = this.#lease
-    if (lease === undefined || this.#isStopped) return
-    const age = this.#age(lease)
+    if (this.#isStopped) return
+    const age = this.#lease === undefined ? 0 : this.#age(this.#lease)
     if (age > LEASE_MS && this.#registration !== undefined) this.#end('the lease of this node is over')
-    if (age < RENEW_MS || this.#isRenewing) return
+    if ((age < RENEW_MS && !this.#isDue) || this.#isRenewing) return
     this.#isRenewing = true
     try {
-      await this.#renew()
+      await (this.#isDue ? this.#register() : this.#renew())
     } catch (error) {
       if (!this.#isStopped)
         this.#deps.port.log.warn('what this node has and gives was not renewed; it is tried again', { error })

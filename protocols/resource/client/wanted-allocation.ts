@@ -7,14 +7,13 @@ import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import type { AllocateOptions } from '../api.ts'
-import { AllocationId, type Ask, AskSchema } from '../resource-record.ts'
+import { AllocationId, type Ask, AskSchema, MAX_WAIT_MS } from '../resource-record.ts'
 import { isNone } from '../units.ts'
 
 const KEYS = keysOf<AllocateOptions>({
   ...{ id: true, task: true, units: true, count: true, parts: true, spread: true, priority: true },
   ...{ preemptible: true, preempts: true, signal: true, timeoutMs: true },
 })
-const MAX_WAIT_MS = 86_400_000
 const ALLOCATE_MS = 30_000
 const ID_BYTES = 12
 
@@ -41,17 +40,14 @@ export interface WantedAllocation {
 }
 
 /** @throws MSG001 */
-export const wantedAllocation = (
-  { clock, random }: Pick<Port, 'clock' | 'random'>,
-  given: AllocateOptions,
-): WantedAllocation => {
+export const wantedAllocation = ({ random }: Pick<Port, 'random'>, given: AllocateOptions): WantedAllocation => {
   checkKeys(given, KEYS, 'an allocation')
   const { id, task, spread, priority = 'normal', preemptible, preempts, timeoutMs = ALLOCATE_MS } = given
   if (id !== undefined) checkedInput(z.object({ id: AllocationId }), { id }, PROBLEM)
   if (!(timeoutMs >= 0 && timeoutMs <= MAX_WAIT_MS)) throw refused('timeoutMs', `use 0 to ${MAX_WAIT_MS}`)
   const asked = {
     ...(task !== undefined && { task }),
-    ...{ priority: PRIORITIES.indexOf(priority), parts: partsOf(given), waitUntil: clock.now() + timeoutMs },
+    ...{ priority: PRIORITIES.indexOf(priority), parts: partsOf(given), waitMs: Math.ceil(timeoutMs) },
     ...(spread === true && { spread }),
     ...(preemptible === true && { preemptible }),
     ...(preempts === true && { preempts }),

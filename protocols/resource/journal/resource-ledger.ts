@@ -131,10 +131,11 @@ export class ResourceLedger {
     this.#put(id, { ...rest, status: 'allocated', places: [...places], fence, changedAt: at })
   }
 
-  /** It is kept for its holder to read, and has nothing any more. */
+  /** It is kept for its holder to read, and counts for nothing any more. */
   end(id: string, before: Allocation, { status, reason }: Ending): void {
     this.#giveBack(before)
-    const { places: _places, fence: _fence, ...rest } = before
+    // Who gave it is told of its end by that.
+    const { fence: _fence, ...rest } = before
     this.#put(id, { ...rest, status, reason: reason.slice(0, 256), changedAt: this.facts.at })
   }
 

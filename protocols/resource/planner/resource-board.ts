@@ -55,6 +55,10 @@ const keyOf = (change: ResourceChange): string =>
 const shapeOf = ({ parts, spread, preempts, priority }: Allocation): string =>
   JSON.stringify([parts, spread === true, preempts === true ? priority : -1])
 
+/** When it is denied; undefined: it waits for as long as it takes. */
+const dueAt = ({ askedAt, waitMs }: Allocation): number | undefined =>
+  waitMs === undefined ? undefined : askedAt + waitMs
+
 const namesOf = ({ parts }: Pick<Allocation, 'parts'>): Set<string> =>
   new Set(parts.flatMap(({ units }) => Object.keys(units)))
 
@@ -155,7 +159,8 @@ export class ResourceBoard {
   nextDueAt(): number | undefined {
     let next: number | undefined
     for (const [id] of this.#inOrder()) {
-      const until = this.#allocations.get(id)?.waitUntil
+      const waiting = this.#allocations.get(id)
+      const until = waiting && dueAt(waiting)
       if (until !== undefined && (next === undefined || until < next)) next = until
     }
     return next
@@ -217,7 +222,7 @@ export class ResourceBoard {
         }
         this.#unfit.add(shape)
       }
-      const isLate = wanted.waitUntil !== undefined && wanted.waitUntil <= now
+      const isLate = (dueAt(wanted) ?? now + 1) <= now
       if (isLate) want({ do: 'deny', epoch, id, reason: couldEver(wanted, shape) ? ALL_IN_USE : NO_SUCH_CAPACITY })
       else if (now - wanted.askedAt > PATIENCE_MS && couldEver(wanted, shape))
         for (const name of namesOf(wanted)) kept.add(name)

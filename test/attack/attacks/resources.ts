@@ -115,7 +115,7 @@ const hoarder: Attack = {
         for (let n = 0; performance.now() < endsAt; n += AT_ONCE) {
           const changes = Array.from({ length: AT_ONCE }, (_, i) => ({
             ...{ do: 'allocate', registration, id: `mallory-${n + i}` },
-            ask: { priority: 3, parts, preempts: true, waitUntil: HIGHEST },
+            ask: { priority: 3, parts, preempts: true },
           }))
           judge(workshop, 'asking for what fits nowhere', await hand.changeResources(...changes), ['ok', 'COM003'])
           for (const bad of [

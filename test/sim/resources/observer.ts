@@ -31,11 +31,11 @@ export const readAll = ({ records }: Pick<JournalMachine, 'records'>): Seen => {
 /** @returns what is wrong */
 export const wrongState = ({ nodes, allocations }: Seen): string | undefined => {
   const used = new Map<string, Units>()
-  for (const [id, { status, places, parts }] of allocations) {
-    if ((status === 'allocated') !== (places !== undefined))
-      return `${id} is ${status}, and has ${places?.length} places`
-    if (places !== undefined && places.length !== parts.length) return `${id} has a part of what it asked for`
-    for (const [i, { owner, registration }] of (places ?? []).entries()) {
+  for (const [id, { status, places, parts, fence }] of allocations) {
+    if ((status === 'allocated') !== (fence !== undefined)) return `${id} is ${status}, with the fence ${fence?.index}`
+    if (fence === undefined) continue
+    if (places?.length !== parts.length) return `${id} has a part of what it asked for`
+    for (const [i, { owner, registration }] of places.entries()) {
       if (nodes.get(owner)?.registration !== registration) return `${id} rests on a life of ${owner} that is over`
       used.set(owner, plus(used.get(owner) ?? NONE, parts[i]?.units ?? NONE))
     }

@@ -21,6 +21,8 @@ const LOOK_MS = 200
 const OUTAGE_SHARE = 0.15
 const SNAPSHOT_EVERY = 40
 const MOST_HELD = 24
+/** To have all there is at once. */
+const MOST_TRIES = 3
 /** After what it rests on is over, work on it goes on for at most so long: milliseconds. */
 const LATE_MS = LEASE_MS + LEASE_MARGIN_MS + 2_000
 const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const
@@ -229,19 +231,30 @@ class ResourcesWorld {
       if (seen.nodes.size !== all.length) return `${seen.nodes.size} nodes are registered, ${all.length} are there`
       return undefined
     })
+    // One whose lease ended while it was cut off comes back as another life of it, which ends what was granted before.
+    for (let tries = 0; !(await this.#haveAll(`all-${tries}`)); tries += 1) {
+      if (tries === MOST_TRIES) throw new Error('all of it cannot be had at once')
+      await time.run(LEASE_MS)
+    }
+  }
+
+  /** @returns whether it was had, and each of those that gave it knew */
+  async #haveAll(id: string): Promise<boolean> {
+    const { time } = this.#mesh
     const [first] = this.#nodes.all()
-    const nodes = [...(this.#seen()?.nodes ?? [])]
-    const parts = nodes.map(([owner, { capacity }]) => ({ owner, units: capacity }))
-    const all = first?.resources.allocate({ id: 'all', parts, timeoutMs: 60_000 })
-    if (all === undefined) throw new Error('no node is there')
-    const held = await time.settled(all, HEAL_MS)
-    await this.#until(() => {
-      const silent = this.#nodes.all().find(({ claims }) => !claims.has('all'))
-      return silent === undefined ? undefined : `${silent.node.name} does not know what it gave`
-    })
-    this.#look()
+    if (first === undefined) throw new Error('no node is there')
+    const parts = [...(this.#seen()?.nodes ?? [])]
+      .filter(([, { capacity }]) => Object.keys(capacity).length > 0)
+      .map(([owner, { capacity }]) => ({ owner, units: capacity }))
+    const asked = first.resources.allocate({ id, parts, timeoutMs: 60_000 })
+    const held = await time.settled(asked, HEAL_MS)
+    const owners = this.#nodes.all().filter(({ node }) => parts.some(({ owner }) => owner === node.id))
+    const isKnown = (): boolean => owners.every(({ claims }) => claims.has(id))
+    await this.#until(() => (isKnown() || held.signal.aborted ? undefined : `those who gave ${id} do not know of it`))
+    const isHad = isKnown()
     await time.settled(held.release(), HEAL_MS)
     this.#look()
+    return isHad
   }
 }
 

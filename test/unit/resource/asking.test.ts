@@ -5,11 +5,7 @@ import { isParleyError } from '../../../protocols/errors.ts'
 import { deniedMessage, readResourceMessage, unitsOf } from '../../../protocols/resource/client/resource-messages.ts'
 import { wantedAllocation } from '../../../protocols/resource/client/wanted-allocation.ts'
 
-const wanted = (given: unknown, nowMs: number) =>
-  wantedAllocation(
-    { clock: { now: () => nowMs, monotonic: () => 0 }, random: (count) => new Uint8Array(count) },
-    given as never,
-  )
+const wanted = (given: unknown) => wantedAllocation({ random: (count) => new Uint8Array(count) }, given as never)
 const refused = (fn: () => unknown): string => {
   try {
     fn()
@@ -20,16 +16,16 @@ const refused = (fn: () => unknown): string => {
 }
 
 test('an allocation is asked for by units, some of the same, or parts', () => {
-  assert.deepEqual(wanted({ units: { cpu: 1 } }, 1_000).ask, {
-    ...{ priority: 1, parts: [{ units: { cpu: 1 } }], waitUntil: 31_000 },
+  assert.deepEqual(wanted({ units: { cpu: 1 } }).ask, {
+    ...{ priority: 1, parts: [{ units: { cpu: 1 } }], waitMs: 30_000 },
   })
-  const two = wanted({ units: { cpu: 1 }, count: 2, spread: true, priority: 'critical', timeoutMs: 0 }, 5).ask
+  const two = wanted({ units: { cpu: 1 }, count: 2, spread: true, priority: 'critical', timeoutMs: 0 }).ask
   assert.deepEqual(two, {
-    ...{ priority: 3, parts: [{ units: { cpu: 1 } }, { units: { cpu: 1 } }], spread: true, waitUntil: 5 },
+    ...{ priority: 3, parts: [{ units: { cpu: 1 } }, { units: { cpu: 1 } }], spread: true, waitMs: 0 },
   })
-  assert.equal(wanted({ units: { cpu: 1 } }, 0).id.length, 16)
-  assert.equal(wanted({ units: { cpu: 1 }, id: 'mine' }, 0).id, 'mine')
-  assert.deepEqual(wanted({ parts: [{ units: { gpu: 1 }, owner: 'p' }] }, 0).ask.parts, [
+  assert.equal(wanted({ units: { cpu: 1 } }).id.length, 16)
+  assert.equal(wanted({ units: { cpu: 1 }, id: 'mine' }).id, 'mine')
+  assert.deepEqual(wanted({ parts: [{ units: { gpu: 1 }, owner: 'p' }] }).ask.parts, [
     { units: { gpu: 1 }, owner: 'p' },
   ])
 })
@@ -57,7 +53,7 @@ test('what cannot be asked for is refused, and says which field it is', () => {
     [{ parts: Array.from({ length: 65 }, () => ({ units: { cpu: 1 } })) }, /parts/],
   ]
   for (const [what, named] of bad) {
-    const said = refused(() => wanted(what, 0))
+    const said = refused(() => wanted(what))
     assert.match(said, /^MSG001/, JSON.stringify(what))
     assert.match(said, named)
   }

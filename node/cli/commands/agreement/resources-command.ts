@@ -8,6 +8,22 @@ interface ResourcesOptions extends TasksCommandOptions {
   readonly wide?: boolean
 }
 
+interface Amounts {
+  readonly name: string
+  readonly used: number
+  readonly capacity: number
+}
+
+/** Of all nodes together. */
+const totalsOf = (resources: readonly Amounts[]): string[] => {
+  const totals = new Map<string, Amounts>()
+  for (const { name, used, capacity } of resources) {
+    const before = totals.get(name) ?? { name, used: 0, capacity: 0 }
+    totals.set(name, { name, used: before.used + used, capacity: before.capacity + capacity })
+  }
+  return [...totals.values()].map(({ name, used, capacity }) => `${used} of ${capacity} ${name} are used`)
+}
+
 export const listResources = async (options: ResourcesOptions): Promise<void> => {
   const control = await controlOf(options)
   const { timeout: timeoutMs, json, wide } = options
@@ -21,6 +37,7 @@ export const listResources = async (options: ResourcesOptions): Promise<void> =>
     ...[shownId(owner, wide), name, status, String(used), String(capacity)],
   ])
   print(table(['node', 'resource!', 'status', 'used', 'capacity'], rows, tableWidth(wide)))
+  for (const line of totalsOf(resources)) print(line)
 }
 
 const unitsText = (units: Readonly<Record<string, number>>): string =>
