@@ -13,8 +13,14 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'what ends gives nothing back',
     file: `${RESOURCE}/journal/resource-ledger.ts`,
-    find: '    this.#giveBack(before)\n    const { places',
-    replace: '    const { places',
+    find: '    this.#giveBack(before)\n    // Who gave it',
+    replace: '    // Who gave it',
+  },
+  {
+    bug: 'who gave it and was away does not hear of its end',
+    file: `${RESOURCE}/journal/resource-ledger.ts`,
+    find: 'const { fence: _fence, ...rest } = before',
+    replace: 'const { fence: _fence, places: _places, ...rest } = before',
   },
   {
     bug: 'what is released gives nothing back',
