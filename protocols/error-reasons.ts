@@ -80,6 +80,8 @@ export const ERROR_REASONS = {
     'task-share': true,
     /** The holder has its share of the allocations. */
     'resource-share': true,
+    /** What the allocation asks for is in use, or nowhere: `details.why`. */
+    'resource-denied': true,
     /** The task has as many effects as it may have. */
     effects: true,
     /** The disk of the coordinator has not caught up with what was decided. */

@@ -40,6 +40,7 @@ const EXPECTED = [
   '/parley/proof/1',
   '/parley/reach/1',
   '/parley/reply/1',
+  '/parley/resource/1',
   '/parley/task-bytes/1',
   '/parley/task/1',
 ]

@@ -182,6 +182,7 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
       '/parley/proof/1',
       '/parley/reach/1',
       '/parley/reply/1',
+      '/parley/resource/1',
       '/parley/task-bytes/1',
       '/parley/task/1',
     ])
