@@ -19,7 +19,8 @@ import { TASK_BYTES_MUTANTS } from './mutants/task-bytes.ts'
 import { TASK_MUTANTS } from './mutants/tasks.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const COPIED = ['package.json', 'protocols', 'node', 'test/sim', 'test/support']
+/** All that the simulator loads. */
+export const COPIED = ['package.json', 'protocols', 'node', 'discovery', 'test/sim', 'test/support']
 const SEEDS = 3_000
 /** For one mutant; most of them take seconds. */
 const LIMIT_MS = 180_000
