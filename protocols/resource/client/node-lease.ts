@@ -40,6 +40,8 @@ export class NodeLease {
   #capacity: Units = NONE
   #most: Units | undefined
   #isDraining = false
+  /** As the journal has it. */
+  #decided: { readonly capacity: Units; readonly isDraining: boolean } = { capacity: NONE, isDraining: false }
   /** Grows where a lease was over: what was granted before ends then, here and in the journal. */
   #incarnation: number
   #registration: number | undefined
@@ -74,7 +76,6 @@ export class NodeLease {
 
   /** What it has from now on; where nobody decides, it is tried again. @throws STA003 `in-use`, for which it stays as it was */
   async offer(capacity: Units, isDraining = false): Promise<void> {
-    const before = { capacity: this.#capacity, isDraining: this.#isDraining }
     this.#most = most(this.capacity(), capacity)
     this.#capacity = capacity
     this.#isDraining = isDraining
@@ -85,8 +86,9 @@ export class NodeLease {
       // Another one may have been asked for meanwhile.
       const isRefused = isParleyError(error, 'STA003') && error.details.reason === 'in-use'
       if (isRefused && this.#capacity === capacity) {
-        this.#capacity = before.capacity
-        this.#isDraining = before.isDraining
+        // Not to what was asked for before it: that may have been refused too.
+        this.#capacity = this.#decided.capacity
+        this.#isDraining = this.#decided.isDraining
         this.#most = undefined
       }
       this.#isDue = !isRefused
@@ -126,6 +128,7 @@ export class NodeLease {
         if (this.#registration !== undefined && this.#registration !== registration) this.#end('it was registered anew')
         this.#registration = registration
         this.#lease = asked
+        this.#decided = { capacity, isDraining: draining }
         if (this.#capacity === capacity) {
           this.#isDue = false
           this.#most = undefined
