@@ -7,6 +7,7 @@
  * Wire id: `/parley/resource/1`.
  */
 import { abortable } from '../async.ts'
+import { checkedInput } from '../checked-input.ts'
 import type { CoordinatorFeature } from '../coordinator/api.ts'
 import type { Handlers } from '../define.ts'
 import { isParleyError, ParleyError } from '../errors.ts'
@@ -22,7 +23,7 @@ import type { Port } from '../port.ts'
 import { createRegistration, type Registration } from '../registration.ts'
 import type { AllocateOptions, AllocationState, HeldAllocation, Resources, ResourcesCounts } from './api.ts'
 import { Claims } from './client/claims.ts'
-import { Holdings } from './client/holdings.ts'
+import { Holdings, resourceIds } from './client/holdings.ts'
 import { NodeLease } from './client/node-lease.ts'
 import {
   allocatedMessage,
@@ -122,14 +123,10 @@ class NodeResources implements ResourcesFeature {
   }
 
   async offer(capacity: Units): Promise<Registration> {
-    const { data, error } = UnitsSchema.safeParse(capacity)
-    if (data === undefined)
-      throw new ParleyError('MSG001', 'a node cannot offer that', {
-        hint: `${error?.issues[0]?.path.join('.')}: ${error?.issues[0]?.message}`,
-      })
+    const units = checkedInput(UnitsSchema, capacity, 'a node cannot offer that')
     await this.#own().live(this.#end.signal)
-    await this.#lease.offer(data)
-    return createRegistration(() => this.#lease.offer(data, true))
+    await this.#lease.offer(units)
+    return createRegistration(() => this.#lease.offer(units, true))
   }
 
   async allocate(what: AllocateOptions): Promise<HeldAllocation> {
@@ -201,7 +198,7 @@ class NodeResources implements ResourcesFeature {
   async #releaseOf(task: string, wanted: readonly string[] | undefined) {
     const own = (await this.list()).filter((one) => one.task === task && one.holder === this.#deps.port.self.id)
     const idsOf = ({ parts }: AllocationState): string[] =>
-      parts.flatMap(({ units, owner }) => Object.keys(units).map((name) => `${name}@${owner}`))
+      parts.flatMap(({ units, owner = '' }) => resourceIds(units, owner))
     const chosen = wanted === undefined ? own : own.filter((one) => idsOf(one).some((id) => wanted.includes(id)))
     const ids = [...new Set(chosen.flatMap(idsOf))]
     const missing = wanted?.find((id) => !ids.includes(id))

@@ -34,7 +34,7 @@ const askAll = async (
   const hand = await createTaskHand(outsider, connection, meshId)
   const bytes = await createBytesHand(outsider, connection)
   const fence = record.fence ?? { term: epoch, index: 1 }
-  const own = { id: `stranger-${outsider.id.slice(-6)}`, type: 'honest', priority: 10, retry: RETRY, input: null }
+  const own = { id: `stranger-${outsider.id.slice(-6)}`, type: 'honest', priority: 1, retry: RETRY, input: null }
   const place = { task: id, row: 'input', hash: hashOf(Buffer.from('stranger')) }
   const of = (what: string, asked: Promise<Outcome | readonly Outcome[]>): Promise<void> =>
     asked.then((came) => judge(workshop, what, [came].flat(), REFUSED))
