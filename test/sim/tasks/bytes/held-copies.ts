@@ -40,6 +40,8 @@ export class HeldCopies {
   /** By peer id, then by value. */
   readonly #copies = new Map<string, Map<string, Copy>>()
   readonly #ever = new Set<string>()
+  /** By peer and value: whole copies that the node itself removed. */
+  readonly #removed = new Set<string>()
   /** Files that are being written: by peer and value. */
   readonly #writing = new Set<string>()
 
@@ -58,6 +60,11 @@ export class HeldCopies {
     return this.#ever.has(`${peer} ${key}`)
   }
 
+  /** Whether it removed a whole copy by itself, and was not given another one since. */
+  hasRemoved(peer: string, key: string): boolean {
+    return this.#removed.has(`${peer} ${key}`)
+  }
+
   isWhole(peer: string, key: string): boolean {
     return this.of(peer).get(key)?.isDamaged === false
   }
@@ -72,14 +79,26 @@ export class HeldCopies {
         this.#tell(`${name} said that it holds ${key}, and does not after its start`)
       if (held === undefined) own.delete(key)
     }
-    for (const held of store.all()) if (!own.has(valueKey(held))) this.#note(peer, held, false)
+    for (const held of store.all()) {
+      if (own.has(valueKey(held))) continue
+      // It may be one that was damaged, whose removal did not get to the disk before a power cut.
+      const isWhole = hexHash(await readAll(store, held)) === held.hash
+      this.#note(peer, held, false, !isWhole)
+    }
     return this.#watched(peer, store)
   }
 
-  #note(peer: string, held: HeldBytes, isSaid = true): void {
+  #note(peer: string, held: HeldBytes, isSaid: boolean, isDamaged: boolean): void {
     const key = valueKey(held)
-    this.of(peer).set(key, { held, isSaid, isDamaged: false })
+    this.of(peer).set(key, { held, isSaid, isDamaged })
+    this.#removed.delete(`${peer} ${key}`)
     if (isSaid) this.#ever.add(`${peer} ${key}`)
+  }
+
+  #forget(peer: string, held: HeldBytes): void {
+    const key = valueKey(held)
+    if (this.isWhole(peer, key)) this.#removed.add(`${peer} ${key}`)
+    this.of(peer).delete(key)
   }
 
   #watched(peer: string, store: HeldBytesStore): ByteStore {
@@ -97,16 +116,16 @@ export class HeldCopies {
         try {
           await store.keep(held, bytes)
           this.counts.kept += 1
-          this.#note(peer, held)
+          this.#note(peer, held, true, false)
         } finally {
           this.#writing.delete(writing)
         }
       },
       remove: async (held) => {
         // One that was kept anew since stays.
-        if (store.find(held)?.at === held.at) this.of(peer).delete(valueKey(held))
+        if (store.find(held)?.at === held.at) this.#forget(peer, held)
         await store.remove(held)
-        if (store.find(held) === undefined) this.of(peer).delete(valueKey(held))
+        if (store.find(held) === undefined) this.#forget(peer, held)
       },
     }
   }

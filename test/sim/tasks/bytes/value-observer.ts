@@ -80,6 +80,8 @@ export class ValueObserver {
     const problems: string[] = []
     for (const held of this.#holders.values())
       for (const [key, holders] of held) {
+        const removed = holders.filter((peer) => this.#copies.hasRemoved(peer, key))
+        if (removed.length > 0) problems.push(`${key} is said to be held by ${removed}, and was removed there`)
         if (!holders.some((peer) => there.has(peer) && this.#copies.isWhole(peer, key))) continue
         const having = holders.filter((peer) => there.has(peer) && this.#copies.of(peer).has(key))
         if (having.length < most) problems.push(`${key} is held by ${having} of ${holders}, and not by ${most}`)
