@@ -17,8 +17,11 @@ export const TASK_PARTS: readonly JournalPart[] = [{ ...taskJournal, name: TASKS
 const RETAIN_MS = 3_600_000
 /** Milliseconds that a holder may be away. */
 export const AWAY_MS = 2_000
-/** How often a node looks at what it holds, and how long what no task refers to is kept: an hour of these short lives. */
-export const CARE = { lookMs: 1_000, orphanMs: 15_000, rereadMs: 60_000 } as const
+/**
+ * How often a node looks at what it holds, and how long what no task refers to is kept: an hour of these short lives, and longer
+ * than a submission may be on its way that waits behind others for somebody who decides.
+ */
+export const CARE = { lookMs: 1_000, orphanMs: 95_000, rereadMs: 60_000 } as const
 
 /** Where a node holds large values, and what the world knows of that. */
 export interface HoldsOn {
