@@ -16,7 +16,7 @@ import type { TasksDeps, TasksFeature } from '../../protocols/task/tasks.ts'
 import { tokens } from '../../protocols/tokens.ts'
 import type { Coordination } from '../coordination/api.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
-import { journalMember, nodeTokens } from './node-tokens.ts'
+import { journalMember, nodeTokens, taskResources } from './node-tokens.ts'
 
 const { startup, network, directory, decisions, ownEvents, presence, quota, calls } = nodeTokens
 
@@ -94,7 +94,7 @@ export const tasks = definePart({
   description: 'Work that is done once, although whoever wants it, does it or coordinates it may die.',
   needs: {
     ...{ journal: tokens.journal, coordinator: tokens.coordinator, events: ownEvents },
-    ...{ startup, presence, journalMember, quota, calls },
+    ...{ startup, presence, journalMember, quota, calls, resources: taskResources },
   },
   options: TaskOptions,
   protocols: [taskProtocol, taskBytesProtocol],
@@ -114,7 +114,7 @@ export const tasks = definePart({
     return {
       default: implementPart<typeof tasks>({
         async start(
-          { journal, coordinator, events, presence, journalMember, startup, quota, calls, ...port },
+          { journal, coordinator, events, presence, journalMember, startup, quota, calls, resources, ...port },
           { retainMs, holderAwayMs },
         ) {
           const presenceOf = (peer: string) => PRESENCE[presence.statusOf(peer)]
@@ -129,7 +129,18 @@ export const tasks = definePart({
             onPresence: (fn) => onPresence((peer, is) => fn(peer, holding(is))),
           })
           const api = createTasks({
-            ...{ port, journal, coordinator, events, retainMs, presenceOf, onPresence, bytes, member: journalMember },
+            ...{
+              port,
+              journal,
+              coordinator,
+              events,
+              retainMs,
+              presenceOf,
+              onPresence,
+              bytes,
+              member: journalMember,
+              resources,
+            },
             call: (to, protocol, method, input, options) =>
               callBy(to === undefined ? calls.any(protocol) : calls.to(to, protocol), method, input, options),
           })
@@ -156,6 +167,7 @@ export const resources = definePart({
   name: 'resources',
   description: 'What nodes have to give, and who has been given what of it: never more than there is.',
   needs: { journal: tokens.journal, coordinator: tokens.coordinator, journalMember },
+  provides: { forTasks: taskResources },
   options: ResourceOptions,
   protocols: [resourceProtocol],
   journal: resourceJournal,

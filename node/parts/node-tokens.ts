@@ -5,6 +5,7 @@ import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
 import type { Quota } from '../../protocols/limits/quota.ts'
 import { tokenOf } from '../../protocols/part.ts'
+import type { TaskResources } from '../../protocols/task/task-resources.ts'
 import type { Clients } from '../calls/clients.ts'
 import type { Startup } from '../lifecycle/startup.ts'
 import type { Network } from '../network/network.ts'
@@ -27,3 +28,6 @@ export const nodeTokens = {
 
 /** This node's copy of the journal, while it has one: the part `coordination` has it. */
 export const journalMember = tokenOf<() => JournalMember | undefined>('journal-member')
+
+/** What gives tasks what they require: the part `resources` has it. */
+export const taskResources = tokenOf<TaskResources>('task-resources')

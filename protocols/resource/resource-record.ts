@@ -3,9 +3,11 @@
  *
  * `used` of a node is the sum over all allocations that are granted at it; no decision makes it more than its `capacity`.
  */
+import { toString as encodeText } from 'uint8arrays/to-string'
 import * as z from 'zod'
 import { FenceSchema } from '../journal/fencing/fence.ts'
 import { partPrefix } from '../part.ts'
+import type { Port } from '../port.ts'
 import { PRIORITIES } from '../wire/envelope.ts'
 import { UnitsSchema } from './units.ts'
 
@@ -27,6 +29,8 @@ export const AllocationId = z
   .string()
   .max(128)
   .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/, 'use 1 to 128 letters, digits, _ and -, with single dots between them')
+const ID_BYTES = 12
+export const newAllocationId = ({ random }: Pick<Port, 'random'>): string => encodeText(random(ID_BYTES), 'base64url')
 export const PeerId = z.string().min(1).max(128)
 const Count = z.int().nonnegative()
 const Millis = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER)
@@ -102,6 +106,8 @@ export const AllocationSchema = AskSchema.extend({
   changedAt: Millis,
   /** One for each part, once it is granted; where they were, once it has ended. */
   places: Places.optional(),
+  /** The coordinator granted it for the task, in the name of the node that works on it. */
+  isAssigned: z.boolean().optional(),
   /** Of the decision that granted it; absent: it is not granted. */
   fence: FenceSchema.optional(),
   reason: Reason.optional(),

@@ -34,8 +34,9 @@ import {
 import { ResourceReader } from './client/resource-reader.ts'
 import { notDecided, wantedAllocation } from './client/wanted-allocation.ts'
 import { type FedAllocation, resourceProtocol } from './contract.ts'
-import { MAX_CHANGES_AT_ONCE, type ResourceChange } from './journal/resource-changes.ts'
-import { decideResources } from './journal/resource-kinds.ts'
+import { levelOfChange, MAX_CHANGES_AT_ONCE, type ResourceChange } from './journal/resource-changes.ts'
+import { assignResources, decideResources } from './journal/resource-kinds.ts'
+import { Demands, type TaskCapacity } from './planner/demands.ts'
 import { ResourcePlanner } from './planner/resource-planner.ts'
 import { type ResourceFigures, resourceFigures } from './resource-figures.ts'
 import { ALLOCATION_PREFIX, type Allocation, allocationKey } from './resource-record.ts'
@@ -57,6 +58,8 @@ export interface ResourcesDeps {
 
 export interface ResourcesFeature extends Resources {
   readonly handlers: Handlers<typeof resourceProtocol>
+  /** For tasks. */
+  readonly forTasks: { readonly capacity: TaskCapacity; readonly claim: Resources['claim'] }
   figures(): ResourceFigures
   /** What nodes have, for people. */
   nodesTable(): Promise<TableData>
@@ -84,6 +87,7 @@ class NodeResources implements ResourcesFeature {
   readonly #lease: NodeLease
   readonly #claims: Claims
   readonly #holdings = new Holdings()
+  readonly #demands = new Demands()
   readonly #reader: ResourceReader
   readonly #feeds: RecordFeeds<Allocation, FedAllocation>
   readonly #acting: Registration
@@ -98,8 +102,8 @@ class NodeResources implements ResourcesFeature {
     this.#batcher = new ChangeBatcher({
       of: 'resources',
       maxAtOnce: MAX_CHANGES_AT_ONCE,
-      levelOf: () => 1,
-      submit: (_level, changes) => this.#submit(changes),
+      levelOf: levelOfChange,
+      submit: (level, changes) => this.#submit(level, changes),
     })
     this.#reader = new ResourceReader(deps.journal, port.timers)
     this.#claims = new Claims(port, () => this.#lease.capacity())
@@ -180,6 +184,7 @@ class NodeResources implements ResourcesFeature {
   nodesTable = (): Promise<TableData> => this.#reader.nodesTable()
   allocationsTable = (): Promise<TableData> => this.#reader.allocationsTable()
   claim: Resources['claim'] = (id, options) => this.#claims.claim(id, options)
+  readonly forTasks = { capacity: this.#demands, claim: this.claim }
   onClaim: Resources['onClaim'] = (fn) => this.#claims.onClaim(fn)
 
   async receive(type: string, payload: unknown): Promise<ResourceAnswer> {
@@ -238,7 +243,7 @@ class NodeResources implements ResourcesFeature {
 
   async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {
     const { port, member } = this.#deps
-    const planner = new ResourcePlanner({ port, batcher: this.#batcher, member }, epoch, signal)
+    const planner = new ResourcePlanner({ port, batcher: this.#batcher, member, demands: this.#demands }, epoch, signal)
     this.#planner = planner
     try {
       await planner.run()
@@ -248,11 +253,13 @@ class NodeResources implements ResourcesFeature {
   }
 
   /** A mesh that has just begun does not take resources until all voters are known to have them. */
-  async #submit(changes: ResourceChange[]) {
+  async #submit(level: number, changes: ResourceChange[]) {
     const { port, journal } = this.#deps
     for (const begun = port.clock.monotonic(); ; ) {
       try {
-        return await journal.submit(decideResources, { changes }, { isChecked: true })
+        return await journal.submit(level === 1 ? decideResources : assignResources, { changes } as never, {
+          isChecked: true,
+        })
       } catch (error) {
         if (!isRefusedFor(error, 'level') || port.clock.monotonic() - begun >= LEVEL_MS) throw error
         await new Promise<void>((resolve) => port.timers.after(LEVEL_AGAIN_MS, resolve))
@@ -261,8 +268,8 @@ class NodeResources implements ResourcesFeature {
   }
 
   /** It was asked for by this node in this life, and nobody waits for it any more: its asking was decided late. */
-  #isForgotten(id: string, { holder, registration, status }: Allocation): boolean {
-    const isOwn = holder === this.#deps.port.self.id && registration === this.#lease.registration()
+  #isForgotten(id: string, { holder, registration, status, isAssigned = false }: Allocation): boolean {
+    const isOwn = holder === this.#deps.port.self.id && registration === this.#lease.registration() && !isAssigned
     return isOwn && !this.#holdings.has(id) && (status === 'waiting' || status === 'allocated')
   }
 

@@ -11,6 +11,8 @@ import { FenceSchema } from '../journal/fencing/fence.ts'
 import { JsonSchema } from '../journal/state/built-in-kinds.ts'
 import type { Json } from '../journal/state/command-kind.ts'
 import { partPrefix } from '../part.ts'
+import { AllocationId } from '../resource/resource-record.ts'
+import { UnitsSchema } from '../resource/units.ts'
 import { PRIORITIES } from '../wire/envelope.ts'
 import { TASK_STATUSES, type TaskStatus } from './task-status.ts'
 
@@ -104,11 +106,15 @@ export const smallJson = (maxBytes: number) =>
 export const Value = smallJson(MAX_VALUE_BYTES)
 
 /** As seed 001 has it. */
-export const RequirementsSchema = z.object({
+export const FirstRequirementsSchema = z.object({
   cpu_cores: z.number().int().nonnegative().max(100_000).optional(),
   memory_gb: z.number().nonnegative().max(1_000_000).optional(),
   storage_gb: z.number().nonnegative().max(1_000_000_000).optional(),
   gpu_units: z.number().int().nonnegative().max(100_000).optional(),
+})
+export const RequirementsSchema = FirstRequirementsSchema.extend({
+  /** Other resources of nodes, by name, in whole units; level 3. */
+  resources: UnitsSchema.optional(),
 })
 export type Requirements = z.output<typeof RequirementsSchema>
 
@@ -166,6 +172,8 @@ export const TaskRecordSchema = z.object({
   retry: RetrySchema,
   /** Milliseconds that one attempt may take; absent: as its worker says, or without a limit. */
   attemptTimeoutMs: AttemptTimeout.optional(),
+  /** What was allocated for the attempt in work; absent: it requires nothing, or voters are of an older version. */
+  allocation: AllocationId.optional(),
   /** When the attempt in work has taken as long as it may. */
   attemptUntil: Millis.optional(),
   /** Attempts that began. */

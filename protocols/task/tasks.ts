@@ -41,6 +41,7 @@ import { TaskScheduler } from './scheduler/task-scheduler.ts'
 import type { Detected } from './scheduler/worker-presence.ts'
 import { type TaskFigures, taskFigures } from './task-figures.ts'
 import { INPUT_ROW } from './task-record.ts'
+import { claimOf, type TaskResources } from './task-resources.ts'
 import { taskVersions } from './task-view.ts'
 import type { MakeCall } from './worker/recorded-call.ts'
 import type { WorkFunction } from './worker/task-context.ts'
@@ -65,6 +66,8 @@ export interface TasksDeps {
   readonly retainMs: number
   /** Values that are too large for the journal. */
   readonly bytes: TaskBytes
+  /** What gives tasks what they require; undefined: nothing does. */
+  readonly resources?: TaskResources
 }
 
 export interface TasksFeature extends Tasks {
@@ -124,6 +127,7 @@ class NodeTasks implements TasksFeature {
       cursorOf: (topic) => deps.events.cursor(topic),
       live: () => this.#own().live(this.#end.signal),
       readRows: (id) => this.#reader.work(id),
+      claim: claimOf(deps.resources),
       submit: async (task, signal) => this.submit(task, { signal }),
       progress: (id, fraction, report) => this.#announcer.progress(id, fraction, report),
       count: (what) => {
@@ -262,6 +266,7 @@ class NodeTasks implements TasksFeature {
       {
         ...{ port, batcher: this.#batcher, announcer: this.#announcer, member, onPresence, presenceOf },
         retainMs: () => retainMs,
+        capacity: this.#deps.resources?.capacity,
       },
       epoch,
       signal,

@@ -77,6 +77,28 @@ describe('resources, between processes', { timeout: 180_000 }, () => {
     assert.deepEqual(released.payload, { task_id: 't1', resource_ids: [`robot-arm@${one(0).id}`] })
   })
 
+  it('tasks get what they require where they are worked on, and give it back', async () => {
+    for (const peer of peers) await peer.ask('workWith', { ms: 150 })
+    const cores = await ann.tasks.submitAll(
+      Array.from({ length: 8 }, (_, i) => ({ id: `core-${i}`, type: 'using', requirements: { cpu_cores: 2 } })),
+    )
+    const names = await Promise.all(cores.map((task) => task.result({ timeoutMs: 30_000 })))
+    assert.ok(names.includes('one') && !names.includes('three'), `worked on by ${names}`)
+    const arm = { id: 'arm', type: 'using', requirements: { resources: { 'robot-arm': 1 } } }
+    assert.equal(await (await ann.tasks.submit(arm)).result({ timeoutMs: 30_000 }), 'one')
+    assert.ok((await one(0).ask('mostAtOnce', undefined)) <= 2, 'two of two cores at once')
+    assert.ok((await one(1).ask('mostAtOnce', undefined)) <= 1)
+    await until('nothing is allocated any more', async () => (await ann.resources.list()).length === 0)
+    const large = await ann.tasks.submit({ id: 'large', type: 'using', requirements: { cpu_cores: 5 } })
+    await until('it says why it waits', async () => (await large.state()).record.reason === 'no-such-capacity')
+    const held = await ann.resources.allocate({ parts: [{ units: { cpu: 4_000 } }, { units: { cpu: 2_000 } }] })
+    const waits = await ann.tasks.submit({ id: 'waits', type: 'using', requirements: { cpu_cores: 1 } })
+    await until('all is in use', async () => (await waits.state()).record.reason === 'all-in-use')
+    await held.release()
+    await waits.result({ timeoutMs: 30_000 })
+    await large.cancel('it was too large')
+  })
+
   it('whoever coordinates is killed: what was given stays, and who waits is answered by the next one', async () => {
     const held = await ann.resources.allocate({ id: 'kept', units: { cpu: 1_500 } })
     const { leader } = ann.coordinator.status()

@@ -4,8 +4,9 @@ import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-kinds.ts'
 import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
-import type { ResourceChange } from '../../protocols/resource/journal/resource-changes.ts'
+import { levelOfChange, type ResourceChange } from '../../protocols/resource/journal/resource-changes.ts'
 import {
+  assignResources,
   decideResources,
   type ResourceChangeAnswer,
   resourceJournal,
@@ -57,7 +58,8 @@ export class ResourceJournal {
 
   /** One change. @returns what it was answered with, or the code of its refusal, with its reason */
   one(by: string, change: ResourceChange): unknown {
-    const answer = this.#apply(decideResources.name, by, { changes: [change] } as unknown as Json)
+    const kind = levelOfChange(change) === 1 ? decideResources : assignResources
+    const answer = this.#apply(kind.name, by, { changes: [change] } as unknown as Json)
     if (!answer.ok) throw new Error(JSON.stringify(answer.fault))
     const [first] = answer.result as unknown as ResourceChangeAnswer[]
     if (first === undefined || 'ok' in first) return first?.ok
@@ -83,6 +85,12 @@ export class ResourceJournal {
     const places = owners.map((owner) => ({ owner, registration: this.node(owner)?.registration ?? 0 }))
     const ended = victims.map((victim) => ({ id: victim, fence: this.get(victim)?.fence ?? { term: 0, index: 0 } }))
     return this.one(LEADER, { do: 'grant', epoch: this.epoch, id, places, ...(ended.length > 0 && { victims: ended }) })
+  }
+
+  /** As the coordinator, for a task. */
+  assign(id: string, task: string, peer: string, units: Units, by = LEADER): unknown {
+    const { registration = 0 } = this.node(peer) ?? {}
+    return this.one(by, { do: 'assign', epoch: this.epoch, id, task, peer, registration, priority: 1, units })
   }
 
   get(id: string): Allocation | undefined {

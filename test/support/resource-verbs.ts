@@ -1,4 +1,4 @@
-/** Verbs of resources for peer-verbs.ts. State: what was allocated, and what was given, by mesh. */
+/** Verbs of resources for peer-verbs.ts. State: what was allocated, what was given, and what is worked on, by mesh. */
 import type { AllocateOptions, Claim, HeldAllocation, Mesh } from '../../node/index.ts'
 
 interface Known {
@@ -13,7 +13,29 @@ const knownOf = (as: string): Known => {
   return known
 }
 
+const atOnce = new Map<string, { now: number; most: number }>()
+const usesOf = (as: string): { now: number; most: number } => {
+  const uses = atOnce.get(as) ?? { now: 0, most: 0 }
+  atOnce.set(as, uses)
+  return uses
+}
+
 export const resourceVerbs = (meshOf: (as: string) => Mesh) => ({
+  /** Works for so long on each task of the type `using`, and tells who did. */
+  workWith: async (as: string, { ms }: { ms: number }) => {
+    const { tasks, self } = meshOf(as)
+    const uses = usesOf(as)
+    await tasks.work('using', async (_, { signal }) => {
+      uses.now += 1
+      uses.most = Math.max(uses.most, uses.now)
+      await new Promise((resolve) => setTimeout(resolve, ms))
+      uses.now -= 1
+      signal.throwIfAborted()
+      return self.name
+    })
+  },
+  /** The most that it worked on at the same time. */
+  mostAtOnce: async (as: string, _: undefined) => usesOf(as).most,
   offerResources: async (as: string, capacity: Record<string, number>) => {
     const { resources } = meshOf(as)
     const { claims } = knownOf(as)

@@ -7,6 +7,7 @@
  */
 import { isParleyError, stateError } from '../../errors.ts'
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
+import { type LeaseTime, leaseAge, leaseTime } from '../../journal/client/lease-age.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { Registered } from '../journal/apply-resources.ts'
 import type { ResourceChange } from '../journal/resource-changes.ts'
@@ -30,11 +31,6 @@ export interface LeaseDeps {
   onCapacity(): void
 }
 
-interface Asked {
-  readonly monotonic: number
-  readonly now: number
-}
-
 export class NodeLease {
   readonly #deps: LeaseDeps
   #capacity: Units = NONE
@@ -45,7 +41,7 @@ export class NodeLease {
   /** Grows where a lease was over: what was granted before ends then, here and in the journal. */
   #incarnation: number
   #registration: number | undefined
-  #lease: Asked | undefined
+  #lease: LeaseTime | undefined
   #busy: Promise<void> = Promise.resolve()
   #stopTimer: Stop | undefined
   #isRenewing = false
@@ -120,7 +116,7 @@ export class NodeLease {
     this.#stopTimer ??= port.timers.every(LOOK_MS, () => void this.#keep())
     for (;;) {
       if (this.#isStopped) throw stateError('closed', 'this node is stopping', 'start it again')
-      const asked = this.#now()
+      const asked = leaseTime(port.clock)
       const [incarnation, capacity, draining] = [this.#incarnation, this.#capacity, this.#isDraining]
       const { result } = await batcher.decide({ do: 'register', incarnation, capacity, draining })
       const { registration } = result as unknown as Registered
@@ -140,17 +136,6 @@ export class NodeLease {
     }
   }
 
-  #now(): Asked {
-    const { clock } = this.#deps.port
-    return { monotonic: clock.monotonic(), now: clock.now() }
-  }
-
-  /** Milliseconds since it was renewed, by the clock by which that is longer ago. */
-  #age({ monotonic, now }: Asked): number {
-    const at = this.#now()
-    return Math.max(at.monotonic - monotonic, at.now - now)
-  }
-
   #end(why: string): void {
     this.#registration = undefined
     this.#incarnation = Math.max(this.#incarnation + 1, this.#deps.port.clock.now())
@@ -159,7 +144,7 @@ export class NodeLease {
 
   async #keep(): Promise<void> {
     if (this.#isStopped) return
-    const age = this.#lease === undefined ? 0 : this.#age(this.#lease)
+    const age = this.#lease === undefined ? 0 : leaseAge(this.#deps.port.clock, this.#lease)
     if (age > LEASE_MS && this.#registration !== undefined) this.#end('the lease of this node is over')
     if ((age < RENEW_MS && !this.#isDue) || this.#isRenewing) return
     this.#isRenewing = true
@@ -175,7 +160,7 @@ export class NodeLease {
 
   async #renew(): Promise<void> {
     const registration = this.#registration
-    const asked = this.#now()
+    const asked = leaseTime(this.#deps.port.clock)
     try {
       if (registration === undefined) return await this.#register()
       await this.#deps.batcher.decide({ do: 'renew', registration })

@@ -6,37 +6,10 @@ import * as z from 'zod'
 import { checkedInput } from '../../checked-input.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
 import { PRIORITIES, type Priority as PriorityName } from '../../wire/envelope.ts'
+import { SeedRequirements, unitsOf } from '../requirements.ts'
 import { AllocationId, Priority } from '../resource-record.ts'
-import { ResourceName } from '../units.ts'
 
 const RequestId = z.string().min(1).max(128)
-const GIB = 2 ** 30
-const MILLICORES = 1_000
-
-/** As tasks have them, with amounts of other resources by name. */
-export const SeedRequirements = z
-  .object({
-    cpu_cores: z.number().nonnegative().max(100_000).optional(),
-    memory_gb: z.number().nonnegative().max(1_000_000).optional(),
-    storage_gb: z.number().nonnegative().max(1_000_000_000).optional(),
-    gpu_units: z.int().nonnegative().max(100_000).optional(),
-    resources: z.record(ResourceName, z.int().nonnegative()).optional(),
-  })
-  .strict()
-export type SeedRequirements = z.output<typeof SeedRequirements>
-
-/** Whole units: what is asked for in fractions is rounded up. */
-export const unitsOf = (requirements: SeedRequirements): Record<string, number> => {
-  const { cpu_cores, memory_gb, storage_gb, gpu_units, resources } = requirements
-  const all = {
-    ...resources,
-    ...(cpu_cores !== undefined && { cpu: Math.ceil(cpu_cores * MILLICORES) }),
-    ...(memory_gb !== undefined && { memory: Math.ceil(memory_gb * GIB) }),
-    ...(storage_gb !== undefined && { storage: Math.ceil(storage_gb * GIB) }),
-    ...(gpu_units !== undefined && { gpu: gpu_units }),
-  }
-  return Object.fromEntries(Object.entries(all).filter(([, amount]) => amount > 0))
-}
 
 /** Payloads by the type of their message. */
 export const RESOURCE_MESSAGES = {

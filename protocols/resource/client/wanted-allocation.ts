@@ -1,5 +1,4 @@
 /** An allocation as a program asks for it, checked and completed. Pure, but for a new id. */
-import { toString as encodeText } from 'uint8arrays/to-string'
 import * as z from 'zod'
 import { checkedInput } from '../../checked-input.ts'
 import { ParleyError } from '../../errors.ts'
@@ -7,7 +6,7 @@ import type { Port } from '../../port.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import type { AllocateOptions } from '../api.ts'
-import { AllocationId, type Ask, AskSchema, MAX_WAIT_MS } from '../resource-record.ts'
+import { AllocationId, type Ask, AskSchema, MAX_WAIT_MS, newAllocationId } from '../resource-record.ts'
 import { isNone } from '../units.ts'
 
 const KEYS = keysOf<AllocateOptions>({
@@ -15,7 +14,6 @@ const KEYS = keysOf<AllocateOptions>({
   ...{ preemptible: true, preempts: true, signal: true, timeoutMs: true },
 })
 const ALLOCATE_MS = 30_000
-const ID_BYTES = 12
 
 const PROBLEM = 'resources cannot be asked for so'
 const refused = (path: string, message: string): ParleyError =>
@@ -54,7 +52,7 @@ export const wantedAllocation = ({ random }: Pick<Port, 'random'>, given: Alloca
   }
   const ask = checkedInput(AskSchema, asked, PROBLEM)
   if (ask.parts.some(({ units }) => isNone(units))) throw refused('parts', 'each part is of something')
-  return { id: id ?? encodeText(random(ID_BYTES), 'base64url'), ask, timeoutMs }
+  return { id: id ?? newAllocationId({ random }), ask, timeoutMs }
 }
 
 export const notDecided = (id: string): ParleyError =>

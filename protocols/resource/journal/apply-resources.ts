@@ -91,16 +91,22 @@ export interface Asked {
 const isSameAsk = ({ parts, priority, task }: Allocation, ask: Ask): boolean =>
   task === ask.task && priority === ask.priority && JSON.stringify(parts) === JSON.stringify(ask.parts)
 
+const known = (id: string): Error =>
+  stateError('exists', `there is an allocation ${id} already`, 'choose another id', { allocation: id })
+
+/** What its record may take. */
+const sizeOfAsk = (ask: Ask): number => JSON.stringify(ask).length + ask.parts.length * PLACE_BYTES + GROWTH_BYTES
+
 export const allocate = (ledger: ResourceLedger, { id, registration, ask }: ResourceChangeOf<'allocate'>): Asked => {
   const { by, at } = ledger.facts
   ledger.live(by, registration)
   const before = ledger.allocation(id)
   if (before !== undefined) {
     if (before.holder === by && isSameAsk(before, ask)) return { status: before.status, isKnown: true }
-    throw stateError('exists', `there is an allocation ${id} already`, 'choose another id', { allocation: id })
+    throw known(id)
   }
-  const size = JSON.stringify(ask).length + ask.parts.length * PLACE_BYTES + GROWTH_BYTES
-  ledger.add(id, { ...ask, status: 'waiting', holder: by, registration, askedAt: at, changedAt: at, size })
+  const rest = { holder: by, registration, askedAt: at, changedAt: at, size: sizeOfAsk(ask) }
+  ledger.add(id, { ...ask, ...rest, status: 'waiting' })
   return { status: 'waiting', isKnown: false }
 }
 
@@ -113,6 +119,9 @@ export const release = (ledger: ResourceLedger, { id }: ResourceChangeOf<'releas
   ledger.delete(id, before)
   return null
 }
+
+const cannotBeGranted = (id: string, why: string): Error =>
+  stateError('does-not-fit', `the allocation ${id} cannot be granted so: ${why}`, 'plan again', { allocation: id })
 
 export const grant = (ledger: ResourceLedger, { epoch, id, places, victims = [] }: ResourceChangeOf<'grant'>): null => {
   ledger.requireCoordinator(epoch)
@@ -134,13 +143,39 @@ export const grant = (ledger: ResourceLedger, { epoch, id, places, victims = [] 
         (peer) => ledger.node(peer),
         ended.map(({ found }) => found),
       )
-  if (why !== undefined)
-    throw stateError('does-not-fit', `the allocation ${id} cannot be granted so: ${why}`, 'plan again', {
-      allocation: id,
-    })
+  if (why !== undefined) throw cannotBeGranted(id, why)
   for (const { victim, found } of ended)
     ledger.end(victim, found, { status: 'preempted', reason: `for ${id}, of a higher priority` })
   ledger.grant(id, wanted, places)
+  return null
+}
+
+/** For a task, before it is placed there: granted at once. */
+export const assign = (ledger: ResourceLedger, change: ResourceChangeOf<'assign'>): null => {
+  const { epoch, id, task, peer, registration, priority, units } = change
+  ledger.requireCoordinator(epoch)
+  if (ledger.allocation(id) !== undefined) throw known(id)
+  ledger.live(peer, registration)
+  const ask = { task, priority, parts: [{ units, owner: peer }] }
+  const places = [{ owner: peer, registration }]
+  const why = obstacle(ask, places, (one) => ledger.node(one))
+  if (why !== undefined) throw cannotBeGranted(id, why)
+  const { at } = ledger.facts
+  const rest = { holder: peer, registration, askedAt: at, changedAt: at, size: sizeOfAsk(ask), isAssigned: true }
+  const wanted: Allocation = { ...ask, ...rest, status: 'waiting' }
+  ledger.add(id, wanted)
+  ledger.grant(id, wanted, places)
+  return null
+}
+
+/** Nothing but what was assigned: what a node asked for is given back by its holder alone. */
+export const unassign = (ledger: ResourceLedger, { epoch, id }: ResourceChangeOf<'unassign'>): null => {
+  ledger.requireCoordinator(epoch)
+  const before = ledger.allocation(id)
+  if (before === undefined) return null
+  if (before.isAssigned !== true)
+    throw new ParleyError('SEC002', 'only who holds an allocation releases it', { hint: 'ask its holder' })
+  ledger.delete(id, before)
   return null
 }
 

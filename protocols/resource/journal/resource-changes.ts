@@ -1,7 +1,7 @@
 /** What is decided about resources: each change is let through or refused by itself. Pure. */
 import * as z from 'zod'
 import { FenceSchema } from '../../journal/fencing/fence.ts'
-import { AllocationId, AskSchema, PeerId, Places, Reason } from '../resource-record.ts'
+import { AllocationId, AskSchema, PeerId, Places, Priority, Reason } from '../resource-record.ts'
 import { UnitsSchema } from '../units.ts'
 
 export const MAX_CHANGES_AT_ONCE = 256
@@ -15,7 +15,8 @@ const coordinating = { epoch: Count }
 /** In that life of it. */
 const ofNode = { registration: Count }
 
-export const ResourceChangeSchema = z.discriminatedUnion('do', [
+/** As they are at all levels. */
+const CHANGES = [
   /** A node says that it is there, and what it has to give. */
   z.object({
     do: z.literal('register'),
@@ -47,6 +48,33 @@ export const ResourceChangeSchema = z.discriminatedUnion('do', [
   z.object({ do: z.literal('dismiss'), ...coordinating, peer: PeerId, ...ofNode }),
   /** What was kept for its holder to read. */
   z.object({ do: z.literal('forget'), ...coordinating, ids: z.array(AllocationId).max(MAX_FORGOTTEN) }),
-])
+] as const
+
+/** Of level 2 alone: of the coordinator, for tasks that it places. */
+const TASK_CHANGES = [
+  /** Granted at once, or refused: units of this node for a task that it is to work on. */
+  z.object({
+    do: z.literal('assign'),
+    ...coordinating,
+    id: AllocationId,
+    task: AllocationId,
+    /** Who gives it and has it. */
+    peer: PeerId,
+    ...ofNode,
+    priority: Priority,
+    units: UnitsSchema,
+  }),
+  /** The attempt that it was assigned for is over. */
+  z.object({ do: z.literal('unassign'), ...coordinating, id: AllocationId }),
+] as const
+
+export const FirstChangeSchema = z.discriminatedUnion('do', CHANGES)
+export const TaskChangeSchema = z.discriminatedUnion('do', TASK_CHANGES)
+export const ResourceChangeSchema = z.discriminatedUnion('do', [...CHANGES, ...TASK_CHANGES])
 export type ResourceChange = z.output<typeof ResourceChangeSchema>
 export type ResourceChangeOf<D extends ResourceChange['do']> = Extract<ResourceChange, { do: D }>
+
+const OF_TASKS: ReadonlySet<string> = new Set(TASK_CHANGES.map(({ shape }) => shape.do.value))
+
+/** The level of the part that all voters have to have for it. */
+export const levelOfChange = (change: ResourceChange): 1 | 2 => (OF_TASKS.has(change.do) ? 2 : 1)

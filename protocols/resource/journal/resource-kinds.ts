@@ -1,4 +1,4 @@
-/** The journal command of resources: what gathered in one turn of a node, each change answered by itself. Pure. */
+/** The journal commands of resources: what gathered in one turn of a node, each change answered by itself. Pure. */
 import * as z from 'zod'
 import { isParleyError, toFault } from '../../errors.ts'
 import { JsonSchema } from '../../journal/state/built-in-kinds.ts'
@@ -12,6 +12,7 @@ import {
 import { RESOURCES_PART } from '../resource-record.ts'
 import {
   allocate,
+  assign,
   deny,
   dismissNode,
   expire,
@@ -20,9 +21,10 @@ import {
   registerNode,
   release,
   renewNode,
+  unassign,
   withdrawNode,
 } from './apply-resources.ts'
-import { MAX_CHANGES_AT_ONCE, type ResourceChange, ResourceChangeSchema } from './resource-changes.ts'
+import { FirstChangeSchema, MAX_CHANGES_AT_ONCE, type ResourceChange, TaskChangeSchema } from './resource-changes.ts'
 import { ResourceLedger } from './resource-ledger.ts'
 
 /** Of nodes, allocations and what holders have; a third more than allocations may take together. */
@@ -59,6 +61,10 @@ const apply = (ledger: ResourceLedger, change: ResourceChange): unknown => {
       return dismissNode(ledger, change)
     case 'forget':
       return forget(ledger, change)
+    case 'assign':
+      return assign(ledger, change)
+    case 'unassign':
+      return unassign(ledger, change)
   }
 }
 
@@ -73,17 +79,34 @@ const answer = (tx: JournalTx, change: ResourceChange, facts: EntryFacts): Resou
   }
 }
 
+const changesOf = <C extends ResourceChange>(schema: z.ZodType<C>) =>
+  z.object({ changes: z.array(schema).min(1).max(MAX_CHANGES_AT_ONCE) })
+/** Of both commands. */
+const common = {
+  output: z.array(AnswerSchema),
+  apply: (tx: JournalTx, { changes }: { readonly changes: readonly ResourceChange[] }, facts: EntryFacts) =>
+    changes.map((change) => answer(tx, change, facts)),
+  refusals: (answers: ResourceChangeAnswer[]) => answers.flatMap((one) => ('fault' in one ? [one.fault.code] : [])),
+}
+
+/** It stands in logs: it has to stay as it is. */
 export const decideResources = defineJournalCommand({
+  ...common,
   name: `${RESOURCES_PART}.decide`,
   level: 1,
-  input: z.object({ changes: z.array(ResourceChangeSchema).min(1).max(MAX_CHANGES_AT_ONCE) }),
-  output: z.array(AnswerSchema),
-  apply: (tx, { changes }, facts) => changes.map((change) => answer(tx, change, facts)),
-  refusals: (answers) => answers.flatMap((one) => ('fault' in one ? [one.fault.code] : [])),
+  input: changesOf(FirstChangeSchema),
+})
+
+/** What tasks are given, with which they are placed. */
+export const assignResources = defineJournalCommand({
+  ...common,
+  name: `${RESOURCES_PART}.assign`,
+  level: 2,
+  input: changesOf(TaskChangeSchema),
 })
 
 export const resourceJournal = {
-  level: 1,
+  level: 2,
   maxBytes: MAX_BYTES,
-  kinds: [decideResources] as unknown as readonly AnyCommandKind[],
+  kinds: [decideResources, assignResources] as unknown as readonly AnyCommandKind[],
 } as const

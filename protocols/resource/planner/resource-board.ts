@@ -2,15 +2,17 @@
  * Nodes and allocations as the coordinator plans by them: a step from what the journal has, and the time, to the changes that
  * it wants. State: that, what it has asked for and not seen decided, and what did not fit since something became free.
  *
- * Who waits is granted in the order of priority, then of asking. One that has waited long and does not fit holds up others that
- * want the same, so that what comes free for it is not taken away in pieces. A gang is granted in one decision or not at all, so
- * that no two of them wait for each other.
+ * Who waits is granted in the order of priority, then of asking, programs and tasks alike. One that has waited long and does not
+ * fit holds up others that want the same, so that what comes free for it is not taken away in pieces. A gang is granted in one
+ * decision or not at all, so that no two of them wait for each other.
  */
 import type { ResourceChange, ResourceChangeOf } from '../journal/resource-changes.ts'
-import { type Allocation, isOpen, type NodeRecord, PRIORITY_LEVELS } from '../resource-record.ts'
-import { NONE, plus, type Units } from '../units.ts'
-import { type GivingNode, isGiving } from './feasibility.ts'
-import { couldFit, type PlannedVictim, planGrant } from './placement.ts'
+import { type Allocation, type AllocationPlace, isOpen, type NodeRecord } from '../resource-record.ts'
+import { NONE } from '../units.ts'
+import type { Demand, WhyNot } from './demands.ts'
+import { choosePlaces, couldFit, type PlannedVictim, planGrant } from './placement.ts'
+import { PlannedNodes } from './planned-nodes.ts'
+import { demandKey, dueAt, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
 
 /** Milliseconds that a node may go on without being renewed; it renews each 10 s. */
 export const LEASE_MS = 30_000
@@ -27,12 +29,6 @@ const MAX_PLANS = 256
 export const NO_SUCH_CAPACITY = 'no-such-capacity'
 export const ALL_IN_USE = 'all-in-use'
 
-interface BoardNode {
-  readonly record: NodeRecord
-  /** By this node's monotonic clock, from when its renewal was applied here. */
-  readonly renewedAt: number
-}
-
 /** Milliseconds. */
 export interface PlanTime {
   /** Since 1970. */
@@ -47,64 +43,49 @@ export interface PlanCounts {
 }
 
 type Grant = ResourceChangeOf<'grant'>
+type Want = (change: ResourceChange) => void
 
 const keyOf = (change: ResourceChange): string =>
   'id' in change ? `a ${change.id}` : 'peer' in change ? `n ${change.peer}` : change.do
 
-/** What it takes to grant it: two of the same fit or do not fit alike. */
-const shapeOf = ({ parts, spread, preempts, priority }: Allocation): string =>
-  JSON.stringify([parts, spread === true, preempts === true ? priority : -1])
-
-/** When it is denied; undefined: it waits for as long as it takes. */
-const dueAt = ({ askedAt, waitMs }: Allocation): number | undefined =>
-  waitMs === undefined ? undefined : askedAt + waitMs
-
-const namesOf = ({ parts }: Pick<Allocation, 'parts'>): Set<string> =>
-  new Set(parts.flatMap(({ units }) => Object.keys(units)))
-
 export class ResourceBoard {
   readonly #epoch: number
-  readonly #nodes = new Map<string, BoardNode>()
+  readonly #newId: () => string
+  readonly #nodes = new PlannedNodes()
   readonly #allocations = new Map<string, Allocation>()
-  /** By priority, in the order in which they were asked for, with what each asks for as text. */
-  readonly #waiting: readonly Map<string, string>[] = Array.from({ length: PRIORITY_LEVELS }, () => new Map())
+  readonly #waiting = new WaitingLine()
   /** Ended ones, in the order in which they ended. */
   readonly #ended = new Map<string, number>()
   /** Allocations that rest on a node, as their holder or as who gives a part. */
   readonly #byPeer = new Map<string, Set<string>>()
   /** Asked for, not decided yet. */
   readonly #asked = new Map<string, ResourceChange>()
-  /** What grants that were asked for will take, by allocation and by node. */
-  readonly #grants = new Map<string, readonly (readonly [owner: string, units: Units])[]>()
-  readonly #taking = new Map<string, Units>()
+  /** Tasks whose allocations were asked for, by id of those. */
+  readonly #chosen = new Map<string, Demand>()
   /** Shapes of asks that did not fit since something became free. */
   readonly #unfit = new Set<string>()
   #allocated = 0
 
-  constructor(epoch: number) {
+  constructor(epoch: number, newId: () => string) {
     this.#epoch = epoch
+    this.#newId = newId
   }
 
   counts(): PlanCounts {
-    const waiting = this.#waiting.reduce((sum, { size }) => sum + size, 0)
-    return { nodes: this.#nodes.size, waiting, allocated: this.#allocated }
+    return { nodes: this.#nodes.size(), waiting: this.#waiting.size(), allocated: this.#allocated }
   }
 
   /** @param nowMs monotonic */
   setNode(peer: string, record: NodeRecord | undefined, nowMs: number): void {
     this.#unfit.clear()
-    if (record === undefined) this.#nodes.delete(peer)
-    else {
-      const before = this.#nodes.get(peer)
-      const isRenewed =
-        before?.record.renewedAt !== record.renewedAt || before.record.registration !== record.registration
-      this.#nodes.set(peer, { record, renewedAt: isRenewed ? nowMs : (before?.renewedAt ?? nowMs) })
-    }
+    this.#nodes.set(peer, record, nowMs)
   }
 
   setAllocation(id: string, record: Allocation | undefined): void {
     const before = this.#allocations.get(id)
     if (before !== undefined) this.#unlist(id, before)
+    // Who still waits keeps its place.
+    if (record?.status !== 'waiting') this.#waiting.delete(id)
     if (record === undefined) {
       this.#allocations.delete(id)
       return
@@ -115,7 +96,7 @@ export class ResourceBoard {
       this.#byPeer.set(peer, ids)
       ids.add(id)
     }
-    if (record.status === 'waiting') this.#waiting[record.priority]?.set(id, shapeOf(record))
+    if (record.status === 'waiting') this.#waiting.add(waitingProgram(id, record))
     else if (record.status === 'allocated') this.#allocated += 1
     else this.#ended.set(id, record.changedAt)
   }
@@ -126,20 +107,39 @@ export class ResourceBoard {
       ids?.delete(id)
       if (ids?.size === 0) this.#byPeer.delete(peer)
     }
-    this.#waiting[before.priority]?.delete(id)
-    if (before.status === 'allocated') {
-      this.#allocated -= 1
-      this.#unfit.clear()
-    }
+    if (before.status === 'allocated') this.#allocated -= 1
     this.#ended.delete(id)
+  }
+
+  addDemand(demand: Demand): void {
+    this.#waiting.add(waitingTask(demand))
+  }
+
+  deleteDemand(task: string): void {
+    this.#waiting.delete(demandKey(task))
+  }
+
+  /** Tasks could be worked on by others than before. */
+  lookAgain(): void {
+    for (const shape of this.#unfit) if (shape.startsWith('d ')) this.#unfit.delete(shape)
   }
 
   /** It was decided, or refused: what came of it has been read. */
   answered(change: ResourceChange): void {
     if (this.#asked.get(keyOf(change)) !== change) return
     this.#asked.delete(keyOf(change))
-    if (change.do === 'grant') this.#takeBack(change.id)
+    if (change.do === 'grant' || change.do === 'assign') this.#nodes.takeBack(change.id)
     this.#unfit.clear()
+    if (change.do !== 'assign') return
+    const demand = this.#chosen.get(change.id)
+    this.#chosen.delete(change.id)
+    demand?.answered(change.id, this.#allocations.get(change.id)?.status === 'allocated')
+  }
+
+  /** What was on its way is not followed any more: another board comes in the place of this one. */
+  end(): void {
+    for (const [id, demand] of this.#chosen) demand.answered(id, false)
+    this.#chosen.clear()
   }
 
   wanted(time: PlanTime): ResourceChange[] {
@@ -158,7 +158,7 @@ export class ResourceBoard {
   /** When time alone will want something; milliseconds since 1970. */
   nextDueAt(): number | undefined {
     let next: number | undefined
-    for (const [id] of this.#inOrder()) {
+    for (const { id } of this.#waiting.inOrder()) {
       const waiting = this.#allocations.get(id)
       const until = waiting && dueAt(waiting)
       if (until !== undefined && (next === undefined || until < next)) next = until
@@ -166,9 +166,14 @@ export class ResourceBoard {
     return next
   }
 
-  #endLives({ monotonic }: PlanTime, want: (change: ResourceChange) => void): void {
+  /** Why a task is not given what it needs. */
+  whyNot({ units, all }: Demand): WhyNot {
+    return this.#couldFit({ parts: [{ units }], priority: 0 }, all()) ? ALL_IN_USE : NO_SUCH_CAPACITY
+  }
+
+  #endLives({ monotonic }: PlanTime, want: Want): void {
     const epoch = this.#epoch
-    for (const [peer, { record, renewedAt }] of this.#nodes) {
+    for (const [peer, { record, renewedAt }] of this.#nodes.all()) {
       const { registration, holds, gives } = record
       const dismiss = { do: 'dismiss', epoch, peer, registration } as const
       if (record.isOver !== true) {
@@ -186,71 +191,89 @@ export class ResourceBoard {
   }
 
   #isLive({ holder, registration }: Allocation): boolean {
-    const record = this.#nodes.get(holder)?.record
+    const record = this.#nodes.get(holder)
     return record?.registration === registration && record.isOver !== true
   }
 
-  /** The most urgent first. */
-  *#inOrder(): Generator<[id: string, shape: string]> {
-    for (const level of this.#waiting.toReversed()) yield* level
+  /** Whether it is still to be granted, and nothing about it is on its way. */
+  #isOpen({ id, demand }: Waiting): boolean {
+    if (demand !== undefined) return true
+    const wanted = this.#allocations.get(id)
+    return wanted !== undefined && !this.#asked.has(`a ${id}`) && this.#isLive(wanted)
   }
 
-  #grantSome({ now }: PlanTime, want: (change: ResourceChange) => void): void {
+  #grantSome({ now }: PlanTime, want: Want): void {
     const epoch = this.#epoch
-    const nodes = this.#planned()
     /** Names that one who has waited long waits for. */
     const kept = new Set<string>()
     const could = new Map<string, boolean>()
-    const couldEver = (wanted: Allocation, shape: string): boolean => {
-      const known = could.get(shape) ?? couldFit(wanted, nodes)
-      could.set(shape, known)
+    const couldEver = (waiting: Waiting): boolean => {
+      const known = could.get(waiting.shape) ?? this.#couldEver(waiting)
+      could.set(waiting.shape, known)
       return known
     }
     let plans = 0
-    for (const [id, shape] of this.#inOrder()) {
-      const wanted = this.#allocations.get(id)
-      if (wanted === undefined || this.#asked.has(`a ${id}`) || !this.#isLive(wanted)) continue
-      const names = kept.size > 0 ? namesOf(wanted) : []
-      const isFree = !this.#unfit.has(shape) && ![...names].some((name) => kept.has(name))
+    for (const waiting of this.#waiting.inOrder()) {
+      if (!this.#isOpen(waiting)) continue
+      const { id, shape, names, since } = waiting
+      const isFree = !this.#unfit.has(shape) && (kept.size === 0 || ![...names].some((name) => kept.has(name)))
       if (isFree && plans < MAX_PLANS) {
         plans += 1
-        const grant = this.#planFor(id, wanted, nodes)
-        if (grant !== undefined) {
-          want(grant)
-          this.#take(grant, wanted, nodes)
-          continue
-        }
+        if (this.#give(waiting, want)) continue
         this.#unfit.add(shape)
       }
-      const isLate = (dueAt(wanted) ?? now + 1) <= now
-      if (isLate) want({ do: 'deny', epoch, id, reason: couldEver(wanted, shape) ? ALL_IN_USE : NO_SUCH_CAPACITY })
-      else if (now - wanted.askedAt > PATIENCE_MS && couldEver(wanted, shape))
-        for (const name of namesOf(wanted)) kept.add(name)
+      const due = this.#allocations.get(id)
+      const isLate = due !== undefined && (dueAt(due) ?? now + 1) <= now
+      if (isLate) want({ do: 'deny', epoch, id, reason: couldEver(waiting) ? ALL_IN_USE : NO_SUCH_CAPACITY })
+      else if (now - since > PATIENCE_MS && couldEver(waiting)) for (const name of names) kept.add(name)
     }
   }
 
-  #planFor(id: string, wanted: Allocation, nodes: ReadonlyMap<string, GivingNode>): Grant | undefined {
-    const plan = planGrant(wanted, nodes, wanted.preempts === true ? this.#mayEnd() : [])
+  #couldEver({ id, demand }: Waiting): boolean {
+    if (demand !== undefined) return this.whyNot(demand) === ALL_IN_USE
+    const wanted = this.#allocations.get(id)
+    return wanted !== undefined && this.#couldFit(wanted)
+  }
+
+  /** @param among any unless told */
+  #couldFit(wanted: Pick<Allocation, 'parts' | 'spread' | 'priority'>, among?: readonly string[]): boolean {
+    return couldFit(wanted, among === undefined ? this.#nodes.giving() : this.#nodes.among(among))
+  }
+
+  /** @returns whether it fits: it is on its way then */
+  #give({ id, demand }: Waiting, want: Want): boolean {
+    if (demand !== undefined) return this.#assign(demand, want)
+    const wanted = this.#allocations.get(id)
+    const grant = wanted && this.#planFor(id, wanted)
+    if (wanted === undefined || grant === undefined) return false
+    want(grant)
+    this.#nodes.take(
+      id,
+      grant.places.map(({ owner }, i) => [owner, wanted.parts[i]?.units ?? NONE]),
+    )
+    return true
+  }
+
+  #planFor(id: string, wanted: Allocation): Grant | undefined {
+    const plan = planGrant(wanted, this.#nodes.giving(), wanted.preempts === true ? this.#mayEnd() : [])
     if (plan === undefined) return undefined
     const victims = plan.victims.map((victim) => ({ id: victim.id, fence: victim.fence }))
     return { do: 'grant', epoch: this.#epoch, id, places: plan.places, ...(victims.length > 0 && { victims }) }
   }
 
-  /** With what was asked for already. */
-  #planned(): Map<string, GivingNode> {
-    const nodes = new Map<string, GivingNode>()
-    for (const peer of this.#nodes.keys()) {
-      const node = this.#planOf(peer)
-      if (node !== undefined) nodes.set(peer, node)
-    }
-    return nodes
-  }
-
-  #planOf(peer: string): GivingNode | undefined {
-    const record = this.#nodes.get(peer)?.record
-    if (!isGiving(record)) return undefined
-    const taking = this.#taking.get(peer)
-    return taking === undefined ? record : { ...record, used: plus(record.used, taking) }
+  #assign(demand: Demand, want: Want): boolean {
+    const { task, units, priority } = demand
+    const [place]: AllocationPlace[] =
+      choosePlaces({ parts: [{ units }], priority }, this.#nodes.among(demand.free())) ?? []
+    if (place === undefined) return false
+    const { owner: peer, registration } = place
+    const id = this.#newId()
+    this.#waiting.delete(demandKey(task))
+    this.#chosen.set(id, demand)
+    this.#nodes.take(id, [[peer, units]])
+    demand.chosen(peer, id)
+    want({ do: 'assign', epoch: this.#epoch, id, task, peer, registration, priority, units })
+    return true
   }
 
   /** Granted ones that nobody has asked to end. */
@@ -263,26 +286,7 @@ export class ResourceBoard {
         yield { ...one, id, fence: one.fence }
   }
 
-  #take({ id, places }: Grant, { parts }: Allocation, nodes: Map<string, GivingNode>): void {
-    const taken = places.map(({ owner }, i) => [owner, parts[i]?.units ?? NONE] as const)
-    this.#grants.set(id, taken)
-    for (const [owner, units] of taken) {
-      this.#taking.set(owner, plus(this.#taking.get(owner) ?? NONE, units))
-      const node = this.#planOf(owner)
-      if (node !== undefined) nodes.set(owner, node)
-    }
-  }
-
-  #takeBack(id: string): void {
-    for (const [owner, units] of this.#grants.get(id) ?? []) {
-      const taking = plus(this.#taking.get(owner) ?? NONE, units, -1)
-      if (Object.keys(taking).length > 0) this.#taking.set(owner, taking)
-      else this.#taking.delete(owner)
-    }
-    this.#grants.delete(id)
-  }
-
-  #forgetSome({ now }: PlanTime, want: (change: ResourceChange) => void): void {
+  #forgetSome({ now }: PlanTime, want: Want): void {
     const ids: string[] = []
     for (const [id, endedAt] of this.#ended) {
       if (now - endedAt < KEPT_MS || ids.length >= FORGET_AT_ONCE) break

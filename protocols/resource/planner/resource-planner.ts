@@ -9,7 +9,16 @@ import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { ResourceChange } from '../journal/resource-changes.ts'
-import { ALLOCATION_PREFIX, type Allocation, NODE_PREFIX, type NodeRecord } from '../resource-record.ts'
+import {
+  ALLOCATION_PREFIX,
+  type Allocation,
+  allocationKey,
+  NODE_PREFIX,
+  type NodeRecord,
+  newAllocationId,
+  RESOURCES_PART,
+} from '../resource-record.ts'
+import type { Assigned, Demand, DemandPlanner, Demands, WhyNot } from './demands.ts'
 import { type PlanCounts, ResourceBoard } from './resource-board.ts'
 
 /** Milliseconds; it looks at the latest then. */
@@ -17,8 +26,10 @@ const LOOK_MS = 250
 const AGAIN_MS = 500
 
 export interface PlannerDeps {
-  readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly port: Pick<Port, 'clock' | 'timers' | 'log' | 'random'>
   readonly batcher: Pick<ChangeBatcher<ResourceChange>, 'decide'>
+  /** Of tasks, which are planned with what programs ask for. */
+  readonly demands: Demands
   member(): JournalMember | undefined
 }
 
@@ -41,11 +52,21 @@ const readChange: ReadChange<ViewChange> = (key, _version, value) => {
 
 const askedAt = (change: ViewChange): number => (change.type === 'allocation' ? (change.record?.askedAt ?? 0) : 0)
 
-export class ResourcePlanner {
+/** From this level of the part on tasks are given what they need. */
+const TASKS_LEVEL = 2
+
+const assignedOf = (id: string, record: Allocation | undefined): Assigned | undefined =>
+  record?.isAssigned === true && record.status === 'allocated' && record.task !== undefined
+    ? { id, task: record.task, peer: record.holder }
+    : undefined
+
+export class ResourcePlanner implements DemandPlanner {
   readonly #deps: PlannerDeps
   readonly #epoch: number
   readonly #signal: AbortSignal
   #board: ResourceBoard
+  /** By id. */
+  readonly #assigned = new Map<string, Assigned>()
   #granted = 0
   #denied = 0
   #wake: (() => void) | undefined
@@ -54,7 +75,12 @@ export class ResourcePlanner {
     this.#deps = deps
     this.#epoch = epoch
     this.#signal = signal
-    this.#board = new ResourceBoard(epoch)
+    this.#board = this.#newBoard()
+  }
+
+  #newBoard(): ResourceBoard {
+    const { random } = this.#deps.port
+    return new ResourceBoard(this.#epoch, () => newAllocationId({ random }))
   }
 
   counts(): PlannerCounts {
@@ -69,6 +95,7 @@ export class ResourcePlanner {
     const view = new JournalView(member, readChange)
     this.#load(view)
     const stop = member.machine.onApplied(() => this.#wake?.())
+    this.#deps.demands.setPlanner(this)
     try {
       while (!this.#signal.aborted) {
         this.#read(view)
@@ -77,14 +104,59 @@ export class ResourcePlanner {
         await this.#untilNews()
       }
     } finally {
+      this.#deps.demands.setPlanner(undefined)
       stop()
     }
   }
 
+  state(): 'ready' | 'older' | 'unknown' {
+    const level = this.#deps.member()?.machine.records.parts.agreed(RESOURCES_PART)?.level ?? 0
+    return level >= TASKS_LEVEL ? 'ready' : level > 0 ? 'older' : 'unknown'
+  }
+
+  addDemand(demand: Demand): void {
+    this.#board.addDemand(demand)
+    this.#wake?.()
+  }
+
+  deleteDemand(task: string): void {
+    this.#board.deleteDemand(task)
+  }
+
+  lookAgain(): void {
+    this.#board.lookAgain()
+    this.#wake?.()
+  }
+
+  whyNot(demand: Demand): WhyNot {
+    return this.#board.whyNot(demand)
+  }
+
+  isAssigned(id: string): boolean {
+    const found = this.#deps.member()?.machine.records.get(allocationKey(id))
+    // This part wrote it.
+    return assignedOf(id, found?.value as Allocation | undefined) !== undefined
+  }
+
+  assigned(): readonly Assigned[] {
+    return [...this.#assigned.values()]
+  }
+
+  async unassign(id: string): Promise<void> {
+    await this.#deps.batcher.decide({ do: 'unassign', epoch: this.#epoch, id }, { signal: this.#signal })
+  }
+
   #load(view: JournalView<ViewChange>): void {
-    this.#board = new ResourceBoard(this.#epoch)
+    this.#board.end()
+    this.#board = this.#newBoard()
+    const gone = new Set(this.#assigned.keys())
     // In the order in which they were asked for, as they are told otherwise.
-    for (const change of view.all().sort((a, b) => askedAt(a) - askedAt(b))) this.#set(change)
+    for (const change of view.all().sort((a, b) => askedAt(a) - askedAt(b))) {
+      this.#set(change)
+      if (change.type === 'allocation') gone.delete(change.id)
+    }
+    for (const id of gone) this.#noteAssigned(id, undefined)
+    for (const demand of this.#deps.demands.all()) this.#board.addDemand(demand)
   }
 
   #read(view: JournalView<ViewChange>): void {
@@ -95,7 +167,20 @@ export class ResourcePlanner {
 
   #set(change: ViewChange): void {
     if (change.type === 'node') this.#board.setNode(change.peer, change.record, this.#deps.port.clock.monotonic())
-    else this.#board.setAllocation(change.id, change.record)
+    else {
+      this.#board.setAllocation(change.id, change.record)
+      this.#noteAssigned(change.id, change.record)
+    }
+  }
+
+  #noteAssigned(id: string, record: Allocation | undefined): void {
+    const before = this.#assigned.get(id)
+    const now = assignedOf(id, record)
+    if (now === undefined) this.#assigned.delete(id)
+    else this.#assigned.set(id, now)
+    const told = now ?? before
+    if (told !== undefined && (now === undefined || before === undefined))
+      this.#deps.demands.tell(told, now !== undefined)
   }
 
   async #decide(change: ResourceChange, view: JournalView<ViewChange>): Promise<void> {

@@ -9,7 +9,7 @@ import type { Committed, Journal } from '../../journal/client/journal-client.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
-import { type ChangeAnswer, changeTasks, decideTasks } from '../journal/task-kinds.ts'
+import { type ChangeAnswer, changeTasks, decideTasks, resolveTasks } from '../journal/task-kinds.ts'
 import { TASKS_PART } from '../task-record.ts'
 
 /** Milliseconds that a mesh may take until all of its voters are known to have tasks, and between tries. */
@@ -32,8 +32,8 @@ const isOfOlderVoters = (error: unknown): boolean =>
   (isParleyError(error, 'STA003') && error.details.reason === 'level' && Number(error.details.agreed) > 0) ||
   (isParleyError(error, 'MSG004') && error.details.reason === 'unknown-command')
 
-const needsNewer = (what: string): ParleyError =>
-  stateError('level', `a change of tasks (${what}) needs ${TASKS_PART}@2 of all voters`, 'upgrade all voters')
+const needsNewer = (what: string, level: number): ParleyError =>
+  stateError('level', `a change of tasks (${what}) needs ${TASKS_PART}@${level} of all voters`, 'upgrade all voters')
 
 class TaskDecisions implements BatchedChanges<TaskChange> {
   readonly of = 'tasks'
@@ -59,13 +59,13 @@ class TaskDecisions implements BatchedChanges<TaskChange> {
         return await this.#journal.submit(kind, { changes }, { isChecked: true })
       } catch (error) {
         // Another decision that was on its way may have found that out meanwhile.
-        if (level === 1 && kind === decideTasks && isOfOlderVoters(error)) {
+        if (level === 1 && kind.name === decideTasks.name && isOfOlderVoters(error)) {
           // The same as they take it.
           this.#olderAt = clock.monotonic()
           continue
         }
         // What older voters do not take keeps nothing from being decided that they do.
-        if (level === 2 && isOfOlderVoters(error)) throw needsNewer(changes[0]?.do ?? '')
+        if (level > 1 && isOfOlderVoters(error)) throw needsNewer(changes[0]?.do ?? '', level)
         if (!isRefusedFor(error, 'level') || clock.monotonic() - begun >= LEVEL_MS) throw error
         this.#olderAt = undefined
         await new Promise<void>((resolve) => timers.after(LEVEL_AGAIN_MS, resolve))
@@ -78,8 +78,9 @@ class TaskDecisions implements BatchedChanges<TaskChange> {
   }
 
   /** What fits the newer command, and is of level 1, fits the older one. */
-  #kind(level: number): typeof decideTasks {
-    return level === 1 && this.#isOfOlder() ? (changeTasks as typeof decideTasks) : decideTasks
+  #kind(level: number): typeof resolveTasks {
+    if (level === 1 && this.#isOfOlder()) return changeTasks as typeof resolveTasks
+    return level === 3 ? resolveTasks : (decideTasks as typeof resolveTasks)
   }
 }
 

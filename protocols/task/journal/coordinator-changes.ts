@@ -26,7 +26,7 @@ const offer = (ledger: TaskLedger, worker: string, type: string): WorkerOffer | 
   ledger.worker(worker)?.offers.find((one) => one.type === type)
 
 export const placeTask = (ledger: TaskLedger, change: ChangeOf<'place'>): null => {
-  const { id, worker, registration, epoch } = change
+  const { id, worker, registration, epoch, allocation } = change
   ledger.requireCoordinator(epoch)
   const record = still(id, ledger.find(id), 'queued')
   if (ledger.worker(worker)?.registration !== registration)
@@ -37,6 +37,7 @@ export const placeTask = (ledger: TaskLedger, change: ChangeOf<'place'>): null =
   ledger.change(id, rest, {
     ...{ status: 'assigned', attempts: record.attempts + 1, worker, registration, fence },
     ...(limit !== undefined && { attemptUntil: at + limit }),
+    ...(allocation !== undefined && { allocation }),
   })
   return null
 }

@@ -32,14 +32,15 @@ export const pauseTask = (
   if (record.status === 'paused') return { status: 'paused' }
   if (record.status !== 'running' && record.status !== 'assigned') throw wrongState(id, record.status, 'paused')
   ledger.note(id, record, 'p', `${askedBy(ledger, epoch, asker)} ${reason ?? ''}`)
-  ledger.change(id, record, { status: 'paused', fence: ledger.facts.fence, ...(reason !== undefined && { reason }) })
+  const { allocation: _allocation, ...rest } = record
+  ledger.change(id, rest, { status: 'paused', fence: ledger.facts.fence, ...(reason !== undefined && { reason }) })
   return { status: 'paused' }
 }
 
 /** Back to the queue: whoever is free takes it. */
 export const goOn = (ledger: TaskLedger, id: string, record: TaskRecord): void => {
   const { worker: _worker, registration: _registration, fence: _fence, reason: _reason, wait: _wait, ...more } = record
-  const { attemptUntil: _until, ...rest } = more
+  const { attemptUntil: _until, allocation: _allocation, ...rest } = more
   ledger.change(id, rest, { status: 'queued' })
   endEventWait(ledger.tx, id, record)
 }

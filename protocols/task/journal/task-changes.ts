@@ -2,25 +2,28 @@
  * What is decided about tasks: the inputs of the journal commands of tasks, which carry what gathered in one turn of a node.
  * Each change is let through or refused by itself. Pure.
  *
- * `tasks.change` takes those of level 1, and has to stay as it is: it stands in logs. `tasks.decide` takes these and what
- * level 2 of the part brought.
+ * `tasks.change` takes those of level 1, `tasks.decide` these and what level 2 of the part brought: both have to stay as they
+ * are, as they stand in logs. `tasks.resolve` takes all of them.
  */
 import * as z from 'zod'
 import { FenceSchema } from '../../journal/fencing/fence.ts'
+import { AllocationId } from '../../resource/resource-record.ts'
 import { readStored } from '../bytes/stored-bytes.ts'
 import { CursorSchema, HeardSchema, ListenSchema } from '../events/event-wait.ts'
-import { SCHEDULE_CHANGES } from '../schedule/schedule-changes.ts'
+import { FIRST_SCHEDULE_CHANGES, SCHEDULE_CHANGES } from '../schedule/schedule-changes.ts'
 import {
   AttemptTimeout,
   DependencySchema,
   EffectKey,
   EffectName,
+  FirstRequirementsSchema,
   MAX_DEPENDENCIES,
   MAX_METADATA_BYTES,
   MAX_PROMPT_BYTES,
   PeerId,
   PRIORITY_LEVELS,
   Reason,
+  type Requirements,
   RequirementsSchema,
   RetrySchema,
   smallJson,
@@ -52,7 +55,7 @@ const FirstTaskSchema = z.object({
     .max(PRIORITY_LEVELS - 1),
   /** Milliseconds since 1970. */
   deadline: Millis.optional(),
-  requirements: RequirementsSchema.optional(),
+  requirements: FirstRequirementsSchema.optional(),
   dependencies: z.array(DependencySchema).max(MAX_DEPENDENCIES).optional(),
   parent: TaskId.optional(),
   retry: RetrySchema,
@@ -61,10 +64,11 @@ const FirstTaskSchema = z.object({
   /** SHA-256 of all of it, as hex digits. */
   digest: z.string().max(64),
 })
-export const SubmittedTaskSchema = FirstTaskSchema.extend({
+const SecondTaskSchema = FirstTaskSchema.extend({
   /** Milliseconds that one attempt may take; level 2. */
   attemptTimeoutMs: AttemptTimeout.optional(),
 })
+export const SubmittedTaskSchema = SecondTaskSchema.extend({ requirements: RequirementsSchema.optional() })
 export type SubmittedTask = z.output<typeof SubmittedTaskSchema>
 
 const FirstOfferSchema = WorkerOfferSchema.omit({ attemptTimeoutMs: true })
@@ -78,7 +82,9 @@ const coordinating = { epoch: Epoch }
 const control = { epoch: Epoch.optional(), asker: PeerId.optional() }
 
 /** Final tasks, with when they ended. */
-const Ended = z.array(z.object({ id: TaskId, endedAt: Millis })).max(MAX_FORGOTTEN)
+const EndedRefSchema = z.object({ id: TaskId, endedAt: Millis })
+export type EndedRef = z.output<typeof EndedRefSchema>
+const Ended = z.array(EndedRefSchema).max(MAX_FORGOTTEN)
 
 /** All of them, or none. */
 const submitOf = <S extends z.ZodType>(task: S) =>
@@ -91,6 +97,18 @@ const registerOf = <S extends z.ZodType>(offer: S) =>
     incarnation: z.number(),
     draining: z.boolean().optional(),
   })
+
+const FirstPlaceSchema = z.object({
+  do: z.literal('place'),
+  ...coordinating,
+  id: TaskId,
+  worker: PeerId,
+  registration: z.int().nonnegative(),
+})
+const PlaceSchema = FirstPlaceSchema.extend({
+  /** What it requires, allocated at its worker; level 3. */
+  allocation: AllocationId.optional(),
+})
 
 /** As they are at all levels. */
 const CHANGES = [
@@ -109,13 +127,6 @@ const CHANGES = [
   /** The assignee gives it back unharmed: it stops. */
   z.object({ do: z.literal('release'), ...attempt, reason: Reason }),
 
-  z.object({
-    do: z.literal('place'),
-    ...coordinating,
-    id: TaskId,
-    worker: PeerId,
-    registration: z.int().nonnegative(),
-  }),
   /** What it waits for has ended: its dependencies are looked at. */
   z.object({ do: z.literal('settle'), ...coordinating, id: TaskId }),
   /** Its worker is gone. */
@@ -132,7 +143,7 @@ const CHANGES = [
   z.object({ do: z.literal('forget'), ...coordinating, tasks: Ended }),
 ] as const
 
-/** Of level 2 alone: a voter of level 1 would pass over them, and have another state from there on. */
+/** From level 2 on: a voter of level 1 would pass over them, and have another state from there on. */
 const LATER_CHANGES = [
   /** It sleeps until then; unless it stays, its worker has room for others meanwhile. */
   z.object({ do: z.literal('sleep'), ...attempt, name: EffectName, until: Millis, stays: z.boolean() }),
@@ -151,7 +162,6 @@ const LATER_CHANGES = [
   z.object({ do: z.literal('wake'), ...coordinating, id: TaskId }),
   /** Its attempt took longer than it may. */
   z.object({ do: z.literal('time-out'), ...coordinating, ...attempt }),
-  ...SCHEDULE_CHANGES,
   /** It waits for an event, from this place in the history of its topic on. */
   z.object({ do: z.literal('listen'), ...attempt, name: EffectName, ...ListenSchema.shape }),
   /** It still waits, and nothing before this place is what it waits for. */
@@ -163,26 +173,47 @@ const LATER_CHANGES = [
 export const FirstChangeSchema = z.discriminatedUnion('do', [
   submitOf(FirstTaskSchema),
   registerOf(FirstOfferSchema),
+  FirstPlaceSchema,
   ...CHANGES,
+])
+export const SecondChangeSchema = z.discriminatedUnion('do', [
+  submitOf(SecondTaskSchema),
+  registerOf(WorkerOfferSchema),
+  FirstPlaceSchema,
+  ...CHANGES,
+  ...LATER_CHANGES,
+  ...FIRST_SCHEDULE_CHANGES,
 ])
 export const TaskChangeSchema = z.discriminatedUnion('do', [
   submitOf(SubmittedTaskSchema),
   registerOf(WorkerOfferSchema),
+  PlaceSchema,
   ...CHANGES,
   ...LATER_CHANGES,
+  ...SCHEDULE_CHANGES,
 ])
 export type TaskChange = z.output<typeof TaskChangeSchema>
 export type ChangeOf<D extends TaskChange['do']> = Extract<TaskChange, { do: D }>
 
-const LATER: ReadonlySet<string> = new Set(LATER_CHANGES.map(({ shape }) => shape.do.value))
+const LATER: ReadonlySet<string> = new Set([...LATER_CHANGES, ...SCHEDULE_CHANGES].map(({ shape }) => shape.do.value))
 const isLimited = ({ attemptTimeoutMs }: { readonly attemptTimeoutMs?: number | undefined }): boolean =>
   attemptTimeoutMs !== undefined
 
 /** Bytes that nodes hold for it: a node of level 1 would take what stands for them for the value. */
 const isStored = (value: unknown): boolean => readStored(value) !== undefined
 
+type Requiring = { readonly requirements?: Requirements | undefined }
+const namesResources = ({ requirements }: Requiring): boolean => requirements?.resources !== undefined
+
+const isOfLevel3 = (change: TaskChange): boolean => {
+  if (change.do === 'submit') return change.tasks.some(namesResources)
+  if (change.do === 'schedule') return namesResources(change.task)
+  return change.do === 'place' && change.allocation !== undefined
+}
+
 /** The level of the part that a voter has to have for it. */
-export const levelOfChange = (change: TaskChange): 1 | 2 => {
+export const levelOfChange = (change: TaskChange): 1 | 2 | 3 => {
+  if (isOfLevel3(change)) return 3
   if (change.do === 'submit') return change.tasks.some((task) => isLimited(task) || isStored(task.input)) ? 2 : 1
   if (change.do === 'complete') return isStored(change.result) ? 2 : 1
   if (change.do === 'effect' || change.do === 'checkpoint') return isStored(change.value) ? 2 : 1

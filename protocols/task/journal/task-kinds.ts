@@ -14,26 +14,10 @@ import {
   type EntryFacts,
   type JournalTx,
   type Json,
-  type RowName,
 } from '../../journal/state/command-kind.ts'
 import { advanceWait, hearEvent, listenAttempt } from '../events/apply-event-waits.ts'
-import { eventRow, listenRow } from '../events/event-wait.ts'
 import { fireSchedule, holdSchedule, makeSchedule, removeSchedule } from '../schedule/apply-schedules.ts'
-import { firedTaskId, SCHEDULES } from '../schedule/schedule-record.ts'
-import {
-  CHECKPOINT_ROW,
-  DONE,
-  ENDED,
-  effectRow,
-  endedRow,
-  INPUT_ROW,
-  signalRow,
-  signalsOf,
-  sleepRow,
-  TASKS_PART,
-  waitRow,
-  workOf,
-} from '../task-record.ts'
+import { TASKS_PART } from '../task-record.ts'
 import {
   completeTask,
   failAttempt,
@@ -44,6 +28,7 @@ import {
   startAttempt,
   waitAttempt,
 } from './attempt-changes.ts'
+import { rowsOf } from './change-rows.ts'
 import {
   archiveTasks,
   dismissWorker,
@@ -56,7 +41,7 @@ import {
   timeOutAttempt,
   wakeTask,
 } from './coordinator-changes.ts'
-import { HistoryNotes, historyRowsOf } from './history-notes.ts'
+import { HistoryNotes } from './history-notes.ts'
 import {
   cancelTask,
   pauseTask,
@@ -69,7 +54,13 @@ import {
 import { reholdBytes } from './rehold-kind.ts'
 import { RowShares } from './row-shares.ts'
 import { admitTasks, submitTasks } from './submit-tasks.ts'
-import { FirstChangeSchema, MAX_CHANGES_AT_ONCE, type TaskChange, TaskChangeSchema } from './task-changes.ts'
+import {
+  FirstChangeSchema,
+  MAX_CHANGES_AT_ONCE,
+  SecondChangeSchema,
+  type TaskChange,
+  TaskChangeSchema,
+} from './task-changes.ts'
 import { type LaterKeeping, TaskLedger } from './task-ledger.ts'
 import { TaskRows } from './task-rows.ts'
 
@@ -163,63 +154,6 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
   }
 }
 
-const done = (id: string): RowName => ({ collection: DONE, key: id })
-const ofWork = (id: string, key: string): RowName => ({ collection: workOf(id), key })
-const ofSignals = (id: string, key: string): RowName => ({ collection: signalsOf(id), key })
-const signal = ({ id, name }: { readonly id: string; readonly name: string }): RowName => ofSignals(id, signalRow(name))
-/** What may end it. */
-const ending = (id: string): RowName[] => [done(id), ofWork(id, INPUT_ROW)]
-
-const rowsOf = (change: TaskChange): RowName[] => {
-  switch (change.do) {
-    case 'submit':
-      return change.tasks.flatMap(({ id, dependencies = [] }) => [
-        ...ending(id),
-        ...dependencies.map(({ task_id }) => done(task_id)),
-      ])
-    case 'resume':
-    case 'checkpoint':
-      return [...ending(change.id), ofWork(change.id, CHECKPOINT_ROW)]
-    case 'effect':
-      return [ofWork(change.id, effectRow(change.name, change.key))]
-    case 'sleep':
-      return [ofWork(change.id, sleepRow(change.name))]
-    case 'wait':
-      return [ofWork(change.id, waitRow(change.name)), signal(change)]
-    case 'signal':
-      return [...ending(change.id), signal(change)]
-    case 'wake':
-    case 'pause':
-    case 'cancel':
-    case 'complete':
-    case 'fail':
-    case 'settle':
-    case 'lose':
-    case 'expire':
-    case 'time-out':
-      return ending(change.id)
-    case 'listen':
-      return [ofSignals(change.id, eventRow(change.name)), ofSignals(change.id, listenRow(change.name))]
-    case 'advance':
-      return [ofSignals(change.id, listenRow(change.name)), done(change.id)]
-    case 'hear':
-      return [...ending(change.id), ofSignals(change.id, eventRow(change.name))]
-    case 'schedule':
-    case 'unschedule':
-      return [{ collection: SCHEDULES, key: change.id }]
-    case 'fire': {
-      const task = change.nominal === undefined ? [] : ending(firedTaskId(change.id, change.nominal))
-      return [{ collection: SCHEDULES, key: change.id }, ...task]
-    }
-    case 'archive':
-      return change.tasks.map(({ id, endedAt }) => ({ collection: ENDED, key: endedRow(endedAt, id) }))
-    case 'forget':
-      return change.tasks.flatMap(({ id, endedAt }) => [done(id), { collection: ENDED, key: endedRow(endedAt, id) }])
-    default:
-      return []
-  }
-}
-
 const answer = (ledger: TaskLedger, change: TaskChange, later?: LaterKeeping): ChangeAnswer => {
   try {
     const ok = (apply(ledger, change) ?? null) as Json
@@ -253,8 +187,7 @@ const common = {
   admit(get: JournalTx['get'], { changes }: { readonly changes: readonly TaskChange[] }, by: string): void {
     for (const change of changes) if (change.do === 'submit') admitTasks(get, change, by)
   },
-  rows: ({ changes }: { readonly changes: readonly TaskChange[] }) =>
-    changes.flatMap((change) => [...rowsOf(change), ...historyRowsOf(change)]),
+  rows: ({ changes }: { readonly changes: readonly TaskChange[] }) => changes.flatMap(rowsOf),
   apply: (tx: JournalTx, { changes }: { readonly changes: readonly TaskChange[] }, facts: EntryFacts) =>
     answers(tx, changes, facts),
   refusals: (answers: ChangeAnswer[]) => answers.flatMap((one) => ('fault' in one ? [one.fault.code] : [])),
@@ -269,18 +202,27 @@ export const changeTasks = defineJournalCommand({
   output: ChangeAnswersSchema,
 })
 
-/** With what level 2 of the part brought. */
+/** With what level 2 of the part brought: as nodes of level 2 decide, or while a voter is one. */
 export const decideTasks = defineJournalCommand({
   ...common,
   name: `${TASKS_PART}.decide`,
   level: 2,
+  input: changesOf(SecondChangeSchema),
+  output: ChangeAnswersSchema,
+})
+
+/** With what level 3 brought: tasks that are placed with what they require. */
+export const resolveTasks = defineJournalCommand({
+  ...common,
+  name: `${TASKS_PART}.resolve`,
+  level: 3,
   input: changesOf(TaskChangeSchema),
   output: ChangeAnswersSchema,
 })
 
 export const taskJournal = {
-  level: 2,
+  level: 3,
   maxBytes: MAX_BYTES,
   maxCollectionBytes: MAX_COLLECTION_BYTES,
-  kinds: [changeTasks, decideTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
+  kinds: [changeTasks, decideTasks, resolveTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
 } as const

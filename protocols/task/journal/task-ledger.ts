@@ -187,7 +187,7 @@ export class TaskLedger {
   /** Back to the queue, or elsewhere without a worker. */
   free(id: string, before: TaskRecord, changes: Partial<TaskRecord>): TaskRecord {
     const { worker: _worker, registration: _registration, fence: _fence, reason: _reason, ...rest } = before
-    const { attemptUntil: _until, ...free } = rest
+    const { attemptUntil: _until, allocation: _allocation, ...free } = rest
     return this.change(id, free, changes)
   }
 
@@ -203,7 +203,7 @@ export class TaskLedger {
     const { input, metadata } = this.input(id) ?? {}
     const history = this.#notes?.close(id, before)
     const { dependencies: _dependencies, notBefore: _notBefore, reason: _reason, wait: _wait, ...more } = before
-    const { attemptUntil: _until, ...rest } = more
+    const { attemptUntil: _until, allocation: _allocation, ...rest } = more
     const record: TaskRecord = { ...rest, status, changedAt: at, size: 0, ...(reason !== undefined && { reason }) }
     if (movesBetween(before.status, status).length === 0)
       throw new Error(`a task cannot become ${status} from ${before.status}`)

@@ -8,6 +8,7 @@ import type { Json } from '../../journal/state/command-kind.ts'
 import { partPrefix } from '../../part.ts'
 import {
   AttemptTimeout,
+  FirstRequirementsSchema,
   PeerId,
   PRIORITY_LEVELS,
   RequirementsSchema,
@@ -70,8 +71,8 @@ export type Misfire = z.output<typeof MisfireSchema>
 
 export const OverlapSchema = z.enum(['allow', 'skip'])
 
-/** A task that it begins, without what differs each time. */
-export const ScheduledTaskSchema = z.object({
+/** As voters of level 2 have it. */
+export const FirstScheduledTaskSchema = z.object({
   type: TypeName,
   typeVersion: TypeVersion.optional(),
   priority: z
@@ -84,10 +85,12 @@ export const ScheduledTaskSchema = z.object({
     .min(1)
     .max(366 * DAY_MS)
     .optional(),
-  requirements: RequirementsSchema.optional(),
+  requirements: FirstRequirementsSchema.optional(),
   retry: RetrySchema,
   attemptTimeoutMs: AttemptTimeout.optional(),
 })
+/** A task that it begins, without what differs each time. */
+export const ScheduledTaskSchema = FirstScheduledTaskSchema.extend({ requirements: RequirementsSchema.optional() })
 
 export const ScheduleRecordSchema = z.object({
   /** Peer id of who made it: its tasks count for that peer. */

@@ -1,4 +1,7 @@
 /** A task as the coordinator's board has it. Pure. */
+
+import { unitsOf } from '../../resource/requirements.ts'
+import { isNone, NONE, type Units } from '../../resource/units.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import type { TaskRecord } from '../task-record.ts'
 
@@ -12,11 +15,28 @@ export interface BoardTask {
   isReturned: boolean
   /** Placed, as asked for: its worker and type count as taken. */
   taken: { readonly peer: string; readonly type: string } | undefined
+  /** What it requires; undefined: nothing that is allocated. */
+  readonly needs: TaskNeeds | undefined
+  /** What it requires is demanded of the plan of resources. */
+  isDemanded: boolean
+  /** Where it is to be placed once what it requires is allocated there. */
+  choice: { readonly peer: string; readonly allocation: string } | undefined
+}
+
+export interface TaskNeeds {
+  readonly units: Units
+  /** The same for the same units. */
+  readonly text: string
+}
+
+export const needsOf = ({ requirements }: Pick<TaskRecord, 'requirements'>): TaskNeeds | undefined => {
+  const units = requirements === undefined ? NONE : unitsOf(requirements)
+  return isNone(units) ? undefined : { units, text: JSON.stringify(units) }
 }
 
 export const newBoardTask = (id: string, record: TaskRecord): BoardTask => ({
   ...{ id, record, isAsked: false, isQueued: false, isReturned: false },
-  taken: undefined,
+  ...{ taken: undefined, needs: needsOf(record), isDemanded: false, choice: undefined },
 })
 
 export interface BoardTime {

@@ -17,14 +17,14 @@ import {
   newBoardTask,
 } from './board-task.ts'
 import { DueTimes } from './due-times.ts'
-import { addTo, removeFrom, TaskDependents } from './task-dependents.ts'
+import { FinalTasks } from './final-tasks.ts'
+import { type NeedsOfTasks, NeedyTasks } from './needy-tasks.ts'
+import { TaskDependents } from './task-dependents.ts'
+import { TasksOfWorkers } from './tasks-of-workers.ts'
 import { TypeQueues } from './type-queues.ts'
 import type { Liveness } from './worker-presence.ts'
-import { sameRegistration, WorkerTable } from './worker-table.ts'
+import { WorkerTable } from './worker-table.ts'
 
-/** Milliseconds that the record of a final task stays. */
-const ARCHIVE_AFTER_MS = 2_000
-const ARCHIVE_AT_ONCE = 128
 /** Milliseconds until a task whose change is on its way is looked at again. */
 const ASKED_MS = 50
 /** Changes that one look asks for. */
@@ -35,26 +35,40 @@ export class TaskBoard {
   readonly #tasks = new Map<string, BoardTask>()
   readonly #workers = new WorkerTable()
   readonly #queues = new TypeQueues()
-  /** Tasks that have a worker, by worker: in work, or held. */
-  readonly #byWorker = new Map<string, Set<string>>()
+  readonly #ofWorkers = new TasksOfWorkers(this.#workers, (task) => this.#needy.hasLost(task))
   readonly #dependents = new TaskDependents()
   readonly #due = new DueTimes()
-  /** To be looked at. */
-  readonly #unowned = new Set<string>()
-  readonly #finals = new Set<string>()
+  readonly #finals = new FinalTasks()
+  readonly #needy: NeedyTasks
   #queued = 0
   #inWork = 0
 
-  constructor(epoch: number) {
+  /** @param needs `unknown`: whether what tasks require can be allocated is not known yet; undefined: it cannot */
+  constructor(epoch: number, needs?: NeedsOfTasks | 'unknown') {
     this.#epoch = epoch
+    this.#needy = new NeedyTasks({
+      ...{ needs, workers: this.#workers },
+      chosen: (task, peer) => this.#take(task, peer, task.record.type),
+      missed: (task) => this.setTask(task.id, task.record),
+    })
+  }
+
+  /** Another board comes in the place of this one. */
+  end(): void {
+    this.#needy.end()
+  }
+
+  /** What it was placed with may have ended. */
+  lookAt(id: string): void {
+    this.#ofWorkers.lookAt(id)
   }
 
   counts(): BoardCounts {
     return {
-      open: this.#tasks.size - this.#finals.size,
+      open: this.#tasks.size - this.#finals.size(),
       queued: this.#queued,
       inWork: this.#inWork,
-      final: this.#finals.size,
+      final: this.#finals.size(),
       workers: [...this.#workers.all()].length,
       dueTimes: this.#due.size(),
       queuedIds: this.#queues.size(),
@@ -84,12 +98,14 @@ export class TaskBoard {
   }
 
   setWorker(peer: string, record: WorkerRecord | undefined, nowMs: number): void {
-    if (this.#workers.set(peer, record, nowMs)) this.#lookAtTasksOf(peer)
+    if (this.#workers.set(peer, record, nowMs)) this.#ofWorkers.lookAtAllOf(peer)
+    this.#needy.lookAgain()
   }
 
   setPresence(peer: string, presence: Liveness): void {
     this.#workers.setPresence(peer, presence)
-    if (presence === 'gone') this.#lookAtTasksOf(peer)
+    if (presence === 'gone') this.#ofWorkers.lookAtAllOf(peer)
+    this.#needy.lookAgain()
   }
 
   /** What was wanted was answered: where that did not change a task, it is looked at again. */
@@ -99,6 +115,7 @@ export class TaskBoard {
       const task = this.#tasks.get(id)
       if (task?.isAsked === true) this.setTask(id, task.record)
     }
+    if (change.do === 'place') this.#needy.placed(change.allocation, change.id)
   }
 
   /** When to look again at the latest; milliseconds since 1970. */
@@ -146,27 +163,11 @@ export class TaskBoard {
   }
 
   #lose(wanted: TaskChange[]): void {
-    for (const id of this.#unowned) {
-      if (wanted.length >= MAX_WANTED) return
-      this.#unowned.delete(id)
-      const task = this.#tasks.get(id)
-      if (task === undefined || task.isAsked || !this.#isUnowned(task)) continue
-      const { fence, worker = '' } = task.record
-      if (fence === undefined) continue
-      const reason = `worker-lost: ${worker}`
-      this.#ask(task, { do: 'lose', epoch: this.#epoch, id, fence, reason }, wanted)
+    const found = this.#ofWorkers.takeLost((id) => this.#tasks.get(id), MAX_WANTED - wanted.length)
+    for (const { task, reason } of found) {
+      const { fence } = task.record
+      if (fence !== undefined) this.#ask(task, { do: 'lose', epoch: this.#epoch, id: task.id, fence, reason }, wanted)
     }
-  }
-
-  /** Its worker is gone, or is another process by now. */
-  #isUnowned({ record }: BoardTask): boolean {
-    if (record.worker === undefined || isFinal(record.status)) return false
-    const worker = this.#workers.get(record.worker)
-    return worker === undefined || worker.presence === 'gone' || !sameRegistration(worker, record)
-  }
-
-  #lookAtTasksOf(peer: string): void {
-    for (const id of this.#byWorker.get(peer) ?? []) this.#unowned.add(id)
   }
 
   #lookAtDue(wanted: TaskChange[], { now }: BoardTime): void {
@@ -191,8 +192,11 @@ export class TaskBoard {
   }
 
   #place(wanted: TaskChange[], time: BoardTime): void {
+    const epoch = this.#epoch
+    this.#needy.demand((id) => this.#isToBePlaced(id, time))
+    for (const given of this.#needy.takeGiven()) wanted.push({ do: 'place', epoch, ...given })
     for (const { queue, type, version } of this.#queues.all()) {
-      while (wanted.length < MAX_WANTED) {
+      while (wanted.length < MAX_WANTED && queue.size() > 0) {
         const worker = this.#workers.choose(type, version)
         if (worker === undefined) break
         const id = queue.take((one) => this.#isToBePlaced(one, time))
@@ -201,7 +205,7 @@ export class TaskBoard {
         task.isQueued = false
         this.#take(task, worker.peer, type)
         const { registration } = worker.record
-        this.#ask(task, { do: 'place', epoch: this.#epoch, id: task.id, worker: worker.peer, registration }, wanted)
+        this.#ask(task, { do: 'place', epoch, id: task.id, worker: worker.peer, registration }, wanted)
       }
     }
   }
@@ -222,7 +226,8 @@ export class TaskBoard {
 
   /** Says of what waits for long that nobody takes it, and takes that back. */
   #explain(wanted: TaskChange[], { now }: BoardTime): void {
-    for (const [id, reason] of this.#queues.toExplain(this.#workers, now, MAX_WANTED - wanted.length)) {
+    const needy = this.#needy.facts((id) => this.#tasks.get(id))
+    for (const [id, reason] of this.#queues.toExplain(this.#workers, now, MAX_WANTED - wanted.length, needy)) {
       const task = this.#tasks.get(id)
       if (task !== undefined && !task.isAsked)
         this.#ask(task, { do: 'explain', epoch: this.#epoch, id, reason }, wanted)
@@ -230,17 +235,8 @@ export class TaskBoard {
   }
 
   #archive(wanted: TaskChange[], { now }: BoardTime): void {
-    const ended: { id: string; endedAt: number }[] = []
-    for (const id of this.#finals) {
-      if (ended.length >= ARCHIVE_AT_ONCE) break
-      const task = this.#tasks.get(id)
-      if (task === undefined || task.isAsked || this.#dependents.hasAny(id, task.record)) continue
-      const { changedAt } = task.record
-      // They are in the order in which they ended.
-      if (now - changedAt < ARCHIVE_AFTER_MS) break
-      task.isAsked = true
-      ended.push({ id, endedAt: changedAt })
-    }
+    const isNeeded = ({ id, record }: BoardTask): boolean => this.#dependents.hasAny(id, record)
+    const ended = this.#finals.takeOld(now, (id) => this.#tasks.get(id), isNeeded)
     if (ended.length > 0) wanted.push({ do: 'archive', epoch: this.#epoch, tasks: ended })
   }
 
@@ -263,8 +259,7 @@ export class TaskBoard {
     }
     if (worker !== undefined) {
       task.isReturned = true
-      addTo(this.#byWorker, worker, id)
-      if (this.#isUnowned(task)) this.#unowned.add(id)
+      this.#ofWorkers.list(task, worker)
     }
     for (const at of dueTimesOf(record)) this.#due.add(at, id)
     this.#due.trim(this.#tasks)
@@ -281,19 +276,23 @@ export class TaskBoard {
     const { id, record, taken } = task
     this.#workers.noteChange(record, after)
     if (taken !== undefined) this.#workers.count(taken.peer, taken.type, -1)
+    if (taken !== undefined) this.#needy.lookAgain()
     task.taken = undefined
+    // What it demands stays where it was in the order.
+    if (after?.status !== 'queued' || task.choice !== undefined) this.#needy.delete(task)
     if (inWork(record) && record.worker !== undefined) this.#inWork -= 1
     if (record.status === 'queued') {
       this.#queued -= 1
       this.#queues.unlist(id, record)
     }
-    if (record.worker !== undefined) removeFrom(this.#byWorker, record.worker, id)
+    if (record.worker !== undefined) this.#ofWorkers.unlist(id, record.worker)
     this.#finals.delete(id)
     this.#dependents.unlist(id, record)
   }
 
   #enqueue(task: BoardTask): void {
     if (task.isQueued) return
+    if (this.#needy.takes(task)) return
     task.isQueued = true
     this.#queues.of(task.record).queue.add(task.id, task.record.priority, task.isReturned)
   }

@@ -7,11 +7,13 @@ import { waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port, Stop } from '../../port.ts'
+import type { TaskCapacity } from '../../resource/planner/demands.ts'
 import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
-import { ENDED, readEndedRow } from '../task-record.ts'
+import { ENDED, readEndedRow, TASKS_PART } from '../task-record.ts'
 import { type TaskView, type ViewChange, viewOfTasks } from '../task-view.ts'
 import type { BoardCounts } from './board-task.ts'
+import { TaskAllocations } from './task-allocations.ts'
 import type { TaskAnnouncer } from './task-announcer.ts'
 import { TaskBoard } from './task-board.ts'
 import { type Detected, type Liveness, WorkerPresence } from './worker-presence.ts'
@@ -34,11 +36,21 @@ export interface SchedulerDeps {
   presenceOf(peer: string): Detected
   /** Milliseconds that what final tasks left is kept. */
   retainMs(): number
+  /** What gives tasks what they require; undefined: nothing does. */
+  readonly capacity: TaskCapacity | undefined
 }
 
 export interface SchedulerCounts extends BoardCounts {
   readonly placed: number
+  /** Allocations that were made for tasks. */
+  readonly allocations: number
 }
+
+/** From this level of the part on tasks are placed with what they require. */
+const NEEDS_LEVEL = 3
+/** After that voters count as older ones that do not know of it. Milliseconds. */
+const UNKNOWN_MS = 5_000
+type Needs = 'none' | 'unknown' | 'allocated'
 
 export class TaskScheduler {
   readonly #deps: SchedulerDeps
@@ -49,6 +61,9 @@ export class TaskScheduler {
   readonly #workers = new Map<string, Liveness>()
   #board: TaskBoard
   #placed = 0
+  readonly #allocations: TaskAllocations | undefined
+  #needs: Needs = 'none'
+  #begunAt = 0
   #wake: (() => void) | undefined
 
   constructor(deps: SchedulerDeps, epoch: number, signal: AbortSignal) {
@@ -56,10 +71,53 @@ export class TaskScheduler {
     this.#epoch = epoch
     this.#signal = signal
     this.#board = new TaskBoard(epoch)
+    const { capacity, port } = deps
+    this.#allocations =
+      capacity &&
+      new TaskAllocations({
+        ...{ port, capacity },
+        recordOf: (task) => this.#board.get(task),
+        isGone: (peer) => this.#isGone(peer),
+        lookAt: (task) => this.#board.lookAt(task),
+        wake: () => this.#wake?.(),
+      })
   }
 
   counts(): SchedulerCounts {
-    return { ...this.#board.counts(), placed: this.#placed }
+    return { ...this.#board.counts(), placed: this.#placed, allocations: this.#allocations?.size() ?? 0 }
+  }
+
+  #isGone(peer: string): boolean {
+    const presence = this.#deps.presenceOf(peer)
+    return presence === 'gone' || presence === 'left' || this.#workers.get(peer) === 'gone'
+  }
+
+  /** Whether what tasks require is allocated: in a mesh that has just begun that is not known at once. */
+  #needsNow(member: JournalMember): Needs {
+    const { capacity, port } = this.#deps
+    if (capacity === undefined) return 'none'
+    const level = member.machine.records.parts.agreed(TASKS_PART)?.level ?? 0
+    const state = capacity.state()
+    if (state === 'ready' && level >= NEEDS_LEVEL) return 'allocated'
+    const isOlder = state === 'older' || (level > 0 && level < NEEDS_LEVEL)
+    return isOlder || port.clock.monotonic() - this.#begunAt > UNKNOWN_MS ? 'none' : 'unknown'
+  }
+
+  #newBoard(): TaskBoard {
+    const { capacity } = this.#deps
+    const allocations = this.#allocations
+    if (capacity === undefined || allocations === undefined || this.#needs !== 'allocated')
+      return new TaskBoard(this.#epoch, this.#needs === 'unknown' ? 'unknown' : undefined)
+    return new TaskBoard(this.#epoch, {
+      add: (demand) => capacity.add(demand),
+      delete: (task) => capacity.delete(task),
+      lookAgain: () => capacity.lookAgain(),
+      whyNot: (demand) => capacity.whyNot(demand),
+      isAssigned: (id) => capacity.isAssigned(id),
+      placing: (id) => allocations.placing(id),
+      placed: (id, task) => allocations.placed(id, task),
+      wake: () => this.#wake?.(),
+    })
   }
 
   /** Resolves once this node coordinates no more. */
@@ -68,6 +126,8 @@ export class TaskScheduler {
     const member = this.#deps.member()
     if (member === undefined) return
     const view = viewOfTasks(member)
+    this.#begunAt = port.clock.monotonic()
+    this.#needs = this.#needsNow(member)
     this.#load(view)
     const stopHearing = member.machine.onApplied(() => this.#wake?.())
     const stopPresence = onPresence(() => this.#wake?.())
@@ -76,27 +136,39 @@ export class TaskScheduler {
     try {
       while (!this.#signal.aborted) {
         this.#read(view)
+        const needs = this.#needsNow(member)
+        if (needs !== this.#needs) {
+          this.#needs = needs
+          this.#load(view)
+        }
         const { clock } = port
         const absentMs = this.#lookForWorkers()
         for (const change of this.#board.wanted({ now: clock.now(), monotonic: clock.monotonic() }))
           void this.#decide(change, view)
+        this.#allocations?.look()
         await this.#untilNews(absentMs)
       }
     } finally {
       stopHearing()
       stopPresence()
       stopMembers()
+      this.#board.end()
+      this.#allocations?.stop()
+      this.#deps.capacity?.clear()
       await forgetting
     }
   }
 
   #load(view: TaskView): void {
-    this.#board = new TaskBoard(this.#epoch)
+    this.#board.end()
+    this.#deps.capacity?.clear()
+    this.#board = this.#newBoard()
     this.#workers.clear()
     const all = view.all()
     // Workers first: tasks are looked at by who is there.
     for (const change of all) if (change.type === 'worker') this.#set(change)
     for (const change of all) if (change.type === 'task') this.#set(change)
+    this.#allocations?.lookAtAll()
   }
 
   #read(view: TaskView): void {
@@ -114,6 +186,7 @@ export class TaskScheduler {
   #set(change: ViewChange): void {
     if (change.type === 'task') {
       this.#board.setTask(change.id, change.record)
+      this.#allocations?.taskChanged(change.id)
       return
     }
     const { peer, record } = change
@@ -121,6 +194,7 @@ export class TaskScheduler {
     if (record === undefined) {
       this.#workers.delete(peer)
       this.#presence.forget(peer)
+      this.#allocations?.presenceChanged(peer)
     } else this.#workers.set(peer, this.#workers.get(peer) ?? 'there')
   }
 
@@ -135,6 +209,7 @@ export class TaskScheduler {
       if (presence === before) continue
       this.#workers.set(peer, presence)
       this.#board.setPresence(peer, presence)
+      this.#allocations?.presenceChanged(peer)
     }
     return nextMs
   }

@@ -1,16 +1,18 @@
 /**
- * Tasks that wait for a worker, by type and version: in which order they are taken, and whether they say that nobody takes
- * them. State: their ids.
+ * Tasks that wait for a worker, by type, version and what they require: in which order they are taken, and whether they say why
+ * nobody takes them. State: their ids.
  */
 import { Fifo } from '../../async.ts'
+import type { WhyNot } from '../../resource/planner/demands.ts'
 import { PRIORITY_LEVELS, type TaskRecord } from '../task-record.ts'
+import { needsOf, type TaskNeeds } from './board-task.ts'
 import type { WorkerTable } from './worker-table.ts'
 
 /** Why nobody takes a task, as its record says. */
 export const NO_WORKER = 'no-worker'
 export const NO_WORKER_FOR_VERSION = 'no-worker-for-version'
-type Said = '' | typeof NO_WORKER | typeof NO_WORKER_FOR_VERSION
-const SAID = ['', NO_WORKER, NO_WORKER_FOR_VERSION] as const
+const SAID = ['', NO_WORKER, NO_WORKER_FOR_VERSION, 'no-such-capacity', 'all-in-use'] as const
+type Said = (typeof SAID)[number]
 /** Milliseconds that a task waits before it says that nobody takes it. */
 const EXPLAIN_AFTER_MS = 1_000
 /** Ids of tasks that left the queue otherwise are taken out once they are more than these, and than those that are there. */
@@ -60,6 +62,8 @@ class TaskQueue {
 export interface TypeQueue {
   readonly type: string
   readonly version: string | undefined
+  /** What each of them requires. */
+  readonly needs: TaskNeeds | undefined
   readonly queue: TaskQueue
   /** Queued tasks by what they say of who takes them. */
   readonly saying: Readonly<Record<Said, Set<string>>>
@@ -67,10 +71,32 @@ export interface TypeQueue {
   untakenSince: number | undefined
 }
 
-type Named = Pick<TaskRecord, 'type' | 'typeVersion' | 'reason'>
+type Named = Pick<TaskRecord, 'type' | 'typeVersion' | 'reason' | 'requirements'>
+
+/** What is known of tasks whose requirements are allocated. */
+export interface NeedyFacts {
+  /** Since when it is queued: milliseconds since 1970. */
+  since(id: string): number
+  whyNot(id: string): WhyNot
+}
 
 /** Empty: it says nothing of that. */
 const saidBy = ({ reason }: Named): Said => SAID.find((one) => one === reason) ?? ''
+
+/** Those that have waited a while for what they require. */
+const lacking = ({ saying }: TypeQueue, now: number, most: number, needy: NeedyFacts): [string, string][] => {
+  const found: [string, string][] = []
+  let reason: WhyNot | undefined
+  for (const other of SAID)
+    for (const id of saying[other]) {
+      if (found.length >= most || (other === '' && now - needy.since(id) < EXPLAIN_AFTER_MS)) break
+      // They all require the same.
+      reason ??= needy.whyNot(id)
+      if (other === reason) break
+      found.push([id, reason])
+    }
+  return found
+}
 
 export class TypeQueues {
   readonly #queues = new Map<string, TypeQueue>()
@@ -79,11 +105,14 @@ export class TypeQueues {
     return this.#queues.values()
   }
 
-  of({ type, typeVersion: version }: Named): TypeQueue {
-    const key = `${type} ${version ?? ''}`
+  of(record: Named): TypeQueue {
+    const { type, typeVersion: version } = record
+    const needs = needsOf(record)
+    const key = `${type} ${version ?? ''} ${needs?.text ?? ''}`
     const waiting = this.#queues.get(key) ?? {
-      ...{ type, version, queue: new TaskQueue(), untakenSince: undefined },
-      saying: { '': new Set(), [NO_WORKER]: new Set(), [NO_WORKER_FOR_VERSION]: new Set() },
+      ...{ type, version, needs, queue: new TaskQueue(), untakenSince: undefined },
+      // Each of them has its own.
+      saying: Object.fromEntries(SAID.map((one) => [one, new Set<string>()])) as Record<Said, Set<string>>,
     }
     this.#queues.set(key, waiting)
     return waiting
@@ -106,17 +135,30 @@ export class TypeQueues {
     return [...this.#queues.values()].reduce((sum, { queue }) => sum + queue.size(), 0)
   }
 
-  /** Tasks whose reason is another one by now; empty: they have none. Queues of nothing go. */
-  toExplain(workers: Pick<WorkerTable, 'offers' | 'offersType'>, now: number, most: number): [string, string][] {
+  /**
+   * Tasks whose reason is another one by now; empty: they have none. Queues of nothing go.
+   * @param needy undefined: what they require is not allocated
+   */
+  toExplain(
+    workers: Pick<WorkerTable, 'offers' | 'offersType'>,
+    now: number,
+    most: number,
+    needy?: NeedyFacts,
+  ): [string, string][] {
     const found: [string, string][] = []
     for (const [key, waiting] of this.#queues) {
-      const { type, version, saying, queue } = waiting
+      const { type, version, saying, queue, needs } = waiting
       if (SAID.every((one) => saying[one].size === 0) && queue.size() === 0) {
         this.#queues.delete(key)
         continue
       }
       const isTaken = workers.offers(type, version)
       waiting.untakenSince = isTaken ? undefined : (waiting.untakenSince ?? now)
+      if (isTaken && needs !== undefined && needy !== undefined) {
+        found.push(...lacking(waiting, now, most - found.length, needy))
+        if (found.length >= most) return found
+        continue
+      }
       if (!isTaken && now - (waiting.untakenSince ?? now) < EXPLAIN_AFTER_MS) continue
       const reason = isTaken ? '' : workers.offersType(type) ? NO_WORKER_FOR_VERSION : NO_WORKER
       for (const other of SAID) {

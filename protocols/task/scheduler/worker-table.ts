@@ -145,14 +145,31 @@ export class WorkerTable {
     return false
   }
 
-  /** The one with most room for it; undefined where all are busy. Those that rest only where nobody else takes it. */
-  choose(type: string, version: string | undefined): BoardWorker | undefined {
-    const takers = [...(this.#byType.get(type) ?? [])].filter(
+  /** Those that take it, busy or not. */
+  takers(type: string, version: string | undefined): BoardWorker[] {
+    return [...(this.#byType.get(type) ?? [])].filter(
       (worker) =>
         worker.presence === 'there' && worker.record.draining !== true && this.#slots(worker, type, version) > 0,
     )
+  }
+
+  /** Those that rest only where nobody else takes it. */
+  #rested(type: string, version: string | undefined): BoardWorker[] {
+    const takers = this.takers(type, version)
     const rested = takers.filter(({ peer }) => !this.#rests.isResting(peer, this.#nowMs))
-    return this.#leastBusy(rested.length > 0 ? rested : takers, type, version)
+    return rested.length > 0 ? rested : takers
+  }
+
+  /** The one with most room for it; undefined where all are busy. */
+  choose(type: string, version: string | undefined): BoardWorker | undefined {
+    return this.#leastBusy(this.#rested(type, version), type, version)
+  }
+
+  /** Peer ids of those that have room for it. */
+  free(type: string, version: string | undefined): string[] {
+    const hasRoom = (worker: BoardWorker): boolean =>
+      (worker.running.get(type) ?? 0) < this.#slots(worker, type, version)
+    return this.#rested(type, version).flatMap((worker) => (hasRoom(worker) ? [worker.peer] : []))
   }
 
   #leastBusy(workers: readonly BoardWorker[], type: string, version: string | undefined): BoardWorker | undefined {

@@ -5,6 +5,7 @@
  * over. Then all attempts end and are given back; the node registers again. State: what it does, its registration, its attempts.
  */
 import { isParleyError, ParleyError, stateError } from '../../errors.ts'
+import { type LeaseTime, leaseAge, leaseTime } from '../../journal/client/lease-age.ts'
 import { compareFences, type Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Port, Stop } from '../../port.ts'
@@ -14,6 +15,7 @@ import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { FeedTask } from '../contract.ts'
 import { LEASE_MS } from '../scheduler/worker-table.ts'
 import { type TaskRecord, type WorkerOffer, WorkerOfferSchema } from '../task-record.ts'
+import { claimedWork, type HeldClaim } from './claimed-work.ts'
 import { type AttemptDeps, TaskAttempt } from './task-attempt.ts'
 import type { WorkFunction } from './task-context.ts'
 
@@ -35,17 +37,13 @@ export interface WorkerDeps extends AttemptDeps {
   live(): Promise<void>
   /** More rows of a task than it was told with. */
   readRows(id: string): Promise<Map<string, Json>>
+  /** What was allocated for a task at this node. @throws STA001 where it is not told of it in time */
+  claim(id: string, options: { readonly signal: AbortSignal }): Promise<HeldClaim>
 }
 
 interface Work {
   readonly offer: WorkerOffer
   readonly fn: WorkFunction
-}
-
-/** Since when the lease counts. */
-interface Lease {
-  readonly monotonic: number
-  readonly now: number
 }
 
 const statusText = ({ status, reason }: TaskRecord): string => (reason === undefined ? status : `${status} (${reason})`)
@@ -60,7 +58,7 @@ export class TaskWorker {
   /** Tasks that were told before this node knew its registration. */
   readonly #early = new Map<string, FeedTask>()
   #registration: number | undefined
-  #lease: Lease | undefined
+  #lease: LeaseTime | undefined
   #busy: Promise<void> = Promise.resolve()
   #stopTimer: Stop | undefined
   #isRenewing = false
@@ -186,7 +184,7 @@ export class TaskWorker {
 
   async #registerNow(): Promise<void> {
     const { port, batcher } = this.#deps
-    const asked = this.#now()
+    const asked = leaseTime(port.clock)
     const offers = [...this.#works.values()].map(({ offer }) => offer)
     const { incarnation } = port.self
     const { result } = await batcher.decide({ do: 'register', offers, incarnation, draining: this.#isDraining })
@@ -198,21 +196,10 @@ export class TaskWorker {
     for (const task of early) this.onTask(task)
   }
 
-  #now(): Lease {
-    const { clock } = this.#deps.port
-    return { monotonic: clock.monotonic(), now: clock.now() }
-  }
-
-  /** Milliseconds since it was renewed, by the clock by which that is longer ago. */
-  #leaseAge({ monotonic, now }: Lease): number {
-    const at = this.#now()
-    return Math.max(at.monotonic - monotonic, at.now - now)
-  }
-
   async #keepLease(): Promise<void> {
     const lease = this.#lease
     if (lease === undefined || this.#isStopped) return
-    const age = this.#leaseAge(lease)
+    const age = leaseAge(this.#deps.port.clock, lease)
     if (age > LEASE_MS) this.#abandonAll('its lease is over')
     if (age < RENEW_MS || this.#isRenewing) return
     this.#isRenewing = true
@@ -228,7 +215,7 @@ export class TaskWorker {
   }
   async #renew(): Promise<void> {
     const registration = this.#registration
-    const asked = this.#now()
+    const asked = leaseTime(this.#deps.port.clock)
     try {
       if (registration === undefined) return await this.#register()
       await this.#deps.batcher.decide({ do: 'renew', registration })
@@ -276,6 +263,14 @@ export class TaskWorker {
     return typeVersion === undefined || work?.offer.versions?.includes(typeVersion) === true ? work : undefined
   }
 
+  #workOf(attempt: TaskAttempt, { allocation }: TaskRecord, { fn }: Work): WorkFunction {
+    if (allocation === undefined) return fn
+    const giveBack = (why: string): void => {
+      if (attempt.abandon(why)) void this.#giveBack(attempt, why)
+    }
+    return claimedWork(fn, { claim: (signal) => this.#deps.claim(allocation, { signal }), giveBack })
+  }
+
   async #begin(id: string, record: TaskRecord, fence: Fence, work: FeedTask['work']): Promise<void> {
     const doing = this.#workFor(record)
     if (this.#isStopped) return
@@ -287,7 +282,7 @@ export class TaskWorker {
       const attempt = new TaskAttempt(this.#deps, { id, record, fence, rows })
       if (doing === undefined) return await this.#giveBack(attempt, 'its worker does no such tasks any more')
       this.#attempts.set(id, attempt)
-      const running = attempt.run(doing.fn).finally(() => {
+      const running = attempt.run(this.#workOf(attempt, record, doing)).finally(() => {
         if (this.#attempts.get(id) === attempt) this.#attempts.delete(id)
         this.#running.delete(running)
       })

@@ -67,14 +67,14 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'what does not fit is not tried again when something ends',
     file: `${RESOURCE}/planner/resource-board.ts`,
-    find: '      this.#allocated -= 1\n      this.#unfit.clear()\n',
-    replace: '      this.#allocated -= 1\n',
+    find: '    this.#unfit.clear()\n    this.#nodes.set(peer, record, nowMs)\n',
+    replace: '    this.#nodes.set(peer, record, nowMs)\n',
   },
   {
     bug: 'a new coordinator does not read what was allocated',
     file: `${RESOURCE}/planner/resource-planner.ts`,
-    find: 'for (const change of view.all().sort((a, b) => askedAt(a) - askedAt(b))) this.#set(change)',
-    replace: 'view.all().sort((a, b) => askedAt(a) - askedAt(b))',
+    find: '      this.#set(change)\n      if (change',
+    replace: '      if (change',
   },
   {
     bug: 'a lease that is over ends nothing at its node',

@@ -25,9 +25,9 @@ const FOUND: readonly Mutant[] = [
   },
   {
     bug: 'a task whose worker is gone stays with it',
-    file: `${TASK}/scheduler/task-board.ts`,
-    find: "return worker === undefined || worker.presence === 'gone' || !sameRegistration(worker, record)",
-    replace: 'return false && parent !== undefined && parent === task.parent',
+    file: `${TASK}/scheduler/tasks-of-workers.ts`,
+    find: 'if (isGone) return',
+    replace: 'if (isGone && found === null) return',
   },
   {
     bug: 'a task that waits for another one is not looked at when that ends',
@@ -122,8 +122,44 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'a worker whose lease ran out keeps what it had',
     file: `${TASK}/worker/task-worker.ts`,
-    find: 'if (attempt.abandon(why)) void this.#giveBack(attempt, why)',
-    replace: 'attempt.abandon(why)',
+    find: 'for (const attempt of this.#attempts.values()) if (attempt.abandon(why)) void this.#giveBack(attempt, why)',
+    replace: 'for (const attempt of this.#attempts.values()) attempt.abandon(why)',
+  },
+  {
+    bug: 'a worker begins before it has what the task requires',
+    file: `${TASK}/worker/task-worker.ts`,
+    find: 'if (allocation === undefined) return fn\n',
+    replace: 'if (allocation !== null) return fn\n',
+  },
+  {
+    bug: 'what was allocated for an attempt stays when that is over',
+    file: `${TASK}/scheduler/task-allocations.ts`,
+    find: '      await capacity.unassign(id)\n',
+    replace: '',
+  },
+  {
+    bug: 'what is allocated for a task that is being placed is given back',
+    file: `${TASK}/scheduler/task-allocations.ts`,
+    find: 'if (isItsOwn || this.#placing.has(id) || this.#ending.has(id)) continue',
+    replace: 'if (isItsOwn || this.#ending.has(id)) continue',
+  },
+  {
+    bug: 'an attempt whose resources have ended goes on',
+    file: `${TASK}/worker/claimed-work.ts`,
+    find: "    held.signal.addEventListener('abort', ended, { once: true })\n",
+    replace: '',
+  },
+  {
+    bug: 'a task whose resources were refused does not ask again',
+    file: `${TASK}/scheduler/needy-tasks.ts`,
+    find: 'if (isIts) missed(task)',
+    replace: '',
+  },
+  {
+    bug: 'what a new coordinator finds allocated is given back by nobody',
+    file: `${TASK}/scheduler/task-allocations.ts`,
+    find: 'for (const assigned of deps.capacity.assigned()) this.#told(assigned, true)',
+    replace: '',
   },
 ]
 

@@ -3,7 +3,7 @@ import type { JournalPart } from '../../../protocols/journal/part-kinds.ts'
 import type { Claim, HeldAllocation } from '../../../protocols/resource/api.ts'
 import { resourceProtocol } from '../../../protocols/resource/contract.ts'
 import { resourceJournal } from '../../../protocols/resource/journal/resource-kinds.ts'
-import { LEASE_MS } from '../../../protocols/resource/planner/resource-board.ts'
+import { LEASE_MARGIN_MS, LEASE_MS } from '../../../protocols/resource/planner/resource-board.ts'
 import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
 import { createResources, type ResourcesFeature } from '../../../protocols/resource/resources.ts'
 import { amountOf, type Units } from '../../../protocols/resource/units.ts'
@@ -17,6 +17,9 @@ const DISKLESS_SHARE = 0.3
 const LEAVE_MS = 3_000
 const LEADER_MS = 30_000
 const MOST_CUT_MS = 4_500
+/** Until another one coordinates, who gives inherited leases their full length. */
+const ELECTED_MS = 15_000
+const SOON_MS = 2_000
 /** So that some are cut off, or away, for longer than a lease. */
 const LONG_SHARE = 0.1
 
@@ -99,8 +102,11 @@ export class ResourceNodes {
     else this.#kill(one, random() < 0.4)
   }
 
-  /** One is cut off for longer than its lease lasts. */
-  async outage(): Promise<void> {
+  /**
+   * One is cut off for longer than its lease lasts.
+   * @param look at its peer id, before it is connected again, where one and the same coordinated for longer than that, too
+   */
+  async outage(look: (peer: string) => void): Promise<void> {
     const { random, time } = this.#mesh.network
     const all = this.all()
     const one = all[Math.floor(random() * all.length)]
@@ -111,8 +117,21 @@ export class ResourceNodes {
       [one.node],
       this.#mesh.up().filter((other) => other !== one.node),
     )
-    await time.run(LEASE_MS + 1_000 + 6_000 * random())
+    if (random() < 0.5) await time.run(LEASE_MS + 1_000 + 6_000 * random())
+    else {
+      await time.run(ELECTED_MS)
+      const before = this.#acting()
+      await time.run(LEASE_MS + LEASE_MARGIN_MS + SOON_MS)
+      if (before !== undefined && before === this.#acting()) look(one.node.id)
+    }
     this.#mesh.heal()
+  }
+
+  /** Who coordinates, in which epoch; undefined: nobody is known to. */
+  #acting(): string | undefined {
+    const leader = this.#mesh.leader()
+    const status = leader?.coordinator.status()
+    return status?.acting === true ? `${leader?.id} ${status.epoch}` : undefined
   }
 
   async heal(): Promise<void> {

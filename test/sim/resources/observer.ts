@@ -60,7 +60,12 @@ export class ResourceObserver {
   readonly #granted = new Set<string>()
   /** When it was first seen that a grant is over; virtual milliseconds. */
   readonly endedAt = new Map<string, number>()
+  /** When it was first seen that a life of a node is over, by `<peer> <registration>`; virtual milliseconds. */
+  readonly overAt = new Map<string, number>()
   readonly counts = { granted: 0, gangs: 0, denied: 0, expired: 0, preempted: 0 }
+  /** Lives of nodes on which a grant rests. */
+  readonly #restsOn = new Map<string, readonly string[]>()
+  readonly #lives = new Map<string, string>()
   readonly #ends = new Set<string>()
   readonly #watched = new WeakSet<JournalMachine>()
   #version = 0
@@ -79,7 +84,28 @@ export class ResourceObserver {
     })
   }
 
-  #note({ allocations }: Seen, now: number): void {
+  /** Milliseconds since when a grant is over by the lease of this node alone; undefined: it is not. */
+  overFor(grant: string, peer: string, now: number): number | undefined {
+    const life = this.#restsOn.get(grant)?.find((one) => one.startsWith(`${peer} `))
+    const at = this.overAt.get(life ?? '')
+    return at === undefined ? undefined : now - at
+  }
+
+  #noteLives({ nodes }: Seen, now: number): void {
+    const over = (life: string): void => void (this.overAt.has(life) || this.overAt.set(life, now))
+    for (const [peer, { registration, isOver }] of nodes) {
+      const life = `${peer} ${registration}`
+      const before = this.#lives.get(peer)
+      if (before !== undefined && before !== life) over(before)
+      if (isOver === true) over(life)
+      this.#lives.set(peer, life)
+    }
+    for (const [peer, life] of this.#lives) if (!nodes.has(peer)) over(life)
+  }
+
+  #note(seen: Seen, now: number): void {
+    this.#noteLives(seen, now)
+    const { allocations } = seen
     const granted = new Set<string>()
     for (const [id, one] of allocations) {
       const { status } = one
@@ -88,6 +114,11 @@ export class ResourceObserver {
         if (this.#granted.has(grantOf(id, one))) continue
         this.#granted.add(grantOf(id, one))
         this.counts.granted += 1
+        const { holder, registration, places = [] } = one
+        const lives = [{ owner: holder, registration }, ...places].map(
+          (place) => `${place.owner} ${place.registration}`,
+        )
+        this.#restsOn.set(grantOf(id, one), lives)
         if (one.parts.length > 1) this.counts.gangs += 1
       } else if (status !== 'waiting' && !this.#ends.has(id)) {
         this.#ends.add(id)

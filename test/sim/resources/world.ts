@@ -21,6 +21,8 @@ const LOOK_MS = 200
 const OUTAGE_SHARE = 0.15
 const SNAPSHOT_EVERY = 40
 const MOST_HELD = 24
+/** By its own clock a node ends what it has before others do; it looks each second. Milliseconds. */
+const OVER_MS = 1_500
 /** To have all there is at once. */
 const MOST_TRIES = 3
 /** After what it rests on is over, work on it goes on for at most so long: milliseconds. */
@@ -40,7 +42,7 @@ class ResourcesWorld {
   readonly #problems: string[] = []
   readonly #random: () => number
   readonly #trace: ((line: string) => void) | undefined
-  readonly #counts = { asked: 0, had: 0, refused: 0, released: 0, lost: 0, claimed: 0 }
+  readonly #counts = { asked: 0, had: 0, refused: 0, released: 0, lost: 0, claimed: 0, dismissed: 0 }
 
   constructor({ seed, trace }: ResourcesOptions) {
     this.#mesh = createJournalMesh({
@@ -65,7 +67,7 @@ class ResourcesWorld {
       await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
       this.#look()
     }
-    if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage()
+    if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage((peer) => this.#lookAtOutage(peer))
     await this.#conclude()
     this.#nodes.endAll()
     return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts }
@@ -195,7 +197,22 @@ class ResourcesWorld {
       const endedAt = this.#observer.endedAt.get(grantOf(id, one))
       if (endedAt !== undefined && now - endedAt > LATE_MS)
         this.#problems.push(`${node.name} works on ${id}, which was over ${Math.round(now - endedAt)} ms ago`)
+      const overMs = this.#observer.overFor(grantOf(id, one), node.id, now)
+      if (overMs !== undefined && overMs > OVER_MS)
+        this.#problems.push(`${node.name} works on ${id}, and its lease was over ${Math.round(overMs)} ms ago`)
     }
+  }
+
+  /** Nothing rests on a node that is cut off for longer than its lease, where others decide. */
+  #lookAtOutage(peer: string): void {
+    const leader = this.#mesh.leader()
+    const seen = this.#seen()
+    const isAway = leader !== undefined && leader.id !== peer && !leader.network.isConnected(peer)
+    if (!isAway || seen === undefined) return
+    const record = seen.nodes.get(peer)
+    if (record !== undefined && record.isOver !== true)
+      this.#problems.push(`${peer} is away for longer than its lease, and counts as there`)
+    this.#counts.dismissed += 1
   }
 
   async #until(what: () => string | undefined): Promise<void> {
@@ -231,11 +248,26 @@ class ResourcesWorld {
       if (seen.nodes.size !== all.length) return `${seen.nodes.size} nodes are registered, ${all.length} are there`
       return undefined
     })
+    await this.#beDenied()
     // One whose lease ended while it was cut off comes back as another life of it, which ends what was granted before.
     for (let tries = 0; !(await this.#haveAll(`all-${tries}`)); tries += 1) {
       if (tries === MOST_TRIES) throw new Error('all of it cannot be had at once')
       await time.run(LEASE_MS)
     }
+  }
+
+  /** What cannot be had is denied in time, and says why. */
+  async #beDenied(): Promise<void> {
+    const [first] = this.#nodes.all()
+    const asked = first?.resources.allocate({ units: { cpu: 1_000_000 }, timeoutMs: this.#below(2) * 1_000 })
+    if (asked === undefined) throw new Error('no node is there')
+    try {
+      await this.#mesh.time.settled(asked, HEAL_MS)
+    } catch (error) {
+      if (isParleyError(error, 'COM003') && error.details.why === 'no-such-capacity') return
+      throw error
+    }
+    throw new Error('more was had than there is')
   }
 
   /** @returns whether it was had, and each of those that gave it knew */

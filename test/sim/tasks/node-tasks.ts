@@ -2,6 +2,10 @@
 import { HeldBytesStore } from '../../../node/store/bytes/held-bytes-store.ts'
 import type { Disk } from '../../../node/store/files/disk.ts'
 import type { JournalPart } from '../../../protocols/journal/part-kinds.ts'
+import { resourceProtocol } from '../../../protocols/resource/contract.ts'
+import { resourceJournal } from '../../../protocols/resource/journal/resource-kinds.ts'
+import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
+import { createResources, type ResourcesFeature } from '../../../protocols/resource/resources.ts'
 import { taskBytesProtocol } from '../../../protocols/task/bytes/bytes-contract.ts'
 import { TaskBytes } from '../../../protocols/task/bytes/task-bytes.ts'
 import { taskProtocol } from '../../../protocols/task/contract.ts'
@@ -12,8 +16,13 @@ import type { JournalNode } from '../../support/journal-mesh.ts'
 import type { HeldCopies } from './bytes/held-copies.ts'
 import { detectPresence } from './bytes/presence.ts'
 
-/** What a node decides that has tasks. */
-export const TASK_PARTS: readonly JournalPart[] = [{ ...taskJournal, name: TASKS_PART }]
+/** What a node decides that has tasks, and resources for them. */
+export const TASK_PARTS: readonly JournalPart[] = [
+  { ...resourceJournal, name: RESOURCES_PART },
+  { ...taskJournal, name: TASKS_PART },
+]
+/** What each node has for tasks. */
+export const CAPACITY = { cpu: 4 } as const
 const RETAIN_MS = 3_600_000
 /** Milliseconds that a holder may be away. */
 export const AWAY_MS = 2_000
@@ -50,9 +59,23 @@ const startBytes = async (node: JournalNode, on: HoldsOn | undefined): Promise<T
   return bytes
 }
 
+const startResources = async ({ port, journal, coordinator, seat }: JournalNode): Promise<ResourcesFeature> => {
+  const resources = createResources({ port, journal, coordinator, member: seat })
+  await port.serve(resourceProtocol, resources.handlers)
+  // Where nobody coordinates it is tried again.
+  resources.offer(CAPACITY).catch(() => {})
+  return resources
+}
+
+export interface WorkingNode {
+  readonly tasks: TasksFeature
+  readonly resources: ResourcesFeature
+}
+
 /** Every peer that is connected is there. */
-export const startTasks = async (node: JournalNode, on?: HoldsOn): Promise<TasksFeature> => {
+export const startTasks = async (node: JournalNode, on?: HoldsOn): Promise<WorkingNode> => {
   const { port, journal, events, coordinator } = node
+  const resources = await startResources(node)
   const tasks = createTasks({
     ...{ port, journal, events, coordinator, retainMs: RETAIN_MS },
     presenceOf: () => 'there',
@@ -62,7 +85,8 @@ export const startTasks = async (node: JournalNode, on?: HoldsOn): Promise<Tasks
       throw new Error('tasks of this world call nobody')
     },
     bytes: await startBytes(node, on),
+    resources: resources.forTasks,
   })
   await port.serve(taskProtocol, tasks.handlers)
-  return tasks
+  return { tasks, resources }
 }

@@ -5,11 +5,10 @@
 import { createFaultyDisk, type FaultyDisk } from '../../../node/testing/virtual/faulty-disk.ts'
 import type { TaskState } from '../../../protocols/task/client/task-api.ts'
 import { LEASE_MS } from '../../../protocols/task/scheduler/worker-table.ts'
-import type { TasksFeature } from '../../../protocols/task/tasks.ts'
 import type { JournalMesh, JournalNode } from '../../support/journal-mesh.ts'
 import type { HeldCopies, Holder } from './bytes/held-copies.ts'
 import { slowDisk } from './bytes/slow-disk.ts'
-import { startTasks, TASK_PARTS } from './node-tasks.ts'
+import { startTasks, TASK_PARTS, type WorkingNode } from './node-tasks.ts'
 import { PART, SUM, TICK } from './plan.ts'
 import type { Toil } from './toil.ts'
 
@@ -28,9 +27,8 @@ const MOST_CUT_MS = 4_500
 const ROLL_AFTER_MS = 1_000
 const ROLL_EACH_MS = 600
 
-export interface TaskNode {
+export interface TaskNode extends WorkingNode {
   readonly node: JournalNode
-  readonly tasks: TasksFeature
   /** It stops by itself. */
   isLeaving: boolean
   readonly asked: Set<Promise<unknown>>
@@ -190,8 +188,9 @@ export class TaskNodes {
       ...(expect !== undefined && mayVote && { expect }),
     })
     this.#peers.set(name, node.id)
-    const tasks = await startTasks(node, mayVote ? this.#holdsOn(name) : undefined)
-    this.#running.set(name, { node, tasks, isLeaving: false, asked: new Set(), ends: new Map() })
+    const working = await startTasks(node, mayVote ? this.#holdsOn(name) : undefined)
+    const { tasks } = working
+    this.#running.set(name, { node, ...working, isLeaving: false, asked: new Set(), ends: new Map() })
     const works = [
       tasks.work(SUM, (item, ctx) => this.#toil.sum(node, item, ctx), { slots: SLOTS }),
       tasks.work(PART, (item, ctx) => this.#toil.part(node, item, ctx), { slots: SLOTS }),
@@ -245,7 +244,7 @@ export class TaskNodes {
 
   /** It gives back what it has in work, and stops; where that takes too long it is killed. */
   #leave(one: TaskNode): void {
-    const { node, tasks } = one
+    const { node, tasks, resources } = one
     this.counts.leaves += 1
     this.#tell(`${node.name} leaves`)
     one.isLeaving = true
@@ -253,6 +252,7 @@ export class TaskNodes {
     const left = async (): Promise<void> => {
       await tasks.drain(200)
       await tasks.stop()
+      await resources.stop()
       await node.stop()
       stop()
       this.#end(node, false)

@@ -2,6 +2,7 @@
 import type { SubmitTask, TaskState } from '../../../protocols/task/client/task-api.ts'
 import type { TaskRecord } from '../../../protocols/task/task-record.ts'
 import { LARGE, type Large, padOf } from './bytes/large-values.ts'
+import { CAPACITY } from './node-tasks.ts'
 
 export const SUM = 'sum'
 export const PART = 'part'
@@ -24,6 +25,8 @@ export type TaskPlan = {
   /** It waits for a word before it ends; milliseconds of patience, 0: for as long as it takes. */
   readonly waitMs?: number
   readonly hasChild?: boolean
+  /** Of what a node has: it works on it only while it has that. */
+  readonly needs?: number
   /** Which of its values is a large one. */
   readonly large?: Large
 }
@@ -43,6 +46,7 @@ export interface KnownTask {
 }
 
 const LARGE_SHARE = 0.3
+const NEEDS_SHARE = 0.3
 
 export const childOf = (id: string): string => `${id}.${PART}`
 
@@ -55,6 +59,7 @@ export const drawPlan = (number: number, random: () => number): TaskPlan => {
     number,
     ...(hasChild && { hasChild }),
     ...(large !== undefined && { large }),
+    ...(chance(random, NEEDS_SHARE) && { needs: 1 + Math.floor(random() * CAPACITY.cpu) }),
     // Many parents fail while their child waits for them.
     ...(chance(random, hasChild ? 0.25 : 0.05) && { isBroken: true }),
     ...((chance(random, 0.3) || large === 'checkpoint') && { saves: true }),
@@ -77,6 +82,7 @@ export const drawTask = (
     ...{ id: `t${number}`, type: SUM, priority },
     input: { number, ...more, ...(more.large === 'input' && { pad: padOf('input', number) }) },
     retry: { max: 2, delayMs: 200, maxDelayMs: 1_000 },
+    ...(more.needs !== undefined && { requirements: { resources: { cpu: more.needs } } }),
     ...(before !== undefined && chance(random, 0.3) && { dependencies: [{ task_id: before, condition }] }),
     ...(chance(random, 0.1) && { deadline: now + 200 + Math.floor(random() * 2_000) }),
   }

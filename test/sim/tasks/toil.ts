@@ -4,10 +4,12 @@
  */
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { Json } from '../../../protocols/journal/state/command-kind.ts'
+import type { Stop } from '../../../protocols/port.ts'
 import type { TaskValue } from '../../../protocols/task/bytes/stored-bytes.ts'
 import type { TaskContext, WorkItem } from '../../../protocols/task/worker/task-context.ts'
 import type { JournalNode } from '../../support/journal-mesh.ts'
 import { bytesOf, isBytesOf, padOf } from './bytes/large-values.ts'
+import { CAPACITY } from './node-tasks.ts'
 import { EFFECTS, LATE, PART, type TaskPlan, WORD } from './plan.ts'
 import { Sink } from './sink.ts'
 
@@ -26,18 +28,31 @@ export class Toil {
   readonly sink = new Sink()
   /** What is wrong. */
   readonly problems: string[] = []
-  readonly counts = { again: 0, slept: 0, given: 0, late: 0, children: 0 }
+  readonly counts = { again: 0, slept: 0, given: 0, late: 0, children: 0, needy: 0 }
   readonly #random: () => number
   readonly #sleeps = new Map<string, Begun>()
   readonly #waits = new Map<string, number>()
   readonly #words = new Map<string, string>()
+  /** By process, what each attempt that it works on requires. */
+  readonly #using = new Map<JournalNode, Map<string, number>>()
+  #runs = 0
 
   constructor(random: () => number) {
     this.#random = random
   }
 
   /** As the plan in its input says. */
-  async sum(node: JournalNode, { id, input, attempt, checkpoint }: WorkItem, ctx: TaskContext): Promise<Json> {
+  async sum(node: JournalNode, item: WorkItem, ctx: TaskContext): Promise<Json> {
+    const { needs = 0 } = item.input as TaskPlan
+    const stop = needs > 0 ? this.#use(node, item.id, needs, ctx) : () => {}
+    try {
+      return await this.#sum(node, item, ctx)
+    } finally {
+      stop()
+    }
+  }
+
+  async #sum(node: JournalNode, { id, input, attempt, checkpoint }: WorkItem, ctx: TaskContext): Promise<Json> {
     const plan = input as TaskPlan & { readonly pad?: string }
     if (attempt > 1) this.counts.again += 1
     const { number, large } = plan
@@ -56,6 +71,21 @@ export class Toil {
     if (plan.isBroken === true) throw new Error('it fails each time')
     const pad = large === 'result' ? { pad: padOf('result', number) } : {}
     return { sum, ...part, fence: ctx.fence.index, ...word, ...pad }
+  }
+
+  /** What it requires, for as long as it may work. */
+  #use(node: JournalNode, id: string, needs: number, { signal }: TaskContext): Stop {
+    const using = this.#using.get(node) ?? new Map<string, number>()
+    this.#using.set(node, using)
+    const key = `${id} ${this.#runs}`
+    this.#runs += 1
+    using.set(key, needs)
+    this.counts.needy += 1
+    const stop = (): void => void using.delete(key)
+    signal.addEventListener('abort', stop)
+    const all = [...using.values()].reduce((sum, one) => sum + one, 0)
+    if (all > CAPACITY.cpu) this.problems.push(`${node.name} works with ${all} cpu, and has ${CAPACITY.cpu}`)
+    return stop
   }
 
   /** @returns how far an attempt before was; undefined: it saved nothing */

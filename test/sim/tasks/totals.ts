@@ -30,6 +30,8 @@ export interface TasksTotals {
   readonly given: number
   readonly late: number
   readonly children: number
+  /** Attempts with what their task requires. */
+  readonly needy: number
   /** Ends that another node than the submitter waited for. */
   readonly watched: number
   /** Tasks that a schedule began. */

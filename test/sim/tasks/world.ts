@@ -10,6 +10,7 @@
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { TaskState } from '../../../protocols/task/client/task-api.ts'
 import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
+import { openOnes, ResourceObserver, readAll } from '../resources/observer.ts'
 import { HeldCopies } from './bytes/held-copies.ts'
 import { LargeValues } from './bytes/large-world.ts'
 import { checkClock, startClock } from './clock.ts'
@@ -49,6 +50,7 @@ class TasksWorld {
   readonly #nodes: TaskNodes
   readonly #values: LargeValues
   readonly #observer = new TaskObserver()
+  readonly #resources = new ResourceObserver()
   readonly #known = new Map<string, KnownTask>()
   readonly #told = new ToldEnds()
   readonly #random: () => number
@@ -91,6 +93,7 @@ class TasksWorld {
     else if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage()
     await this.#conclude()
     const ticks = await this.#stopClock()
+    await this.#allGivenBack()
     await this.#values.conclude(this.#known.values())
     this.#look()
     const { runs: effects, repeated, refused } = this.#toil.sink
@@ -111,6 +114,19 @@ class TasksWorld {
     const ticks = await this.#mesh.time.settled(checkClock(tasks, node.journal), HEAL_MS)
     this.#look()
     return ticks
+  }
+
+  /** What was allocated for attempts goes with them. */
+  async #allGivenBack(): Promise<void> {
+    const { time } = this.#mesh
+    const until = time.now() + HEAL_MS
+    for (;;) {
+      const machine = this.#mesh.leader()?.seat()?.machine
+      const open = machine === undefined ? ['nobody leads'] : openOnes(readAll(machine))
+      if (open.length === 0) return
+      if (time.now() > until) throw new Error(`not given back: ${open.join(', ')}`)
+      await time.run(LOOK_MS)
+    }
   }
 
   #happens(share: number): boolean {
@@ -219,8 +235,11 @@ class TasksWorld {
   }
 
   #look(): void {
-    const seats = this.#nodes.all().flatMap(({ node }) => node.seat() ?? [])
-    this.#observer.look(seats.map(({ machine }) => machine))
+    const machines = this.#nodes.all().flatMap(({ node }) => node.seat()?.machine ?? [])
+    const { time } = this.#mesh
+    const tell = (what: string): void => void this.#toil.problems.push(what)
+    for (const machine of machines) this.#resources.watch(machine, () => time.now(), tell)
+    this.#observer.look(machines)
     const [problem] = this.#toil.problems
     if (problem !== undefined) throw new Error(problem)
   }

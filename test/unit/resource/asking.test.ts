@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { deniedMessage, readResourceMessage, unitsOf } from '../../../protocols/resource/client/resource-messages.ts'
+import { deniedMessage, readResourceMessage } from '../../../protocols/resource/client/resource-messages.ts'
 import { wantedAllocation } from '../../../protocols/resource/client/wanted-allocation.ts'
+import { unitsOf } from '../../../protocols/resource/requirements.ts'
 
 const wanted = (given: unknown) => wantedAllocation({ random: (count) => new Uint8Array(count) }, given as never)
 const refused = (fn: () => unknown): string => {

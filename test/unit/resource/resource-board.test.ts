@@ -2,14 +2,16 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { ResourceChange } from '../../../protocols/resource/journal/resource-changes.ts'
+import type { Demand } from '../../../protocols/resource/planner/demands.ts'
 import { LEASE_MARGIN_MS, LEASE_MS, ResourceBoard } from '../../../protocols/resource/planner/resource-board.ts'
 import type { Ask } from '../../../protocols/resource/resource-record.ts'
 import type { Units } from '../../../protocols/resource/units.ts'
 import { asked, LEADER, ResourceJournal } from '../../support/resource-journal.ts'
 
 class Played {
+  ids = 0
   readonly journal = new ResourceJournal()
-  readonly board = new ResourceBoard(1)
+  readonly board = new ResourceBoard(1, () => `task-${this.ids++}`)
   now = 1_000
 
   constructor() {
@@ -149,5 +151,90 @@ describe('the board', () => {
     played.ask('high', { cpu: 2 }, { priority: 2, preempts: true })
     assert.deepEqual(played.step(), ['grant high'])
     assert.equal(played.journal.get('low')?.status, 'preempted')
+  })
+})
+
+describe('what tasks demand', () => {
+  const demandOf = (played: Played, task: string, cpu: number, more: Partial<Demand> = {}) => {
+    const told: string[] = []
+    const demand: Demand = {
+      ...{ task, priority: 1, units: { cpu }, since: played.now, shape: `sum ${cpu}` },
+      free: () => ['box'],
+      all: () => ['box'],
+      chosen: (peer) => told.push(`chosen ${peer}`),
+      answered: (_id, isAssigned) => told.push(isAssigned ? 'assigned' : 'not assigned'),
+      ...more,
+    }
+    played.board.addDemand(demand)
+    return told
+  }
+
+  it('is planned in one order with what programs ask for', () => {
+    const played = new Played()
+    played.ask('a', { cpu: 2 })
+    played.read()
+    const told = demandOf(played, 't', 2)
+    played.ask('late', { cpu: 1 })
+    assert.deepEqual(played.step(), ['grant a', 'assign task-0'])
+    assert.deepEqual(told, ['chosen box', 'assigned'])
+    assert.equal(played.journal.get('task-0')?.task, 't')
+    assert.deepEqual(played.step(), [])
+    played.journal.one(LEADER, { do: 'unassign', epoch: 1, id: 'task-0' })
+    played.board.setAllocation('task-0', undefined)
+    assert.deepEqual(played.step(), ['grant late'])
+  })
+
+  it('is given at nodes alone that would work on it now', () => {
+    const played = new Played()
+    let free: string[] = []
+    played.read()
+    const told = demandOf(played, 't', 1, { free: () => free })
+    assert.deepEqual(played.wanted(), [])
+    free = ['box']
+    assert.deepEqual(played.wanted(), [], 'it does not fit, for all that is known')
+    played.board.lookAgain()
+    assert.deepEqual(played.step(), ['assign task-0'])
+    assert.deepEqual(told, ['chosen box', 'assigned'])
+  })
+
+  it('says why it is not given, and is not given once nobody wants it', () => {
+    const played = new Played()
+    played.read()
+    const demand = { task: 't', priority: 1, since: 0, shape: 's', free: () => ['box'], all: () => ['box'] }
+    const rest = { chosen() {}, answered() {} }
+    assert.equal(played.board.whyNot({ ...demand, ...rest, units: { cpu: 4 } }), 'all-in-use')
+    assert.equal(played.board.whyNot({ ...demand, ...rest, units: { cpu: 5 } }), 'no-such-capacity')
+    assert.equal(played.board.whyNot({ ...demand, ...rest, units: { cpu: 1 }, all: () => [] }), 'no-such-capacity')
+    demandOf(played, 't', 1)
+    played.board.deleteDemand('t')
+    assert.deepEqual(played.step(), [])
+  })
+
+  it('that was overtaken for long keeps what comes free, of programs too', () => {
+    const played = new Played()
+    played.ask('a', { cpu: 3 })
+    played.step()
+    const told = demandOf(played, 't', 4)
+    assert.deepEqual(played.step(), [])
+    played.now += 6_000
+    played.ask('small', { cpu: 1 })
+    assert.deepEqual(played.step(), [])
+    played.release('a')
+    assert.deepEqual(played.step(), ['assign task-0'])
+    assert.deepEqual(told, ['chosen box', 'assigned'])
+  })
+
+  it('that was refused, or is followed by nobody any more, is told', () => {
+    const played = new Played()
+    const told = demandOf(played, 't', 2)
+    played.read()
+    const [assign] = played.wanted()
+    assert.ok(assign?.do === 'assign')
+    played.board.answered(assign)
+    assert.deepEqual(told, ['chosen box', 'not assigned'])
+    const others = demandOf(played, 't2', 2)
+    played.wanted()
+    played.board.end()
+    assert.deepEqual(others, ['chosen box', 'not assigned'])
   })
 })

@@ -234,3 +234,48 @@ describe('for one of a higher priority', () => {
     assert.equal(journal.get('low')?.status, 'allocated')
   })
 })
+
+describe('what a task requires', () => {
+  it('is granted at once at the node that is to work on it, or refused', () => {
+    const journal = begin()
+    assert.equal(journal.assign('x', 't', 'box', { cpu: 3_000 }), null)
+    const { status, holder, task, isAssigned, places } = journal.get('x') ?? {}
+    assert.deepEqual(
+      { status, holder, task, isAssigned },
+      { status: 'allocated', holder: 'box', task: 't', isAssigned: true },
+    )
+    assert.equal(places?.[0]?.owner, 'box')
+    journal.check()
+    assert.equal(journal.assign('y', 't2', 'box', { cpu: 1_001 }), 'STA003 does-not-fit')
+    assert.equal(journal.assign('x', 't2', 'box', { cpu: 1 }), 'STA003 exists')
+    assert.equal(journal.assign('y', 't2', 'nobody', { cpu: 1 }), 'STA002')
+    assert.equal(journal.one(LEADER, { do: 'unassign', epoch: 1, id: 'x' }), null)
+    assert.equal(journal.one(LEADER, { do: 'unassign', epoch: 1, id: 'x' }), null, 'again')
+    assert.deepEqual(journal.node('box')?.used, {})
+    journal.check()
+  })
+
+  it('is given by whoever coordinates alone, and what a node asked for is not taken from it so', () => {
+    const journal = begin()
+    assert.equal(journal.assign('x', 't', 'box', { cpu: 1 }, 'eve'), 'SEC002')
+    journal.assign('x', 't', 'box', { cpu: 1 })
+    assert.equal(journal.one('eve', { do: 'unassign', epoch: 1, id: 'x' }), 'SEC002')
+    journal.allocate('ann', 'a', asked([{ cpu: 1 }]))
+    journal.grant('a', ['box'])
+    assert.equal(journal.one(LEADER, { do: 'unassign', epoch: 1, id: 'a' }), 'SEC002')
+    assert.equal(journal.one('ann', { do: 'release', id: 'x' }), 'SEC002')
+    journal.check()
+  })
+
+  it('ends with the life of its node, and not where that drains', () => {
+    const journal = begin()
+    journal.assign('x', 't', 'box', { cpu: 1 })
+    journal.one('box', { do: 'register', incarnation: 1, capacity: { cpu: 4_000 }, draining: true })
+    assert.equal(journal.assign('y', 't2', 'box', { cpu: 1 }), 'STA003 does-not-fit')
+    assert.equal(journal.get('x')?.status, 'allocated')
+    assert.equal(journal.register('box', { cpu: 4_000 }, 2), undefined)
+    assert.equal(journal.one(LEADER, { do: 'expire', epoch: 1, id: 'x', reason: 'owner-lost: box' }), null)
+    assert.ok((journal.register('box', { cpu: 4_000 }, 2) ?? 0) > 0)
+    journal.check()
+  })
+})

@@ -12,7 +12,7 @@ test('another attempt is made, although the registration of its worker is as goo
   const { time } = mesh
   const start = async (name: string, expect?: number) => {
     const node = await mesh.start(name, { parts: TASK_PARTS, ...(expect !== undefined && { expect }) })
-    return { node, tasks: await startTasks(node) }
+    return { node, ...(await startTasks(node)) }
   }
   const [one, ...others] = [await start('m0', 3), await start('m1', 3), await start('m2', 3)]
   assert.ok(one !== undefined)

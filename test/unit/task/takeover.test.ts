@@ -12,7 +12,7 @@ test('it hears of the end of a child that the first attempt submitted from anoth
   const nodes = new Map<string, { node: JournalNode; tasks: TasksFeature }>()
   for (const name of ['m0', 'm1', 'm2']) {
     const node = await mesh.start(name, { expect: 3, parts: TASK_PARTS })
-    nodes.set(node.id, { node, tasks: await startTasks(node) })
+    nodes.set(node.id, { node, tasks: (await startTasks(node)).tasks })
   }
   for (const { tasks } of nodes.values()) {
     const working = [

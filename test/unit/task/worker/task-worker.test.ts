@@ -49,6 +49,7 @@ const create = () => {
     },
     live: async () => {},
     readRows: async () => new Map(),
+    claim: async () => ({ signal: new AbortController().signal }),
     submit: async () => {
       throw new Error('no children here')
     },

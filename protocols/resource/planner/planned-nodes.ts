@@ -1,0 +1,88 @@
+/**
+ * Nodes as the coordinator plans by them: as the journal has them, with what grants that it has asked for will take. State: that.
+ */
+import type { NodeRecord } from '../resource-record.ts'
+import { NONE, plus, type Units } from '../units.ts'
+import { type GivingNode, isGiving } from './feasibility.ts'
+
+interface PlannedNode {
+  readonly record: NodeRecord
+  /** By this node's monotonic clock, from when its renewal was applied here. */
+  readonly renewedAt: number
+}
+
+/** Units at a node. */
+export type Taken = readonly [owner: string, units: Units]
+
+export class PlannedNodes {
+  readonly #nodes = new Map<string, PlannedNode>()
+  /** What grants that were asked for will take, by allocation and by node. */
+  readonly #grants = new Map<string, readonly Taken[]>()
+  readonly #taking = new Map<string, Units>()
+  /** Those that give, as they would be. */
+  readonly #giving = new Map<string, GivingNode>()
+
+  size(): number {
+    return this.#nodes.size
+  }
+
+  all(): IterableIterator<[peer: string, node: PlannedNode]> {
+    return this.#nodes.entries()
+  }
+
+  get(peer: string): NodeRecord | undefined {
+    return this.#nodes.get(peer)?.record
+  }
+
+  /** Those that give, with what was asked for already. */
+  giving(): ReadonlyMap<string, GivingNode> {
+    return this.#giving
+  }
+
+  /** Those of these nodes. */
+  among(peers: readonly string[]): ReadonlyMap<string, GivingNode> {
+    const found = new Map<string, GivingNode>()
+    for (const peer of peers) {
+      const node = this.#giving.get(peer)
+      if (node !== undefined) found.set(peer, node)
+    }
+    return found
+  }
+
+  /** @param nowMs monotonic */
+  set(peer: string, record: NodeRecord | undefined, nowMs: number): void {
+    if (record === undefined) this.#nodes.delete(peer)
+    else {
+      const before = this.#nodes.get(peer)
+      const isRenewed =
+        before?.record.renewedAt !== record.renewedAt || before.record.registration !== record.registration
+      this.#nodes.set(peer, { record, renewedAt: isRenewed ? nowMs : (before?.renewedAt ?? nowMs) })
+    }
+    this.#plan(peer)
+  }
+
+  take(id: string, taken: readonly Taken[]): void {
+    this.#grants.set(id, taken)
+    for (const [owner, units] of taken) {
+      this.#taking.set(owner, plus(this.#taking.get(owner) ?? NONE, units))
+      this.#plan(owner)
+    }
+  }
+
+  takeBack(id: string): void {
+    for (const [owner, units] of this.#grants.get(id) ?? []) {
+      const taking = plus(this.#taking.get(owner) ?? NONE, units, -1)
+      if (Object.keys(taking).length > 0) this.#taking.set(owner, taking)
+      else this.#taking.delete(owner)
+      this.#plan(owner)
+    }
+    this.#grants.delete(id)
+  }
+
+  #plan(peer: string): void {
+    const record = this.#nodes.get(peer)?.record
+    const taking = this.#taking.get(peer)
+    if (!isGiving(record)) this.#giving.delete(peer)
+    else this.#giving.set(peer, taking === undefined ? record : { ...record, used: plus(record.used, taking) })
+  }
+}
