@@ -19,6 +19,8 @@ export interface BoardTask {
   readonly needs: TaskNeeds | undefined
   /** What it requires is demanded of the plan of resources. */
   isDemanded: boolean
+  /** Since when; milliseconds since 1970. */
+  demandedAt: number | undefined
   /** Where it is to be placed once what it requires is allocated there. */
   choice: { readonly peer: string; readonly allocation: string } | undefined
 }
@@ -36,7 +38,7 @@ export const needsOf = ({ requirements }: Pick<TaskRecord, 'requirements'>): Tas
 
 export const newBoardTask = (id: string, record: TaskRecord): BoardTask => ({
   ...{ id, record, isAsked: false, isQueued: false, isReturned: false },
-  ...{ taken: undefined, needs: needsOf(record), isDemanded: false, choice: undefined },
+  ...{ taken: undefined, needs: needsOf(record), isDemanded: false, choice: undefined, demandedAt: undefined },
 })
 
 export interface BoardTime {

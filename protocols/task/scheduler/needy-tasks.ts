@@ -73,11 +73,12 @@ export class NeedyTasks {
     this.#isOver = true
   }
 
-  /** @param isToBePlaced whether it is time for it */
-  demand(isToBePlaced: (id: string) => boolean): void {
+  /** @param isToBePlaced whether it is time for it @param now milliseconds since 1970 */
+  demand(isToBePlaced: (id: string) => boolean, now: number): void {
     for (const [id, task] of this.#new) {
       if (!isToBePlaced(id)) continue
       task.isDemanded = true
+      task.demandedAt = now
       this.#needs?.add(this.#demandOf(task))
     }
     this.#new.clear()
@@ -99,7 +100,7 @@ export class NeedyTasks {
     const needs = this.#needs
     if (needs === undefined) return undefined
     return {
-      since: (id) => get(id)?.record.changedAt ?? 0,
+      since: (id) => get(id)?.demandedAt,
       whyNot: (id) => {
         const task = get(id)
         return task === undefined ? 'all-in-use' : needs.whyNot(this.#demandOf(task))

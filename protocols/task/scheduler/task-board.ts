@@ -193,7 +193,7 @@ export class TaskBoard {
 
   #place(wanted: TaskChange[], time: BoardTime): void {
     const epoch = this.#epoch
-    this.#needy.demand((id) => this.#isToBePlaced(id, time))
+    this.#needy.demand((id) => this.#isToBePlaced(id, time), time.now)
     for (const given of this.#needy.takeGiven()) wanted.push({ do: 'place', epoch, ...given })
     for (const { queue, type, version } of this.#queues.all()) {
       while (wanted.length < MAX_WANTED && queue.size() > 0) {

@@ -75,8 +75,8 @@ type Named = Pick<TaskRecord, 'type' | 'typeVersion' | 'reason' | 'requirements'
 
 /** What is known of tasks whose requirements are allocated. */
 export interface NeedyFacts {
-  /** Since when it is queued: milliseconds since 1970. */
-  since(id: string): number
+  /** Since when it demands what it requires: milliseconds since 1970; undefined: it does not yet. */
+  since(id: string): number | undefined
   whyNot(id: string): WhyNot
 }
 
@@ -89,7 +89,7 @@ const lacking = ({ saying }: TypeQueue, now: number, most: number, needy: NeedyF
   let reason: WhyNot | undefined
   for (const other of SAID)
     for (const id of saying[other]) {
-      if (found.length >= most || (other === '' && now - needy.since(id) < EXPLAIN_AFTER_MS)) break
+      if (found.length >= most || (other === '' && now - (needy.since(id) ?? now) < EXPLAIN_AFTER_MS)) break
       // They all require the same.
       reason ??= needy.whyNot(id)
       if (other === reason) break
