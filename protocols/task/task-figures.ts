@@ -21,6 +21,7 @@ export const TASK_FIGURES = {
   effects_run_total: { kind: 'counter', help: 'Effects that this node ran' },
   effects_known_total: { kind: 'counter', help: 'Effects that were recorded before, and not run again' },
   changes_total: { kind: 'counter', help: 'Changes of tasks that were decided for this node' },
+  changes_refused_total: { kind: 'counter', help: 'Changes of tasks that were refused to this node' },
   untold_total: { kind: 'counter', help: 'Changes of tasks that were not told by events, where this node coordinates' },
   decisions_total: { kind: 'counter', help: 'Decisions of the journal that these took' },
   bytes_held: { kind: 'gauge', help: 'Large values of tasks that this node holds' },
@@ -38,7 +39,7 @@ export interface Counted {
   /** Undefined: this node does not coordinate. */
   readonly board: (BoardCounts & { readonly placed: number }) | undefined
   readonly feeds: number
-  readonly decided: Pick<BatcherCounts, 'changes' | 'decisions'>
+  readonly decided: Pick<BatcherCounts, 'changes' | 'decisions' | 'refused'>
   readonly own: TasksCounts
   /** Changes that were not told by events. */
   readonly untold: number
@@ -51,7 +52,12 @@ export const taskFigures = ({ board, feeds, decided, own, untold, bytes }: Count
   ...{ submitted_total: own.submitted, completed_total: own.completed },
   ...{ failed_total: own.failed, abandoned_total: own.abandoned },
   ...{ effects_run_total: own.effectsRun, effects_known_total: own.effectsKnown },
-  ...{ changes_total: decided.changes, decisions_total: decided.decisions, untold_total: untold },
+  ...{
+    changes_total: decided.changes,
+    changes_refused_total: decided.refused,
+    decisions_total: decided.decisions,
+    untold_total: untold,
+  },
   ...{ bytes_held: bytes.held, bytes_held_size: bytes.bytes, bytes_stored_total: bytes.stored },
   ...{ bytes_fetched_total: bytes.fetched, bytes_lost_total: bytes.lost, bytes_damaged_total: bytes.damaged },
   ...{ bytes_copied_total: bytes.copied, bytes_refused_total: bytes.refused },

@@ -14,6 +14,7 @@ const loaders: Readonly<Record<string, (() => Promise<{ roles: Roles }>) | undef
   durable: () => import('./suites/durable-roles.ts'),
   collections: () => import('./suites/collections-roles.ts'),
   'many-tasks': () => import('./suites/many-tasks-roles.ts'),
+  coordination: () => import('./suites/coordination-roles.ts'),
   store: () => import('./suites/store-roles.ts'),
   failover: () => import('./suites/journal-roles.ts'),
 }

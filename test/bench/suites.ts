@@ -2,6 +2,7 @@
 import type { Suite } from './suite.ts'
 import { bulk } from './suites/bulk.ts'
 import { collections } from './suites/collections.ts'
+import { coordination } from './suites/coordination.ts'
 import { cost } from './suites/cost.ts'
 import { durable } from './suites/durable.ts'
 import { events } from './suites/events.ts'
@@ -16,7 +17,8 @@ import { store } from './suites/store.ts'
 import { tasks } from './suites/tasks.ts'
 
 export const suites: ReadonlyMap<string, Suite> = new Map(
-  [rpc, events, fanout, bulk, join, scale, journal, failover, durable, tasks, manyTasks, store, collections, cost].map(
-    (suite) => [suite.name, suite],
-  ),
+  [
+    ...[rpc, events, fanout, bulk, join, scale, journal, failover, durable],
+    ...[tasks, manyTasks, coordination, store, collections, cost],
+  ].map((suite) => [suite.name, suite]),
 )

@@ -18,7 +18,7 @@ export interface Demand {
   /** Demands of the same shape fit or do not fit alike. */
   readonly shape: string
   /** Nodes that would work on it now. */
-  free(): readonly string[]
+  free(): Iterable<string>
   /** Nodes that would work on it once they have time. */
   all(): readonly string[]
   /** From here on it is no demand any more. @param id of the allocation that is asked for at this node */

@@ -114,6 +114,25 @@ class Search {
 const closer = <T extends { peer: string; left: number }>(a: T, b: T): T =>
   b.left < a.left || (b.left === a.left && b.peer < a.peer) ? b : a
 
+/** One part, at one of these nodes: where the least is left over of what it asks for. @returns undefined: there is no room */
+export const choosePlace = (
+  units: Units,
+  peers: Iterable<string>,
+  nodes: ReadonlyMap<string, GivingNode>,
+): AllocationPlace | undefined => {
+  let best: { readonly peer: string; readonly left: number } | undefined
+  for (const peer of peers) {
+    const node = nodes.get(peer)
+    if (!isGiving(node) || !fits(node.capacity, node.used, units)) continue
+    const found = { peer, left: leftOver(node, units) }
+    best = best === undefined ? found : closer(best, found)
+    // Nothing is closer than that.
+    if (best.left === 0) break
+  }
+  const registration = nodes.get(best?.peer ?? '')?.registration
+  return best === undefined || registration === undefined ? undefined : { owner: best.peer, registration }
+}
+
 /** Nobody is ended for it. @returns undefined: there is no room */
 export const choosePlaces = (wanted: Wanted, nodes: ReadonlyMap<string, GivingNode>): AllocationPlace[] | undefined =>
   new Search(wanted, nodes).run()

@@ -7,10 +7,10 @@
  * decision or not at all, so that no two of them wait for each other.
  */
 import type { ResourceChange, ResourceChangeOf } from '../journal/resource-changes.ts'
-import { type Allocation, type AllocationPlace, isOpen, type NodeRecord } from '../resource-record.ts'
+import { type Allocation, isOpen, type NodeRecord } from '../resource-record.ts'
 import { NONE } from '../units.ts'
 import type { Demand, WhyNot } from './demands.ts'
-import { choosePlaces, couldFit, type PlannedVictim, planGrant } from './placement.ts'
+import { choosePlace, couldFit, type PlannedVictim, planGrant } from './placement.ts'
 import { PlannedNodes } from './planned-nodes.ts'
 import { demandKey, dueAt, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
 
@@ -263,8 +263,7 @@ export class ResourceBoard {
 
   #assign(demand: Demand, want: Want): boolean {
     const { task, units, priority } = demand
-    const [place]: AllocationPlace[] =
-      choosePlaces({ parts: [{ units }], priority }, this.#nodes.among(demand.free())) ?? []
+    const place = choosePlace(units, demand.free(), this.#nodes.giving())
     if (place === undefined) return false
     const { owner: peer, registration } = place
     const id = this.#newId()

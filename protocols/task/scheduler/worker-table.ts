@@ -147,10 +147,7 @@ export class WorkerTable {
 
   /** Those that take it, busy or not. */
   takers(type: string, version: string | undefined): BoardWorker[] {
-    return [...(this.#byType.get(type) ?? [])].filter(
-      (worker) =>
-        worker.presence === 'there' && worker.record.draining !== true && this.#slots(worker, type, version) > 0,
-    )
+    return [...(this.#byType.get(type) ?? [])].filter((worker) => this.#takes(worker, type, version))
   }
 
   /** Those that rest only where nobody else takes it. */
@@ -165,11 +162,26 @@ export class WorkerTable {
     return this.#leastBusy(this.#rested(type, version), type, version)
   }
 
-  /** Peer ids of those that have room for it. */
-  free(type: string, version: string | undefined): string[] {
-    const hasRoom = (worker: BoardWorker): boolean =>
-      (worker.running.get(type) ?? 0) < this.#slots(worker, type, version)
-    return this.#rested(type, version).flatMap((worker) => (hasRoom(worker) ? [worker.peer] : []))
+  /** Peer ids of those that have room for it; those that rest only where nobody else takes it. */
+  *free(type: string, version: string | undefined): Generator<string> {
+    const isResting = ({ peer }: BoardWorker): boolean => this.#rests.isResting(peer, this.#nowMs)
+    let hasRested = false
+    const resting: string[] = []
+    for (const worker of this.#byType.get(type) ?? []) {
+      if (!this.#takes(worker, type, version)) continue
+      const hasRoom = (worker.running.get(type) ?? 0) < this.#slots(worker, type, version)
+      if (isResting(worker)) {
+        if (hasRoom) resting.push(worker.peer)
+        continue
+      }
+      hasRested = true
+      if (hasRoom) yield worker.peer
+    }
+    if (!hasRested) yield* resting
+  }
+
+  #takes(worker: BoardWorker, type: string, version: string | undefined): boolean {
+    return worker.presence === 'there' && worker.record.draining !== true && this.#slots(worker, type, version) > 0
   }
 
   #leastBusy(workers: readonly BoardWorker[], type: string, version: string | undefined): BoardWorker | undefined {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { createMesh } from '../../../node/index.ts'
+import { createMesh, type MeshOptionsInput } from '../../../node/index.ts'
 import { benchDirectory } from '../surroundings.ts'
 
 export const START_LIMIT_MS = 60_000
@@ -40,8 +40,15 @@ export const startSecond = async (address: string) => {
 }
 
 /** One of so many that found a mesh together and vote. */
-export const startVoter = async (name: string, secret: string, peers: readonly string[], count: number) =>
+export const startVoter = async (
+  name: string,
+  secret: string,
+  peers: readonly string[],
+  count: number,
+  more: MeshOptionsInput = {},
+) =>
   createMesh({
+    ...more,
     ...{ name, mesh: 'bench', secret, minorGc: true, listen: ['/ip4/127.0.0.1/tcp/0'], join: [...peers] },
     dataDir: await mkdtemp(join(benchDirectory(), `${name}-`)),
     coordination: { expect: count },

@@ -1,4 +1,5 @@
 /** The nodes of the simulated mesh that give and hold, and what befalls them. State: those that run. */
+import { isParleyError } from '../../../protocols/errors.ts'
 import type { JournalPart } from '../../../protocols/journal/part-kinds.ts'
 import type { Claim, HeldAllocation } from '../../../protocols/resource/api.ts'
 import { resourceProtocol } from '../../../protocols/resource/contract.ts'
@@ -26,14 +27,31 @@ const LONG_SHARE = 0.1
 export interface ResourceNode {
   readonly node: JournalNode
   readonly resources: ResourcesFeature
-  /** The most that it offered, by name. */
+  /** The most that it may give, by name: what it offers, and what it offered before while that is not decided. */
   readonly most: Map<string, number>
   readonly held: Map<string, HeldAllocation>
   readonly claims: Map<string, Claim>
   readonly asked: Set<Promise<unknown>>
   isLeaving: boolean
+  /** How often it has offered something. */
+  offers: number
   /** Until when it is frozen, and for a moment after: virtual milliseconds. */
   frozenUntil: number
+}
+
+/** @returns what is wrong: it believes that it gives more than it may */
+export const moreThanMost = ({
+  node,
+  claims,
+  most,
+}: Pick<ResourceNode, 'node' | 'claims' | 'most'>): string | undefined => {
+  const given = new Map<string, number>()
+  for (const { units, signal } of claims.values())
+    for (const [name, amount] of signal.aborted ? [] : Object.entries(units))
+      given.set(name, (given.get(name) ?? 0) + amount)
+  for (const [name, amount] of given)
+    if (amount > (most.get(name) ?? 0)) return `${node.name} has ${amount} ${name} in work, of ${most.get(name)}`
+  return undefined
 }
 
 export class ResourceNodes {
@@ -75,11 +93,24 @@ export class ResourceNodes {
 
   /** It offers this, where that is possible. */
   offer(one: ResourceNode, capacity: Units): void {
+    const before = new Map(one.most)
     for (const name of Object.keys(capacity))
       one.most.set(name, Math.max(one.most.get(name) ?? 0, amountOf(capacity, name)))
-    one.resources
-      .offer(capacity)
-      .catch((error: unknown) => this.#tell(`${one.node.name} does not offer that: ${error}`))
+    one.offers += 1
+    const mine = one.offers
+    const now = (most: Iterable<readonly [string, number]>): void => {
+      // Another one may have been made since.
+      if (mine !== one.offers) return
+      one.most.clear()
+      for (const [name, amount] of most) one.most.set(name, amount)
+    }
+    one.resources.offer(capacity).then(
+      () => now(Object.entries(capacity)),
+      (error: unknown) => {
+        this.#tell(`${one.node.name} does not offer that: ${error}`)
+        if (isParleyError(error, 'STA003') && error.details.reason === 'in-use') now(before)
+      },
+    )
   }
 
   async answered(): Promise<void> {
@@ -158,12 +189,14 @@ export class ResourceNodes {
     await port.serve(resourceProtocol, resources.handlers)
     const one: ResourceNode = {
       ...{ node, resources, most: new Map(), held: new Map(), claims: new Map(), asked: new Set() },
-      ...{ isLeaving: false, frozenUntil: 0 },
+      ...{ isLeaving: false, offers: 0, frozenUntil: 0 },
     }
     this.#running.set(name, one)
     resources.onClaim((claim) => {
       if (one.claims.has(claim.id)) this.#problem(`${name} was told of ${claim.id} twice`)
       one.claims.set(claim.id, claim)
+      const tooMuch = moreThanMost(one)
+      if (tooMuch !== undefined) this.#problem(tooMuch)
       claim.signal.addEventListener('abort', () => {
         if (one.claims.get(claim.id) === claim) one.claims.delete(claim.id)
       })

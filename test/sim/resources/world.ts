@@ -23,6 +23,8 @@ const SNAPSHOT_EVERY = 40
 const MOST_HELD = 24
 /** By its own clock a node ends what it has before others do; it looks each second. Milliseconds. */
 const OVER_MS = 1_500
+/** From when something is given back until who waits for it has it. */
+const NEXT_MS = 5_000
 /** To have all there is at once. */
 const MOST_TRIES = 3
 /** After what it rests on is over, work on it goes on for at most so long: milliseconds. */
@@ -185,14 +187,8 @@ class ResourcesWorld {
   }
 
   /** What it believes. */
-  #lookAt({ node, most, held, claims, frozenUntil }: ResourceNode, now: number): void {
+  #lookAt({ node, held, claims, frozenUntil }: ResourceNode, now: number): void {
     if (now <= frozenUntil) return
-    const given = new Map<string, number>()
-    for (const { units } of claims.values())
-      for (const [name, amount] of Object.entries(units)) given.set(name, (given.get(name) ?? 0) + amount)
-    for (const [name, amount] of given)
-      if (amount > (most.get(name) ?? 0))
-        this.#problems.push(`${node.name} has ${amount} ${name} in work, of ${most.get(name)}`)
     for (const [id, one] of [...claims, ...held]) {
       const endedAt = this.#observer.endedAt.get(grantOf(id, one))
       if (endedAt !== undefined && now - endedAt > LATE_MS)
@@ -237,6 +233,7 @@ class ResourcesWorld {
     // Whoever asks now is answered: no two wait for each other.
     await time.settled(this.#nodes.answered(), HEAL_MS)
     this.#look()
+    await this.#until(() => this.#whoIsWrong())
     for (const one of this.#nodes.all()) for (const id of [...one.held.keys()]) this.#giveBack(one, id)
     await time.settled(this.#nodes.answered(), HEAL_MS)
     await this.#until(() => {
@@ -249,6 +246,7 @@ class ResourcesWorld {
       return undefined
     })
     await this.#beDenied()
+    await this.#beNext()
     // One whose lease ended while it was cut off comes back as another life of it, which ends what was granted before.
     for (let tries = 0; !(await this.#haveAll(`all-${tries}`)); tries += 1) {
       if (tries === MOST_TRIES) throw new Error('all of it cannot be had at once')
@@ -268,6 +266,38 @@ class ResourcesWorld {
       throw error
     }
     throw new Error('more was had than there is')
+  }
+
+  /** Holders and owners know of all that is allocated, and of nothing else. */
+  #whoIsWrong(): string | undefined {
+    const seen = this.#seen()
+    if (seen === undefined) return 'nobody coordinates'
+    for (const { node, held, claims } of this.#nodes.all()) {
+      for (const id of held.keys())
+        if (seen.allocations.get(id)?.status !== 'allocated') return `${node.name} has ${id}, which is over`
+      for (const id of claims.keys())
+        if (seen.allocations.get(id)?.status !== 'allocated') return `${node.name} gives ${id}, which is over`
+      for (const [id, { status, places = [] }] of seen.allocations)
+        if (status === 'allocated' && places.some(({ owner }) => owner === node.id) && !claims.has(id))
+          return `${node.name} does not know that it gives ${id}`
+    }
+    return undefined
+  }
+
+  /** What is given back goes to who waits for it, although nothing else is decided. */
+  async #beNext(): Promise<void> {
+    const { time } = this.#mesh
+    const [first, second = first] = this.#nodes.all()
+    const owner = [...(this.#seen()?.nodes ?? [])].find(([, { capacity }]) => amountOf(capacity, 'cpu') > 0)
+    if (first === undefined || second === undefined || owner === undefined) throw new Error('no node is there')
+    const parts = [{ owner: owner[0], units: owner[1].capacity }]
+    const held = await time.settled(first.resources.allocate({ id: 'before', parts, timeoutMs: 60_000 }), HEAL_MS)
+    const next = second.resources.allocate({ id: 'next', parts, timeoutMs: 60_000 })
+    next.catch(() => {})
+    await time.run(LOOK_MS)
+    await time.settled(held.release(), HEAL_MS)
+    const given = await time.settled(next, NEXT_MS)
+    await time.settled(given.release(), HEAL_MS)
   }
 
   /** @returns whether it was had, and each of those that gave it knew */
