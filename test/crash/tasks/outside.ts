@@ -88,6 +88,10 @@ export class Outside {
           : note.task
     this.#doneBy.set(task, node)
     for (const look of this.#takeovers) look(task)
+    if (note.type === 'wrong') {
+      this.wrong.push(`${node}, ${note.task}: ${note.what}`)
+      return
+    }
     if (note.type === 'completed') this.completed.add(note.task)
     if (note.type === 'heard') this.#hearEvent(note)
     if (note.type === 'run') {

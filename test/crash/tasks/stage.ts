@@ -22,6 +22,7 @@ export const VOTERS = ['one', 'two', 'three', 'four', 'five'] as const
 export const WORKER = 'six'
 export const REQUESTER = 'seven'
 const SETTLE_MS = 90_000
+const SNAPSHOT_EVERY = 500
 /** Who comes back without its seat votes again soon. */
 const STABLE_MS = 1_000
 
@@ -127,12 +128,15 @@ export interface TaskStageOptions {
   readonly release?: Release
   /** Of all nodes. */
   readonly more?: MeshOptionsInput
+  /** Entries of the journal from one snapshot to the next. */
+  readonly snapshotEvery?: number
 }
 
 export const openTaskStage = async ({
   seed,
   release = releaseOf(TASK_TYPE, LARGE_TYPE),
   more = {},
+  snapshotEvery = SNAPSHOT_EVERY,
 }: TaskStageOptions): Promise<TaskStage> => {
   const folder = await mkdtemp(join(tmpdir(), 'parley-crash-'))
   const logs = join(folder, 'logs')
@@ -146,7 +150,7 @@ export const openTaskStage = async ({
     const options: MeshOptionsInput = {
       ...{ mesh: 'crash', secret, listen: [addresses[i] ?? ''], debug: false, control: false },
       ...{ join: addresses.filter((_, other) => other !== i), dataDir: join(folder, name) },
-      coordination: isVoter ? { expect: VOTERS.length, snapshotEvery: 500, stableMs: STABLE_MS } : { voter: 'never' },
+      coordination: isVoter ? { expect: VOTERS.length, snapshotEvery, stableMs: STABLE_MS } : { voter: 'never' },
       ...more,
     }
     const order = { options, logFile: join(logs, `${name}.log`) }

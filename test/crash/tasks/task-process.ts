@@ -7,6 +7,7 @@ import { createLog } from '../../../node/observe/log/node-log.ts'
 import { DONE, ENDED } from '../../../protocols/task/task-record.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import type { Refusal } from '../messages.ts'
+import { type Holding, startHolding } from '../resources/holding.ts'
 import { startedOrRefused } from '../starting.ts'
 import { hashOf, LARGE_TYPE, largeBytes } from './large.ts'
 import { dependenciesOf, TASK_TYPE, taskId } from './plan.ts'
@@ -17,6 +18,7 @@ const AT_ONCE = 16
 const TRY_MS = 15_000
 
 let started: Mesh | undefined
+let holding: Holding | undefined
 const own = (): Mesh => {
   if (started === undefined) throw new Error('no node was started in this process')
   return started
@@ -149,6 +151,14 @@ const verbs: TaskVerbs = {
     waiting.delete(done)
   },
   figures: async () => ({ ...own().tasks.counts() }),
+  async hold() {
+    holding ??= startHolding(own(), tell)
+  },
+  endHolding: async () => holding?.end() ?? { had: 0, denied: 0 },
+  openAllocations: async () => {
+    const all = await own().resources.list({ timeoutMs: TRY_MS })
+    return all.filter(({ status }) => status === 'waiting' || status === 'allocated').map(({ id }) => id)
+  },
 }
 
 process.on('SIGTERM', () => {

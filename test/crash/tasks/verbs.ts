@@ -1,5 +1,5 @@
 /** What a process of a crash run of tasks is asked, and what it tells. */
-import type { MeshOptionsInput, ScheduleOptions, ScheduleState } from '../../../node/index.ts'
+import type { MeshOptionsInput, Requirements, ScheduleOptions, ScheduleState } from '../../../node/index.ts'
 import type { Refusal, Started } from '../messages.ts'
 
 /** How tasks depend on each other, and what they are to come to: both follow from the number. */
@@ -46,7 +46,7 @@ export type TaskVerbs = {
   /** Submits all of the plan; those that were submitted before are the same ones. Goes on until it is done. */
   submit(plan: Plan): Promise<void>
   /** One task; an id that is taken by the same one is that. */
-  submitOne(task: { id: string; type: string; input: WaitInput | number }): Promise<void>
+  submitOne(task: { id: string; type: string; input: WaitInput | number; requirements?: Requirements }): Promise<void>
   /** Not retried. @returns why it was refused; undefined where it was not */
   schedule(options: ScheduleOptions): Promise<Refusal | undefined>
   /** A task of so many bytes that nobody works on. @returns as `schedule` */
@@ -68,6 +68,12 @@ export type TaskVerbs = {
   /** The outside answered. */
   ran(serial: number): Promise<void>
   figures(): Promise<Record<string, number>>
+  /** Allocates, and gives back, until it is told to end; what others are given of it is looked at. */
+  hold(): Promise<void>
+  /** @returns how often it had what it asked for, and not */
+  endHolding(): Promise<{ had: number; denied: number }>
+  /** Ids of those that wait or are granted. */
+  openAllocations(): Promise<string[]>
 }
 
 /** What an effect does outside of the mesh, as its worker asks for it. */
@@ -82,4 +88,6 @@ export type TaskNote =
   | { readonly type: 'recorded'; readonly key: string }
   | { readonly type: 'completed'; readonly task: string }
   /** The serial of the event that it was given, or `missed`. */
+  /** What a worker or an owner finds wrong. */
+  | { readonly type: 'wrong'; readonly task: string; readonly what: string }
   | { readonly type: 'heard'; readonly task: string; readonly heard: string }

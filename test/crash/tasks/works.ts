@@ -15,6 +15,10 @@ export const WAIT_TYPE = 'crash-wait'
 const WAIT_SLOTS = 64
 const SCHEDULED_SLOTS = 8
 export const TOOK = 'took'
+export const NEEDY_TYPE = 'crash-needy'
+/** Of each node, where its resources are what a run is about. */
+export const CAPACITY = { cpu: 4 } as const
+const NEEDY_SLOTS = 8
 
 export interface WorkTools {
   /** What an effect does outside of the mesh. */
@@ -84,6 +88,29 @@ const waitWork =
     return heard
   }
 
+/** It tells where its node works with more than it has. */
+const needyWork = (tools: WorkTools): WorkFunction => {
+  let using = 0
+  return async ({ id, input }, ctx) => {
+    const needs = 1 + (Number(input) % 3)
+    using += needs
+    const stop = (): void => {
+      using -= needs
+      ctx.signal.removeEventListener('abort', stop)
+    }
+    ctx.signal.addEventListener('abort', stop)
+    if (using > CAPACITY.cpu) tools.tell({ type: 'wrong', task: id, what: `${using} cpu are in use` })
+    try {
+      await delay(Math.random() * EFFECT_MS)
+      await take(tools, id, ctx)
+      tools.tell({ type: 'completed', task: id })
+      return id
+    } finally {
+      if (!ctx.signal.aborted) stop()
+    }
+  }
+}
+
 type Begin = (tasks: Tasks, tools: WorkTools) => Promise<Registration>
 
 export const WORKS: Readonly<Record<string, Begin>> = {
@@ -91,5 +118,6 @@ export const WORKS: Readonly<Record<string, Begin>> = {
   [LARGE_TYPE]: (tasks, { outside, tell }) => tasks.work(LARGE_TYPE, largeWork(outside, tell), { slots: 1 }),
   [SLEEP_TYPE]: (tasks, tools) => tasks.work(SLEEP_TYPE, sleepWork(tools), { slots: 1 }),
   [SCHEDULED_TYPE]: (tasks, tools) => tasks.work(SCHEDULED_TYPE, scheduledWork(tools), { slots: SCHEDULED_SLOTS }),
+  [NEEDY_TYPE]: (tasks, tools) => tasks.work(NEEDY_TYPE, needyWork(tools), { slots: NEEDY_SLOTS }),
   [WAIT_TYPE]: (tasks, tools) => tasks.work(WAIT_TYPE, waitWork(tools), { slots: WAIT_SLOTS }),
 }

@@ -10,6 +10,7 @@
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { AllocateOptions } from '../../../protocols/resource/api.ts'
 import { LEASE_MARGIN_MS, LEASE_MS } from '../../../protocols/resource/planner/resource-board.ts'
+import { amountOf } from '../../../protocols/resource/units.ts'
 import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
 import { type ResourceNode, ResourceNodes } from './nodes.ts'
 import { grantOf, openOnes, ResourceObserver, readAll } from './observer.ts'

@@ -46,7 +46,7 @@ export interface KnownTask {
 }
 
 const LARGE_SHARE = 0.3
-const NEEDS_SHARE = 0.3
+const NEEDS_SHARE = 0.4
 
 export const childOf = (id: string): string => `${id}.${PART}`
 
@@ -139,10 +139,7 @@ const failedWrongly = (
       ? task.deadline !== undefined && changedAt >= Number(task.deadline)
       : reason === 'dependency-failed'
         ? on !== undefined && endOf(on)?.status !== 'completed'
-        : (wasLost && isInputLost(reason)) ||
-          plan.isBroken === true ||
-          reason === 'workers-lost' ||
-          endOf(childOf(id))?.status === 'failed'
+        : (wasLost && isInputLost(reason)) || plan.isBroken === true || endOf(childOf(id))?.status === 'failed'
   return isRight ? undefined : `it failed: ${reason}, ${JSON.stringify(error)}`
 }
 
