@@ -21,10 +21,10 @@ import {
   storedRow,
   type TaskValue,
 } from './stored-bytes.ts'
-import { TransferSlots } from './transfer-slots.ts'
+import { type SlotLimits, TransferSlots } from './transfer-slots.ts'
 
 /** Of one holder no more than half: what it keeps back keeps nothing of others back. */
-const OWN = { most: 6, each: 4_096, eachAtWork: 3, waiting: 4_096 } as const
+const OWN = { most: 6, each: 4_096, eachAtWork: 3, waiting: 4_096 } as const satisfies SlotLimits
 /** Milliseconds until the first bytes of a value have to be there: others may be before it. */
 const GRACE_MS = 30_000
 const AGAIN_MS = 1_000
@@ -36,6 +36,8 @@ export interface TransferDeps {
   presenceOf(peer: string): Liveness
   /** Milliseconds that all holders of a value may be away before it counts as lost. */
   readonly awayMs: number
+  /** Of this node at once. */
+  readonly atOnce?: SlotLimits
 }
 
 /** Whose value it is. */
@@ -53,13 +55,14 @@ const lost = ({ task, hash, holders }: BytesPlace & Pick<StoredBytes, 'holders'>
 
 export class BytesTransfers {
   readonly #deps: TransferDeps
-  readonly #slots = new TransferSlots(OWN)
+  readonly #slots: TransferSlots
   readonly #holders: HolderRequests
   readonly counts = { stored: 0, fetched: 0, lost: 0, wrong: 0 }
 
   constructor(deps: TransferDeps) {
     this.#deps = deps
     this.#holders = deps.holders
+    this.#slots = new TransferSlots(deps.atOnce ?? OWN)
   }
 
   /**

@@ -22,6 +22,7 @@ import { OfferedValues } from './bytes-sources.ts'
 import { BytesTransfers } from './bytes-transfers.ts'
 import { COPIES, HolderRequests } from './holder-requests.ts'
 import type { BytesPlace, StoredBytes } from './stored-bytes.ts'
+import type { SlotLimits } from './transfer-slots.ts'
 
 /** Milliseconds for one look at the journal. */
 const READ_MS = 10_000
@@ -42,6 +43,8 @@ export interface TaskBytesDeps {
   readonly awayMs: number
   /** How often what this node holds is looked at, and how long what no task refers to is kept. */
   readonly care?: Omit<CareOptions, 'goneMs'>
+  /** Transfers that this node asks for at once. */
+  readonly atOnce?: SlotLimits
 }
 
 export interface BytesFigures {
@@ -66,7 +69,7 @@ export class TaskBytes {
 
   constructor(deps: TaskBytesDeps) {
     this.#deps = deps
-    const { port, room, presenceOf, onPresence, coordinator, awayMs, care = CARE } = deps
+    const { port, room, presenceOf, onPresence, coordinator, awayMs, care = CARE, atOnce } = deps
     const offers = new OfferedValues()
     const store = () => this.#openedStore()
     this.#keeper = new BytesKeeper({
@@ -77,7 +80,14 @@ export class TaskBytes {
       ...{ port, offers, presenceOf },
       voters: () => coordinator.status().voters.map(peerOfVoter),
     })
-    this.transfers = new BytesTransfers({ port, keeper: this.#keeper, holders, presenceOf, awayMs })
+    this.transfers = new BytesTransfers({
+      port,
+      keeper: this.#keeper,
+      holders,
+      presenceOf,
+      awayMs,
+      ...(atOnce && { atOnce }),
+    })
     this.#care = new BytesCare(
       {
         ...{ port, keeper: this.#keeper, holders, store, presenceOf, onPresence },

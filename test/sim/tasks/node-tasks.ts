@@ -32,6 +32,9 @@ export const AWAY_MS = 2_000
  */
 export const CARE = { lookMs: 1_000, orphanMs: 95_000, rereadMs: 60_000 } as const
 
+/** One transfer after the other: the others wait for their turn. */
+const AT_ONCE = { most: 1, each: 64, eachAtWork: 1, waiting: 64 } as const
+
 /** Where a node holds large values, and what the world knows of that. */
 export interface HoldsOn {
   readonly disk: Disk
@@ -42,7 +45,7 @@ const startBytes = async (node: JournalNode, on: HoldsOn | undefined): Promise<T
   const { port, journal, coordinator, name, id } = node
   const holder = { name, peer: id }
   const bytes = new TaskBytes({
-    ...{ port, journal, coordinator, awayMs: AWAY_MS, care: CARE, ...detectPresence(port) },
+    ...{ port, journal, coordinator, awayMs: AWAY_MS, care: CARE, atOnce: AT_ONCE, ...detectPresence(port) },
     openStore: on && (async () => on.copies.opened(holder, await HeldBytesStore.open(on.disk))),
     room: { fits: () => true, recordGrowth() {}, freeBytes: () => Number.POSITIVE_INFINITY },
   })
