@@ -106,12 +106,6 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
     find: '    if (before !== undefined) this.beginEarly()\n',
     replace: '',
   },
-  {
-    bug: 'a holder does not hear that all it had is over',
-    file: `${RESOURCE}/client/holdings.ts`,
-    find: 'if (version !== undefined && version <= at && !ids.has(id)) this.onTold(id, undefined)',
-    replace: 'void [version, at, ids, id]',
-  },
 ]
 
 export const RESOURCE_MUTANTS: readonly Mutant[] = BUGS.map((bug) => ({ ...bug, scenario: 'resources' }))

@@ -21,6 +21,10 @@ const MOST_CUT_MS = 4_500
 /** Until another one coordinates, who gives inherited leases their full length. */
 const ELECTED_MS = 15_000
 const SOON_MS = 2_000
+/** A decision takes about so long. */
+const ANSWER_MS = 60
+const ROLL_EACH_MS = 600
+const ROLLED_MS = 2_000
 /** So that some are cut off, or away, for longer than a lease. */
 const LONG_SHARE = 0.1
 
@@ -55,7 +59,7 @@ export const moreThanMost = ({
 }
 
 export class ResourceNodes {
-  readonly counts = { kills: 0, powerCuts: 0, cuts: 0, freezes: 0, leaves: 0, outages: 0 }
+  readonly counts = { kills: 0, powerCuts: 0, cuts: 0, freezes: 0, leaves: 0, outages: 0, rolls: 0 }
   readonly #mesh: JournalMesh
   readonly #tell: (line: string) => void
   readonly #problem: (what: string) => void
@@ -155,6 +159,37 @@ export class ResourceNodes {
       await time.run(LEASE_MS + LEASE_MARGIN_MS + SOON_MS)
       if (before !== undefined && before === this.#acting()) look(one.node.id)
     }
+    this.#mesh.heal()
+  }
+
+  /**
+   * One is cut off while it gives back what it has, and the others are started anew, one after another: who leads then knows no
+   * change of before that. @param giveBack all that it has
+   */
+  async rollOver(giveBack: (one: ResourceNode) => void): Promise<void> {
+    const { random, time } = this.#mesh.network
+    const seated = this.all().filter(({ node }) => node.seat() !== undefined && node !== this.#mesh.leader())
+    const away = seated.toSorted((a, b) => b.held.size - a.held.size)[0]
+    if (away === undefined) return
+    this.counts.rolls += 1
+    this.#tell(`${away.node.name} is cut off, and the others are started anew`)
+    const others = this.all().filter((one) => one !== away)
+    const cutOff = (): void =>
+      this.#mesh.cut(
+        [away.node],
+        this.#mesh.up().filter((node) => node !== away.node),
+      )
+    giveBack(away)
+    await time.run(ANSWER_MS * random())
+    cutOff()
+    for (const one of others) {
+      await time.run(ROLL_EACH_MS)
+      if (!one.node.isUp()) continue
+      this.#kill(one, false)
+      await this.#start(one.node.name)
+      cutOff()
+    }
+    await time.run(ROLLED_MS)
     this.#mesh.heal()
   }
 

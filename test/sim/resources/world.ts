@@ -20,6 +20,7 @@ const FOUND_MS = 60_000
 const HEAL_MS = 240_000
 const LOOK_MS = 200
 const OUTAGE_SHARE = 0.15
+const ROLL_SHARE = 0.3
 const SNAPSHOT_EVERY = 40
 const MOST_HELD = 24
 /** By its own clock a node ends what it has before others do; it looks each second. Milliseconds. */
@@ -71,6 +72,7 @@ class ResourcesWorld {
       this.#look()
     }
     if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage((peer) => this.#lookAtOutage(peer))
+    else if (this.#happens(ROLL_SHARE)) await this.#nodes.rollOver((one) => this.#giveAllBack(one))
     await this.#conclude()
     this.#nodes.endAll()
     return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts }
@@ -149,6 +151,10 @@ class ResourcesWorld {
     const one = this.#anyOf(this.#nodes.all().filter(({ held }) => held.size > 0))
     const id = one && this.#anyOf([...one.held.keys()])
     if (one !== undefined && id !== undefined) this.#giveBack(one, id)
+  }
+
+  #giveAllBack(one: ResourceNode): void {
+    for (const id of [...one.held.keys()]) this.#giveBack(one, id)
   }
 
   #giveBack(one: ResourceNode, id: string): void {
@@ -235,7 +241,7 @@ class ResourcesWorld {
     await time.settled(this.#nodes.answered(), HEAL_MS)
     this.#look()
     await this.#until(() => this.#whoIsWrong())
-    for (const one of this.#nodes.all()) for (const id of [...one.held.keys()]) this.#giveBack(one, id)
+    for (const one of this.#nodes.all()) this.#giveAllBack(one)
     await time.settled(this.#nodes.answered(), HEAL_MS)
     await this.#until(() => {
       const seen = this.#seen()
