@@ -19,6 +19,8 @@ export interface Demand {
   readonly shape: string
   /** Nodes that would work on it now. */
   free(): Iterable<string>
+  /** Whether that is so of this node. */
+  isFree(peer: string): boolean
   /** Nodes that would work on it once they have time. */
   all(): readonly string[]
   /** From here on it is no demand any more. @param id of the allocation that is asked for at this node */
@@ -35,7 +37,10 @@ export interface Assigned {
   readonly peer: string
 }
 
-export type WhyNot = 'no-such-capacity' | 'all-in-use'
+/** Why one is not given what it asks for, for people and programs. */
+export const NO_SUCH_CAPACITY = 'no-such-capacity'
+export const ALL_IN_USE = 'all-in-use'
+export type WhyNot = typeof NO_SUCH_CAPACITY | typeof ALL_IN_USE
 
 /** What the coordinator's tasks ask of resources. */
 export interface TaskCapacity {
@@ -105,7 +110,7 @@ export class Demands implements TaskCapacity {
   }
 
   whyNot(demand: Demand): WhyNot {
-    return this.#planner?.whyNot(demand) ?? 'all-in-use'
+    return this.#planner?.whyNot(demand) ?? ALL_IN_USE
   }
 
   isAssigned(id: string): boolean {

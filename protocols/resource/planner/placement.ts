@@ -114,23 +114,37 @@ class Search {
 const closer = <T extends { peer: string; left: number }>(a: T, b: T): T =>
   b.left < a.left || (b.left === a.left && b.peer < a.peer) ? b : a
 
-/** One part, at one of these nodes: where the least is left over of what it asks for. @returns undefined: there is no room */
-export const choosePlace = (
-  units: Units,
-  peers: Iterable<string>,
-  nodes: ReadonlyMap<string, GivingNode>,
-): AllocationPlace | undefined => {
-  let best: { readonly peer: string; readonly left: number } | undefined
-  for (const peer of peers) {
-    const node = nodes.get(peer)
-    if (!isGiving(node) || !fits(node.capacity, node.used, units)) continue
-    const found = { peer, left: leftOver(node, units) }
-    best = best === undefined ? found : closer(best, found)
-    // Nothing is closer than that.
-    if (best.left === 0) break
+/**
+ * Nodes that have room for parts of the same units, the closest fit first, as of one moment: what is granted after it is looked at
+ * again, and the order stays. State: where it is in that order.
+ */
+export class RoomFor {
+  readonly #units: Units
+  readonly #nodes: ReadonlyMap<string, GivingNode>
+  readonly #peers: readonly string[]
+  #at = 0
+
+  constructor(units: Units, peers: Iterable<string>, nodes: ReadonlyMap<string, GivingNode>) {
+    this.#units = units
+    this.#nodes = nodes
+    const found: { peer: string; left: number }[] = []
+    for (const peer of peers) {
+      const node = nodes.get(peer)
+      if (node !== undefined && fits(node.capacity, node.used, units)) found.push({ peer, left: leftOver(node, units) })
+    }
+    this.#peers = found.sort((a, b) => a.left - b.left || (a.peer < b.peer ? -1 : 1)).map(({ peer }) => peer)
   }
-  const registration = nodes.get(best?.peer ?? '')?.registration
-  return best === undefined || registration === undefined ? undefined : { owner: best.peer, registration }
+
+  /** @param isFree whether it takes one more for another reason @returns undefined: there is no room */
+  next(isFree: (peer: string) => boolean): AllocationPlace | undefined {
+    for (; this.#at < this.#peers.length; this.#at += 1) {
+      const owner = this.#peers[this.#at] ?? ''
+      const node = this.#nodes.get(owner)
+      if (isGiving(node) && fits(node.capacity, node.used, this.#units) && isFree(owner))
+        return { owner, registration: node.registration }
+    }
+    return undefined
+  }
 }
 
 /** Nobody is ended for it. @returns undefined: there is no room */

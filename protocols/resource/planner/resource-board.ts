@@ -9,10 +9,10 @@
 import type { ResourceChange, ResourceChangeOf } from '../journal/resource-changes.ts'
 import { type Allocation, isOpen, type NodeRecord } from '../resource-record.ts'
 import { NONE } from '../units.ts'
-import type { Demand, WhyNot } from './demands.ts'
-import { choosePlace, couldFit, type PlannedVictim, planGrant } from './placement.ts'
+import { ALL_IN_USE, type Demand, NO_SUCH_CAPACITY, type WhyNot } from './demands.ts'
+import { couldFit, type PlannedVictim, planGrant, RoomFor } from './placement.ts'
 import { PlannedNodes } from './planned-nodes.ts'
-import { demandKey, dueAt, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
+import { demandKey, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
 
 /** Milliseconds that a node may go on without being renewed; it renews each 10 s. */
 export const LEASE_MS = 30_000
@@ -25,9 +25,6 @@ const KEPT_MS = 60_000
 const FORGET_AT_ONCE = 256
 /** Of one look; the next one goes on. */
 const MAX_PLANS = 256
-/** Why one was denied, for people and programs. */
-export const NO_SUCH_CAPACITY = 'no-such-capacity'
-export const ALL_IN_USE = 'all-in-use'
 
 /** Milliseconds. */
 export interface PlanTime {
@@ -44,6 +41,8 @@ export interface PlanCounts {
 
 type Grant = ResourceChangeOf<'grant'>
 type Want = (change: ResourceChange) => void
+/** Of one look, by the shape of what tasks demand. */
+type Rooms = Map<string, RoomFor>
 
 const keyOf = (change: ResourceChange): string =>
   'id' in change ? `a ${change.id}` : 'peer' in change ? `n ${change.peer}` : change.do
@@ -157,13 +156,7 @@ export class ResourceBoard {
 
   /** When time alone will want something; milliseconds since 1970. */
   nextDueAt(): number | undefined {
-    let next: number | undefined
-    for (const { id } of this.#waiting.inOrder()) {
-      const waiting = this.#allocations.get(id)
-      const until = waiting && dueAt(waiting)
-      if (until !== undefined && (next === undefined || until < next)) next = until
-    }
-    return next
+    return this.#waiting.nextDueAt()
   }
 
   /** Why a task is not given what it needs. */
@@ -212,19 +205,19 @@ export class ResourceBoard {
       could.set(waiting.shape, known)
       return known
     }
+    const rooms: Rooms = new Map()
     let plans = 0
     for (const waiting of this.#waiting.inOrder()) {
       if (!this.#isOpen(waiting)) continue
-      const { id, shape, names, since } = waiting
+      const { id, shape, names, since, dueAt } = waiting
       const isFree = !this.#unfit.has(shape) && (kept.size === 0 || ![...names].some((name) => kept.has(name)))
       if (isFree && plans < MAX_PLANS) {
         plans += 1
-        if (this.#give(waiting, want)) continue
+        if (this.#give(waiting, rooms, want)) continue
         this.#unfit.add(shape)
       }
-      const due = this.#allocations.get(id)
-      const isLate = due !== undefined && (dueAt(due) ?? now + 1) <= now
-      if (isLate) want({ do: 'deny', epoch, id, reason: couldEver(waiting) ? ALL_IN_USE : NO_SUCH_CAPACITY })
+      if (dueAt !== undefined && dueAt <= now)
+        want({ do: 'deny', epoch, id, reason: couldEver(waiting) ? ALL_IN_USE : NO_SUCH_CAPACITY })
       else if (now - since > PATIENCE_MS && couldEver(waiting)) for (const name of names) kept.add(name)
     }
   }
@@ -241,8 +234,8 @@ export class ResourceBoard {
   }
 
   /** @returns whether it fits: it is on its way then */
-  #give({ id, demand }: Waiting, want: Want): boolean {
-    if (demand !== undefined) return this.#assign(demand, want)
+  #give({ id, demand }: Waiting, rooms: Rooms, want: Want): boolean {
+    if (demand !== undefined) return this.#assign(demand, rooms, want)
     const wanted = this.#allocations.get(id)
     const grant = wanted && this.#planFor(id, wanted)
     if (wanted === undefined || grant === undefined) return false
@@ -261,9 +254,11 @@ export class ResourceBoard {
     return { do: 'grant', epoch: this.#epoch, id, places: plan.places, ...(victims.length > 0 && { victims }) }
   }
 
-  #assign(demand: Demand, want: Want): boolean {
+  #assign(demand: Demand, rooms: Rooms, want: Want): boolean {
     const { task, units, priority } = demand
-    const place = choosePlace(units, demand.free(), this.#nodes.giving())
+    const room = rooms.get(demand.shape) ?? new RoomFor(units, demand.free(), this.#nodes.giving())
+    rooms.set(demand.shape, room)
+    const place = room.next((peer) => demand.isFree(peer))
     if (place === undefined) return false
     const { owner: peer, registration } = place
     const id = this.#newId()

@@ -12,18 +12,19 @@ export interface Waiting {
   readonly shape: string
   /** Milliseconds since 1970. */
   readonly since: number
+  /** When it is denied; undefined: it waits for as long as it takes. */
+  readonly dueAt?: number
   /** Of what it wants. */
   readonly names: ReadonlySet<string>
   /** Undefined: of a program. */
   readonly demand?: Demand
 }
 
-/** When it is denied; undefined: it waits for as long as it takes. */
-export const dueAt = ({ askedAt, waitMs }: Allocation): number | undefined =>
-  waitMs === undefined ? undefined : askedAt + waitMs
-
-export const waitingProgram = (id: string, { parts, spread, preempts, priority, askedAt }: Allocation): Waiting => ({
-  ...{ id, priority, since: askedAt },
+export const waitingProgram = (
+  id: string,
+  { parts, spread, preempts, priority, askedAt, waitMs }: Allocation,
+): Waiting => ({
+  ...{ id, priority, since: askedAt, ...(waitMs !== undefined && { dueAt: askedAt + waitMs }) },
   shape: JSON.stringify([parts, spread === true, preempts === true ? priority : -1]),
   names: new Set(parts.flatMap(({ units }) => Object.keys(units))),
 })
@@ -48,6 +49,14 @@ export class WaitingLine {
 
   delete(id: string): void {
     for (const level of this.#levels) level.delete(id)
+  }
+
+  /** When time alone will want something; milliseconds since 1970. */
+  nextDueAt(): number | undefined {
+    let next: number | undefined
+    for (const { dueAt } of this.inOrder())
+      if (dueAt !== undefined && (next === undefined || dueAt < next)) next = dueAt
+    return next
   }
 
   /** The most urgent first. */

@@ -1,9 +1,13 @@
-/** A task as the coordinator's board has it. Pure. */
+/** A task as the coordinator's board has it. Pure, but for those that have ended, of which the ids are kept. */
 
 import { unitsOf } from '../../resource/requirements.ts'
 import { isNone, NONE, type Units } from '../../resource/units.ts'
-import type { TaskChange } from '../journal/task-changes.ts'
+import type { EndedRef, TaskChange } from '../journal/task-changes.ts'
 import type { TaskRecord } from '../task-record.ts'
+
+/** Milliseconds that the record of a final task stays. */
+const ARCHIVE_AFTER_MS = 2_000
+const ARCHIVE_AT_ONCE = 128
 
 export interface BoardTask {
   readonly id: string
@@ -92,3 +96,35 @@ export const isReturned = (before: TaskRecord, after: TaskRecord | undefined): b
   after.wait === undefined &&
   after.failures === before.failures &&
   after.losses === before.losses
+
+/** Tasks that have ended, and whose records go after a while: in the order in which they ended. */
+export class FinalTasks {
+  readonly #ids = new Set<string>()
+
+  size(): number {
+    return this.#ids.size
+  }
+
+  add(id: string): void {
+    this.#ids.add(id)
+  }
+
+  delete(id: string): void {
+    this.#ids.delete(id)
+  }
+
+  /** Those that may go now, and nobody needs: each is on its way from here on. */
+  takeOld(now: number, get: (id: string) => BoardTask | undefined, isNeeded: (task: BoardTask) => boolean): EndedRef[] {
+    const ended: EndedRef[] = []
+    for (const id of this.#ids) {
+      if (ended.length >= ARCHIVE_AT_ONCE) break
+      const task = get(id)
+      if (task === undefined || task.isAsked || isNeeded(task)) continue
+      const { changedAt } = task.record
+      if (now - changedAt < ARCHIVE_AFTER_MS) break
+      task.isAsked = true
+      ended.push({ id, endedAt: changedAt })
+    }
+    return ended
+  }
+}

@@ -20,7 +20,7 @@ export interface NeedsOfTasks extends Pick<TaskCapacity, 'add' | 'delete' | 'loo
 export interface NeedyDeps {
   /** `unknown`: whether what tasks require can be allocated is not known yet; undefined: it cannot. */
   readonly needs: NeedsOfTasks | 'unknown' | undefined
-  readonly workers: Pick<WorkerTable, 'free' | 'takers' | 'get'>
+  readonly workers: Pick<WorkerTable, 'free' | 'hasRoom' | 'takers' | 'get'>
   /** It is to be placed there: that counts as taken. */
   chosen(task: BoardTask, peer: string): void
   /** It has not got what it needs, and waits again. */
@@ -126,6 +126,7 @@ export class NeedyTasks {
       ...{ task: id, priority, since: changedAt, units: needs?.units ?? {} },
       shape: `${type} ${version ?? ''} ${needs?.text}`,
       free: () => workers.free(type, version),
+      isFree: (peer) => workers.hasRoom(peer, type, version),
       all: () => workers.takers(type, version).map(({ peer }) => peer),
       chosen: (peer, allocation) => {
         this.#withdraw(task)

@@ -13,11 +13,11 @@ import {
   type BoardTime,
   dueChange,
   dueTimesOf,
+  FinalTasks,
   inWork,
   newBoardTask,
 } from './board-task.ts'
 import { DueTimes } from './due-times.ts'
-import { FinalTasks } from './final-tasks.ts'
 import { type NeedsOfTasks, NeedyTasks } from './needy-tasks.ts'
 import { TaskDependents } from './task-dependents.ts'
 import { TasksOfWorkers } from './tasks-of-workers.ts'

@@ -169,7 +169,7 @@ export class WorkerTable {
     const resting: string[] = []
     for (const worker of this.#byType.get(type) ?? []) {
       if (!this.#takes(worker, type, version)) continue
-      const hasRoom = (worker.running.get(type) ?? 0) < this.#slots(worker, type, version)
+      const hasRoom = this.#hasRoom(worker, type, version)
       if (isResting(worker)) {
         if (hasRoom) resting.push(worker.peer)
         continue
@@ -178,6 +178,15 @@ export class WorkerTable {
       if (hasRoom) yield worker.peer
     }
     if (!hasRested) yield* resting
+  }
+
+  hasRoom(peer: string, type: string, version: string | undefined): boolean {
+    const worker = this.#workers.get(peer)
+    return worker !== undefined && this.#takes(worker, type, version) && this.#hasRoom(worker, type, version)
+  }
+
+  #hasRoom(worker: BoardWorker, type: string, version: string | undefined): boolean {
+    return (worker.running.get(type) ?? 0) < this.#slots(worker, type, version)
   }
 
   #takes(worker: BoardWorker, type: string, version: string | undefined): boolean {

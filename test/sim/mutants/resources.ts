@@ -61,8 +61,8 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'what cannot be granted in time is not denied',
     file: `${RESOURCE}/planner/resource-board.ts`,
-    find: 'if (isLate) want(',
-    replace: 'if (isLate && id === shape) want(',
+    find: 'if (dueAt !== undefined && dueAt <= now)',
+    replace: 'if (dueAt !== undefined && id === shape)',
   },
   {
     bug: 'what does not fit is not tried again when something ends',

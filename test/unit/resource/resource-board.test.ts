@@ -160,6 +160,7 @@ describe('what tasks demand', () => {
     const demand: Demand = {
       ...{ task, priority: 1, units: { cpu }, since: played.now, shape: `sum ${cpu}` },
       free: () => ['box'],
+      isFree: () => true,
       all: () => ['box'],
       chosen: (peer) => told.push(`chosen ${peer}`),
       answered: (_id, isAssigned) => told.push(isAssigned ? 'assigned' : 'not assigned'),
@@ -200,7 +201,15 @@ describe('what tasks demand', () => {
   it('says why it is not given, and is not given once nobody wants it', () => {
     const played = new Played()
     played.read()
-    const demand = { task: 't', priority: 1, since: 0, shape: 's', free: () => ['box'], all: () => ['box'] }
+    const demand = {
+      task: 't',
+      priority: 1,
+      since: 0,
+      shape: 's',
+      free: () => ['box'],
+      isFree: () => true,
+      all: () => ['box'],
+    }
     const rest = { chosen() {}, answered() {} }
     assert.equal(played.board.whyNot({ ...demand, ...rest, units: { cpu: 4 } }), 'all-in-use')
     assert.equal(played.board.whyNot({ ...demand, ...rest, units: { cpu: 5 } }), 'no-such-capacity')
