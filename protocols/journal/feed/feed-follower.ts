@@ -19,16 +19,29 @@ export interface FollowerDeps {
   readonly coordinator: { status(): CoordinatorStatus; onChange(fn: (status: CoordinatorStatus) => void): Registration }
 }
 
+export interface FollowRequest {
+  readonly meshId: string
+  /** Changes after this version; absent: all there is. */
+  readonly from?: number
+  /** Of those that concern others, too. */
+  readonly watch?: string[]
+}
+
 export interface FollowerOptions<Told> {
   /** What it follows, in the log. */
   readonly of: string
   /** Asks whoever coordinates. */
   open(
     leader: string,
-    request: { meshId: string; from?: number },
+    request: FollowRequest,
     signal: AbortSignal,
   ): AsyncIterable<FeedItem<Told>> | Promise<AsyncIterable<FeedItem<Told>>>
   idOf(told: Told): string
+  /**
+   * Those that this node believes to be its own. Where the feed goes on from a version, it is told of their changes whomever they
+   * concern by then: who is told of a record follows from the record as it is, and not from what it was before that version.
+   */
+  own?(): readonly string[]
   /** One changed. */
   onTold(told: Told): void
   /** All there was at this version was told: those that are not among these ids are over, or do not concern this node any more. */
@@ -110,7 +123,12 @@ export class FeedFollower<Told> {
     this.#mesh = meshId
     let all: Set<string> | undefined
     try {
-      const request = { meshId, ...(this.#version !== undefined && { from: this.#version }) }
+      const own = this.#version === undefined ? [] : (this.#options.own?.() ?? [])
+      const request: FollowRequest = {
+        meshId,
+        ...(this.#version !== undefined && { from: this.#version }),
+        ...(own.length > 0 && { watch: [...own] }),
+      }
       const signal = AbortSignal.any([this.#end.signal, over.signal])
       for await (const { version, reset, last, told } of await open(leader, request, signal)) {
         if (reset === true) all ??= new Set()

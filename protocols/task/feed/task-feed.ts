@@ -79,7 +79,7 @@ export interface TaskFollowerDeps extends FollowerDeps {
 /** @param watch tasks of others, and these alone; this node's own ones unless told */
 export const followTasks = (
   deps: TaskFollowerDeps,
-  heard: Pick<FollowerOptions<FeedTask>, 'onTold' | 'onReset'>,
+  heard: Pick<FollowerOptions<FeedTask>, 'own' | 'onTold' | 'onReset'>,
   watch?: readonly string[],
 ): TaskFollower =>
   new FeedFollower(deps, {

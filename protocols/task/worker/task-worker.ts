@@ -73,6 +73,11 @@ export class TaskWorker {
     return this.#attempts.size
   }
 
+  /** Ids of tasks that it has in work. */
+  tasks(): string[] {
+    return [...this.#attempts.keys()]
+  }
+
   isWorking(): boolean {
     return this.#works.size > 0
   }
