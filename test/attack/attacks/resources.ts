@@ -45,6 +45,17 @@ const decisions = (node: SeenRecord, allocation: string, self: string, registrat
     { do: 'forget', ids: [allocation] },
   ].map((one) => ({ ...one, epoch }))
 
+/** The same for tasks: as much as it wants, at itself and at others, and the end of what somebody has. */
+const assignments = (node: SeenRecord, allocation: string, self: string, registration: number, epoch: number) => {
+  const rest = { task: 'mallory', priority: 3, units: { cpu: 1 } }
+  return [
+    { do: 'assign', id: 'mine', peer: self, registration, ...rest },
+    { do: 'assign', id: 'theirs', peer: idOf(node), registration: numberOf(node.value, 'registration'), ...rest },
+    { do: 'assign', id: allocation, peer: self, registration, ...rest },
+    { do: 'unassign', id: allocation },
+  ].map((one) => ({ ...one, epoch }))
+}
+
 const impostor: Attack = {
   name: 'resource-impostor',
   line: 'R1',
@@ -82,6 +93,11 @@ const impostor: Attack = {
                 const all = decisions(node, id, attacker.id, registration, at)
                 const allowed = at === epoch ? ['SEC002'] : ['STA002']
                 judge(workshop, 'deciding as the coordinator', await hand.changeResources(...all), allowed)
+                const given = assignments(node, id, attacker.id, registration, at)
+                judge(workshop, 'giving tasks what they require', await hand.assignResources(...given), allowed)
+                // A command takes nothing of another one.
+                const wrong = [...(await hand.assignResources(...all)), ...(await hand.changeResources(...given))]
+                judge(workshop, 'deciding by the wrong command', wrong, ['MSG001'])
               }
           for (const node of nodes)
             for (const what of ['renew', 'withdraw']) {

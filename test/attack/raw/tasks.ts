@@ -13,7 +13,9 @@ const ASK_MS = 8_000
 const OK = 'ok'
 const DECIDE = 'tasks.decide'
 const CHANGE = 'tasks.change'
+const RESOLVE = 'tasks.resolve'
 const DECIDE_RESOURCES = 'resources.decide'
+const ASSIGN_RESOURCES = 'resources.assign'
 
 export interface Fence {
   readonly term: number
@@ -46,8 +48,12 @@ export interface TaskHand {
   change(...changes: readonly unknown[]): Promise<Outcome[]>
   /** By the command of level 1, which takes fewer of them. */
   changeFirst(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** By the one of level 3, which takes what tasks are placed with. */
+  changeLast(...changes: readonly unknown[]): Promise<Outcome[]>
   /** The same of resources, by `resources.decide`. */
   changeResources(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** What tasks are given, by `resources.assign`. */
+  assignResources(...changes: readonly unknown[]): Promise<Outcome[]>
   /** Records whose keys begin so, as any member reads them. */
   records(prefix: string): Promise<readonly SeenRecord[]>
   /** One, with what it was answered with. */
@@ -119,6 +125,8 @@ export const createTaskHand = async (
   return {
     change: async (...changes) => (await decideAll(changes)).map(({ outcome }) => outcome),
     changeFirst: async (...changes) => (await decideAll(changes, CHANGE)).map(({ outcome }) => outcome),
+    changeLast: async (...changes) => (await decideAll(changes, RESOLVE)).map(({ outcome }) => outcome),
+    assignResources: async (...changes) => (await decideAll(changes, ASSIGN_RESOURCES)).map(({ outcome }) => outcome),
     changeResources: async (...changes) => (await decideAll(changes, DECIDE_RESOURCES)).map(({ outcome }) => outcome),
     records,
     async decide(change) {

@@ -179,6 +179,8 @@ const controller: Attack = {
               const all = [...controls(id, at), ...decisions(task, at, attacker.id)]
               const refused = isNow ? ['SEC002', 'STA003'] : ['STA002', 'STA003']
               judge(workshop, `deciding of ${isNow ? 'this' : 'another'} epoch`, await hand.change(...all), refused)
+              const given = { do: 'place', id, worker: attacker.id, registration: 1, allocation: 'mallory', epoch: at }
+              judge(workshop, 'placing a task with what it requires', await hand.changeLast(given), refused)
             }
             for (const action of ['pause', 'resume', 'cancel', 'signal']) {
               const asked = await hand.task('control', { meshId, id, action, name: 'answer', value: LIE })
