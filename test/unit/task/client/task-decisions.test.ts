@@ -1,11 +1,13 @@
 /** Changes of one node, gathered into decisions. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { ParleyError, stateError } from '../../../../protocols/errors.ts'
 import type { Journal } from '../../../../protocols/journal/client/journal-client.ts'
 import { createTaskBatcher } from '../../../../protocols/task/client/task-decisions.ts'
-import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
+import { levelOfChange, SecondChangeSchema, type TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
+import { submitted } from '../../../support/task-journal.ts'
 
 const cancel = (id: string, reason = ''): TaskChange => ({ do: 'cancel', id, reason })
 const idOf = (change: TaskChange): string => ('id' in change ? change.id : '')
@@ -205,4 +207,41 @@ test('of two decisions on their way to older voters each is decided as they know
     ['a', 'b'],
   )
   assert.deepEqual(asked, ['tasks.decide', 'tasks.decide', 'tasks.change', 'tasks.change'])
+})
+
+const LEVEL_OF: readonly (readonly [level: number, change: TaskChange])[] = [
+  [1, { do: 'place', epoch: 1, id: 't', worker: 'w', registration: 1 }],
+  [3, { do: 'place', epoch: 1, id: 't', worker: 'w', registration: 1, allocation: 'x' }],
+  [1, { do: 'submit', tasks: [submitted('t', { requirements: { cpu_cores: 1 } })] }],
+  [3, { do: 'submit', tasks: [submitted('t', { requirements: { resources: { arm: 1 } } })] }],
+]
+
+test('what older voters would pass over needs the level that brought it', () => {
+  for (const [level, change] of LEVEL_OF) {
+    assert.equal(levelOfChange(change), level, JSON.stringify(change))
+    const fits = (schema: typeof SecondChangeSchema): boolean =>
+      isDeepStrictEqual(schema.safeParse(change).data, change)
+    // The command of level 2 takes it, without what it does not know.
+    assert.equal(fits(SecondChangeSchema), level < 3, JSON.stringify(change))
+  }
+})
+
+test('what needs a newer level is refused while voters are older, and keeps nothing else back', async () => {
+  const kinds: string[] = []
+  const time = createVirtualTime()
+  const journal = {
+    async submit(kind: { name: string; level: number }, { changes }: { changes: TaskChange[] }) {
+      kinds.push(kind.name)
+      if (kind.level > 2) throw stateError('level', 'not yet', 'wait', { agreed: 2 })
+      return { result: changes.map(() => ({ ok: null })), version: 1, fence: { term: 1, index: 1 } }
+    },
+  } as unknown as Pick<Journal, 'submit'>
+  const batcher = createTaskBatcher(journal, { timers: time, clock: { now: time.now, monotonic: time.now } })
+  const [, [, place] = []] = LEVEL_OF
+  assert.ok(place)
+  const placed = batcher.decide(place)
+  const canceled = batcher.decide(cancel('a'))
+  await assert.rejects(time.settled(placed, 1_000), /tasks@3/)
+  await time.settled(canceled, 1_000)
+  assert.deepEqual(kinds.sort(), ['tasks.decide', 'tasks.resolve'])
 })

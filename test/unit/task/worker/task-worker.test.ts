@@ -28,6 +28,8 @@ const create = () => {
   let registration = 7
   let refuse: ((change: TaskChange) => Error | undefined) | undefined
   let hangs = false
+  /** What this node was told that it has. */
+  const claims = new Map<string, AbortController>()
   const decided: string[] = []
   const counts: Record<string, number> = {}
   const worker = new TaskWorker({
@@ -49,7 +51,12 @@ const create = () => {
     },
     live: async () => {},
     readRows: async () => new Map(),
-    claim: async () => ({ signal: new AbortController().signal }),
+    async claim(id) {
+      await new Promise<void>((resolve) => time.after(20, resolve))
+      const claim = claims.get(id)
+      if (claim === undefined) throw new ParleyError('STA001', 'nothing is given here')
+      return claim
+    },
     submit: async () => {
       throw new Error('no children here')
     },
@@ -64,7 +71,7 @@ const create = () => {
     },
   })
   return {
-    ...{ time, worker, decided, counts },
+    ...{ time, worker, decided, counts, claims },
     jumpClock: (ms: number) => {
       now += ms
     },
@@ -269,4 +276,43 @@ test('a worker that stops gives back what it has, and withdraws', async () => {
     worker.work('sum', () => null),
     { code: 'STA003' },
   )
+})
+
+test('work begins once this node knows that it has what the task requires, and ends with that', async () => {
+  const { worker, time, decided, claims } = create()
+  const begun: string[] = []
+  await time.settled(
+    worker.work('sum', async ({ id }, { signal }) => {
+      begun.push(id)
+      await new Promise<void>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    }),
+    1_000,
+  )
+  const claim = new AbortController()
+  claims.set('x', claim)
+  worker.onTask(assigned('t', 9, { allocation: 'x' }))
+  await time.run(10)
+  assert.deepEqual(begun, [])
+  await time.run(100)
+  assert.deepEqual([begun, decided], [['t'], ['register', 'start t']])
+  claim.abort()
+  await time.run(100)
+  assert.deepEqual(decided, ['register', 'start t', 'release t'])
+  assert.equal(worker.attempts(), 0)
+})
+
+test('a task whose resources this node is not told of is given back, and is no failure', async () => {
+  const { worker, time, decided, counts } = create()
+  let runs = 0
+  await time.settled(
+    worker.work('sum', () => {
+      runs += 1
+    }),
+    1_000,
+  )
+  worker.onTask(assigned('t', 9, { allocation: 'unknown' }))
+  await time.run(200)
+  assert.equal(runs, 0)
+  assert.deepEqual(decided, ['register', 'release t'])
+  assert.deepEqual(counts, { abandoned: 1 })
 })
