@@ -8,6 +8,7 @@
  * | POST `/api/tasks/schedule`, `/api/tasks/schedules`, `/api/tasks/schedule-control` | |
  */
 import * as z from 'zod'
+import { UnitsSchema } from '../../protocols/resource/units.ts'
 import { TASK_STATUSES } from '../../protocols/task/task-status.ts'
 import { PRIORITIES } from '../../protocols/wire/envelope.ts'
 import { TimeoutSchema } from './control-schemas.ts'
@@ -26,6 +27,8 @@ export const TaskSubmitSchema = z.strictObject({
   /** Milliseconds from now. */
   withinMs: z.int().positive().optional(),
   attemptTimeoutMs: z.int().positive().optional(),
+  /** Resources of its worker by name, in whole units. */
+  requires: UnitsSchema.optional(),
   after: z.array(Id).max(64).optional(),
 })
 export const TaskControlSchema = z.strictObject({
@@ -94,6 +97,9 @@ export const TaskShownSchema = z.object({
   worker: z.string().optional(),
   deadline: z.number().optional(),
   attemptTimeoutMs: z.number().optional(),
+  requires: UnitsSchema.optional(),
+  /** What it was given of that, while a worker has it. */
+  allocation: z.string().optional(),
   parent: z.string().optional(),
   waitsFor: z.array(z.string()),
   /** What it wants to be given. */

@@ -331,7 +331,10 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
   })
 
   test('tasks are submitted, shown, held, given what they want, and ended', async () => {
-    const submitted = await parley(alpha('tasks', 'submit', 'review', '{"page":1}', '--id', 'r1', '--priority', 'high'))
+    const needs = ['--require', 'cpu=500', 'robot-arm=1']
+    const submitted = await parley(
+      alpha('tasks', 'submit', 'review', '{"page":1}', '--id', 'r1', '--priority', 'high', ...needs),
+    )
     assert.equal(submitted.stderr, '')
     assert.match(submitted.stdout, /^r1 is queued$/m)
     const waits = await parley(beta('tasks', 'submit', 'review', '--id', 'r2', '--after', 'r1', '--json'))
@@ -341,6 +344,7 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     )
     const shown = await parley(beta('tasks', 'show', 'r1'))
     assert.match(shown.stdout, /^priority {2,}high$/m)
+    assert.match(shown.stdout, /^requires {2,}cpu=500 robot-arm=1$/m)
     assert.match(shown.stdout, /^input {2,}\{"page":1\}$/m)
     const [cancel, pause, missing, wrong] = await Promise.all([
       parley(alpha('tasks', 'cancel', 'r1', '--reason', 'enough')),
@@ -352,6 +356,7 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     assertError(pause, 1, 'STA003', /cannot be paused|is failed/)
     assertError(missing, 1, 'STA001', /no task nobody/)
     assertError(wrong, 2, 'MSG001', /type/)
+    assertError(await parley(alpha('tasks', 'submit', 'x', '--require', 'cpu')), 2, 'MSG001', /"cpu" is no amount/)
     const followed = await parley(beta('tasks', 'watch', 'r2'))
     assert.match(followed.stdout, /^r2 failed \(dependency-failed\)$/m)
     const end = await parley(alpha('tasks', 'submit', 'review', '--within', '300', '--wait', '--json'))

@@ -21,6 +21,22 @@ export const parseLabels = (given: readonly string[]): Record<string, string> =>
     }),
   )
 
+/** `['cpu=2000', 'robot-arm=1']`, in whole units */
+export const parseUnits = (given: readonly string[]): Record<string, number> =>
+  Object.fromEntries(
+    given.map((text) => {
+      const [, name = '', amount = ''] = /^([^=]+)=(\d{1,15})$/.exec(text) ?? []
+      if (name === '')
+        throw usageError(`${JSON.stringify(text)} is no amount`, 'write it as name=units, such as cpu=2000')
+      return [name, Number(amount)]
+    }),
+  )
+
+export const unitsText = (units: Readonly<Record<string, number>>): string =>
+  Object.entries(units)
+    .map(([name, amount]) => `${name}=${amount}`)
+    .join(' ')
+
 export type SubscribeFrom = 'earliest' | 'latest' | { last: number } | { since: number }
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const

@@ -1,6 +1,8 @@
 /** What the control socket has a node do with tasks. */
+
 import type * as z from 'zod'
 import type { Json } from '../../../protocols/journal/state/command-kind.ts'
+import { unitsOf } from '../../../protocols/resource/requirements.ts'
 import type { TaskState } from '../../../protocols/task/client/task-api.ts'
 import { PRIORITIES } from '../../../protocols/wire/envelope.ts'
 import type { Mesh } from '../../api.ts'
@@ -17,7 +19,7 @@ const present = <T extends object>(given: T): Present<T> =>
 
 const shown = ({ id, status, version, record, result, error, metadata }: TaskState): schemas.TaskShown => {
   const { type, typeVersion, submitter, submittedAt, changedAt, attempts, failures, losses } = record
-  const { priority, worker, deadline, parent, dependencies = [], reason, attemptTimeoutMs } = record
+  const { priority, worker, deadline, parent, dependencies = [], reason, attemptTimeoutMs, requirements } = record
   return {
     ...{ id, status, version, type, submitter, submittedAt, changedAt, attempts, failures, losses },
     priority: PRIORITIES[priority] ?? 'normal',
@@ -26,6 +28,8 @@ const shown = ({ id, status, version, record, result, error, metadata }: TaskSta
     ...(worker !== undefined && { worker }),
     ...(deadline !== undefined && { deadline }),
     ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
+    ...(requirements !== undefined && { requires: { ...unitsOf(requirements) } }),
+    ...(record.allocation !== undefined && { allocation: record.allocation }),
     ...(parent !== undefined && { parent }),
     ...(reason !== undefined && { reason }),
     ...(record.wait !== undefined && { wants: record.wait }),
@@ -82,6 +86,7 @@ export const submitTask = async (
     typeVersion,
     priority,
     attemptTimeoutMs,
+    requires,
   }: z.output<typeof schemas.TaskSubmitSchema>,
 ): Promise<z.input<typeof schemas.TaskControlledSchema>> => {
   const handle = await tasks.submit({
@@ -94,6 +99,7 @@ export const submitTask = async (
     ...(withinMs !== undefined && { deadline: clock.now() + withinMs }),
     ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
     ...(after !== undefined && { dependencies: after }),
+    ...(requires !== undefined && { requirements: { resources: requires } }),
   })
   return { id: handle.id, status: (await handle.state()).status }
 }
@@ -117,10 +123,17 @@ export const makeSchedule = async (
   { tasks }: TaskMesh,
   { task: given, timeoutMs, ...schedule }: z.output<typeof schemas.ScheduleMakeSchema>,
 ): Promise<z.input<typeof schemas.ScheduleDoneSchema>> => {
-  const { input, ...task } = given
+  const { input, requires, ...task } = given
   // It was JSON on its way here.
   await tasks.schedule(
-    { ...present(schedule), task: { ...present(task), input: (input ?? null) as Json } },
+    {
+      ...present(schedule),
+      task: {
+        ...present(task),
+        input: (input ?? null) as Json,
+        ...(requires !== undefined && { requirements: { resources: requires } }),
+      },
+    },
     { timeoutMs },
   )
   return { id: schedule.id }

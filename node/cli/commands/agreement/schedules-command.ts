@@ -1,7 +1,9 @@
 /** `parley tasks schedule`, `schedules`, `unschedule` and what holds them: what begins tasks by time, by a running node. */
+
 import { ParleyError } from '../../../../protocols/errors.ts'
 import type { Priority } from '../../../../protocols/wire/envelope.ts'
 import { ScheduleDoneSchema, type ScheduleShown, SchedulesListedSchema } from '../../../control/task-schemas.ts'
+import { parseUnits } from '../../input/option-values.ts'
 import { readJsonInput } from '../../input/stdin.ts'
 import { print } from '../../output/print.ts'
 import { table, tableWidth } from '../../output/table.ts'
@@ -19,6 +21,7 @@ export interface MakeScheduleOptions extends TasksCommandOptions {
   priority?: Priority
   within?: number
   attemptTimeout?: number
+  require?: string[]
 }
 
 /** @throws MSG001 */
@@ -48,7 +51,8 @@ export const makeSchedule = async (
 ): Promise<void> => {
   const { cron, zone, every, at, until, misfire, overlap, timeout: timeoutMs } = options
   const { typeVersion, priority, within, attemptTimeout } = options
-  const task = given({ type, typeVersion, priority, withinMs: within, attemptTimeoutMs: attemptTimeout })
+  const requires = options.require === undefined ? undefined : parseUnits(options.require)
+  const task = given({ type, typeVersion, priority, withinMs: within, attemptTimeoutMs: attemptTimeout, requires })
   const times = given({ cron, zone, everyMs: every, at: timeOf('at', at), until: timeOf('until', until) })
   const rules = given({ misfire: misfireOf(misfire), overlap })
   const input = text === undefined ? null : await readJsonInput(text)

@@ -1,4 +1,5 @@
 /** `parley tasks`: work of the mesh, looked at, submitted and controlled by a running node. */
+
 import { ParleyError } from '../../../../protocols/errors.ts'
 import { happenedText } from '../../../../protocols/task/client/task-views.ts'
 import type { TaskHappened } from '../../../../protocols/task/history-entry.ts'
@@ -16,6 +17,7 @@ import { escapeText } from '../../../observe/log/log-fields.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
+import { parseUnits, unitsText } from '../../input/option-values.ts'
 import { createInterrupt } from '../../input/signals.ts'
 import { readJsonInput } from '../../input/stdin.ts'
 import { print } from '../../output/print.ts'
@@ -77,6 +79,8 @@ const factsOf = ({ task, recorded, children = [] }: TaskDetails): [string, strin
     ['attempts', `${attempts}, ${failures} failed, ${losses} lost`],
     ['deadline', task.deadline === undefined ? undefined : new Date(task.deadline).toISOString()],
     ['attempts take', task.attemptTimeoutMs === undefined ? undefined : `at most ${task.attemptTimeoutMs} ms`],
+    ['requires', task.requires === undefined ? undefined : unitsText(task.requires)],
+    ['allocation', task.allocation],
     ['child of', task.parent],
     ['waits for', task.waitsFor.length === 0 ? undefined : task.waitsFor.join(' ')],
     ['wants', task.wants === undefined ? undefined : JSON.stringify(task.wants)],
@@ -127,6 +131,7 @@ export interface SubmitTaskOptions extends TasksCommandOptions {
   priority?: Priority
   within?: number
   attemptTimeout?: number
+  require?: string[]
   after?: string[]
   wait?: boolean
 }
@@ -164,7 +169,7 @@ const follow = async (
 
 /** With `wait` it prints the result. @throws what the task failed with, APP001 where that cannot be told */
 export const submitTask = async (type: string, text: string | undefined, options: SubmitTaskOptions): Promise<void> => {
-  const { id, typeVersion, priority, within, attemptTimeout, after, wait, json, timeout } = options
+  const { id, typeVersion, priority, within, attemptTimeout, after, wait, json, timeout, require } = options
   const input = text === undefined ? null : await readJsonInput(text)
   const control = await controlOf(options)
   const body = {
@@ -175,6 +180,7 @@ export const submitTask = async (type: string, text: string | undefined, options
     ...(within !== undefined && { withinMs: within }),
     ...(attemptTimeout !== undefined && { attemptTimeoutMs: attemptTimeout }),
     ...(after !== undefined && { after }),
+    ...(require !== undefined && { requires: parseUnits(require) }),
   }
   const accepted = await control.ask('POST', '/api/tasks/submit', TaskControlledSchema, {
     body,
