@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { JOURNAL_FOLDER } from '../../../node/store/known-stores.ts'
 import { until } from '../../support/until.ts'
 import type { Scenario } from '../scenarios.ts'
-import { END_MS, onStage, told, victims } from '../tasks/playing.ts'
+import { END_MS, onStage, persist, told, victims } from '../tasks/playing.ts'
 import { REQUESTER, releaseOf, type TaskNode, type TaskStage } from '../tasks/stage.ts'
 import { CAPACITY, NEEDY_TYPE } from '../tasks/works.ts'
 import { checkJournal } from './journal-checker.ts'
@@ -22,19 +22,6 @@ const LEAST_MS = 10_000
 const NEVER = 1_000_000
 
 const needyId = (n: number): string => `needy-${n}`
-
-/** Goes on while the requester is killed and started again. */
-const persist = async <T>(ask: () => Promise<T>): Promise<T> => {
-  const endsAt = performance.now() + END_MS
-  for (;;) {
-    try {
-      return await ask()
-    } catch (error) {
-      if (performance.now() > endsAt) throw error
-      await delay(50)
-    }
-  }
-}
 
 const submitAll = async ({ node }: TaskStage, tasks: number, overMs: number): Promise<void> => {
   for (let n = 0; n < tasks; n += 1) {

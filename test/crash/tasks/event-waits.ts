@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { until } from '../../support/until.ts'
 import type { Scenario } from '../scenarios.ts'
 import type { Verdict } from '../stage.ts'
-import { END_MS, onStage, told, victims } from './playing.ts'
+import { END_MS, onStage, persist, told, victims } from './playing.ts'
 import { REQUESTER, releaseOf, type TaskNode, type TaskStage, VOTERS, WORKER } from './stage.ts'
 import { WAIT_TYPE } from './works.ts'
 
@@ -50,19 +50,6 @@ class Deaths {
 
   isAlive(name: string, from: number, to: number): boolean {
     return !this.#times.get(name)?.some((at) => at >= from && at <= to)
-  }
-}
-
-/** Asks again while it is dead. */
-const persist = async <T>(ask: () => Promise<T>): Promise<T> => {
-  const endsAt = performance.now() + END_MS
-  for (;;) {
-    try {
-      return await ask()
-    } catch (error) {
-      if (performance.now() > endsAt) throw error
-      await delay(50)
-    }
   }
 }
 

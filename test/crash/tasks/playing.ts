@@ -80,3 +80,16 @@ export const victims = async (stage: TaskStage): Promise<readonly TaskNode[]> =>
   const all = what < 0.25 ? [leader] : what < 0.5 ? [worker] : what < 0.65 ? [requester] : [leader, worker, requester]
   return all.filter((node): node is TaskNode => node?.isThere === true)
 }
+
+/** Asks again while it is dead: it is killed, and started again. */
+export const persist = async <T>(ask: () => Promise<T>): Promise<T> => {
+  const endsAt = performance.now() + END_MS
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (performance.now() > endsAt) throw error
+      await delay(50)
+    }
+  }
+}

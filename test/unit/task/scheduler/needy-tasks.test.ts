@@ -52,6 +52,14 @@ class Played {
     })
   }
 
+  /** One worker, and one task that demands something of it. */
+  begin(slots?: number): Demand {
+    this.board.setWorker('bob', worker(5, slots), this.now)
+    this.board.setTask('t', record())
+    this.look()
+    return this.demand('t')
+  }
+
   demand(task: string): Demand {
     const demand = this.demands.get(task)
     assert.ok(demand, `${task} is demanded`)
@@ -85,10 +93,7 @@ describe('a task that requires resources', () => {
 
   it('asks again where it was refused, and where its placing was', () => {
     const p = new Played()
-    p.board.setWorker('bob', worker(5), p.now)
-    p.board.setTask('t', record())
-    p.look()
-    const first = p.demand('t')
+    const first = p.begin()
     first.chosen('bob', 'x')
     assert.equal(p.demands.size, 0)
     first.answered('x', false)
@@ -106,9 +111,7 @@ describe('a task that requires resources', () => {
 
   it('demands nothing any more once it has ended, and again once it comes back', () => {
     const p = new Played()
-    p.board.setWorker('bob', worker(5), p.now)
-    p.board.setTask('t', record())
-    p.look()
+    p.begin()
     p.board.setTask('t', record({ status: 'canceled' }))
     assert.equal(p.demands.size, 0)
     // Placed by a decision of before this board knew of it, and lost.
@@ -123,10 +126,7 @@ describe('a task that requires resources', () => {
 
   it('that was canceled while it was given something is not placed with that', () => {
     const p = new Played()
-    p.board.setWorker('bob', worker(5), p.now)
-    p.board.setTask('t', record())
-    p.look()
-    const { chosen, answered } = p.demand('t')
+    const { chosen, answered } = p.begin()
     chosen('bob', 'x')
     p.board.setTask('t', record({ status: 'canceled' }))
     answered('x', true)
@@ -136,10 +136,7 @@ describe('a task that requires resources', () => {
 
   it('is not placed by a board that another one has replaced', () => {
     const p = new Played()
-    p.board.setWorker('bob', worker(5), p.now)
-    p.board.setTask('t', record())
-    p.look()
-    const { chosen, answered } = p.demand('t')
+    const { chosen, answered } = p.begin()
     chosen('bob', 'x')
     p.board.end()
     answered('x', true)
