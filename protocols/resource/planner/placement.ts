@@ -27,7 +27,7 @@ export interface Plan {
   readonly victims: readonly PlannedVictim[]
 }
 
-type Wanted = Pick<Ask, 'parts' | 'spread' | 'priority' | 'preempts'>
+export type Wanted = Pick<Ask, 'parts' | 'spread' | 'priority' | 'preempts'>
 
 /** What of a node would be left, at most, of what the part asks for: 0 where it takes all of it. */
 const leftOver = ({ capacity, used }: Pick<GivingNode, 'capacity' | 'used'>, asked: Units): number => {
@@ -151,11 +151,9 @@ export class RoomFor {
 export const choosePlaces = (wanted: Wanted, nodes: ReadonlyMap<string, GivingNode>): AllocationPlace[] | undefined =>
   new Search(wanted, nodes).run()
 
-/** Whether it could ever be granted by these nodes, if they had nothing else to give. */
-export const couldFit = (wanted: Wanted, nodes: ReadonlyMap<string, GivingNode>): boolean => {
-  const empty = new Map([...nodes].map(([peer, node]) => [peer, { ...node, used: NONE, draining: false }] as const))
-  return choosePlaces(wanted, empty) !== undefined
-}
+/** Where it could be granted by these nodes if they had nothing else to give: the same ones each time. */
+export const placesWhenIdle = (wanted: Wanted, nodes: ReadonlyMap<string, GivingNode>): AllocationPlace[] | undefined =>
+  choosePlaces(wanted, new Map([...nodes].map(([peer, node]) => [peer, { ...node, used: NONE }] as const)))
 
 const freed = (nodes: ReadonlyMap<string, GivingNode>, victims: readonly Victim[]): Map<string, GivingNode> => {
   const after = new Map(nodes)

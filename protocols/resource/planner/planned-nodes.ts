@@ -19,8 +19,11 @@ export class PlannedNodes {
   /** What grants that were asked for will take, by allocation and by node. */
   readonly #grants = new Map<string, readonly Taken[]>()
   readonly #taking = new Map<string, Units>()
-  /** Those that give, as they would be. */
+  /** Those that give, as they would be; and those of them that are kept for nobody. */
   readonly #giving = new Map<string, GivingNode>()
+  readonly #open = new Map<string, GivingNode>()
+  readonly #kept = new Set<string>()
+  readonly #keptNames = new Set<string>()
 
   size(): number {
     return this.#nodes.size
@@ -37,6 +40,28 @@ export class PlannedNodes {
   /** Those that give, with what was asked for already. */
   giving(): ReadonlyMap<string, GivingNode> {
     return this.#giving
+  }
+
+  /** Those that give this to anybody. @param names of what is asked for */
+  openFor(names: Iterable<string>): ReadonlyMap<string, GivingNode> {
+    for (const name of names) if (this.#keptNames.has(name)) return this.#open
+    return this.#giving
+  }
+
+  /** From now on what these have of these names is for nobody else. */
+  keep(peers: Iterable<string>, names: Iterable<string>): void {
+    for (const name of names) this.#keptNames.add(name)
+    for (const peer of peers) {
+      this.#kept.add(peer)
+      this.#open.delete(peer)
+    }
+  }
+
+  keepNothing(): void {
+    const kept = [...this.#kept]
+    this.#kept.clear()
+    this.#keptNames.clear()
+    for (const peer of kept) this.#plan(peer)
   }
 
   /** Those of these nodes. */
@@ -82,7 +107,11 @@ export class PlannedNodes {
   #plan(peer: string): void {
     const record = this.#nodes.get(peer)?.record
     const taking = this.#taking.get(peer)
-    if (!isGiving(record)) this.#giving.delete(peer)
-    else this.#giving.set(peer, taking === undefined ? record : { ...record, used: plus(record.used, taking) })
+    this.#giving.delete(peer)
+    this.#open.delete(peer)
+    if (!isGiving(record)) return
+    const node = taking === undefined ? record : { ...record, used: plus(record.used, taking) }
+    this.#giving.set(peer, node)
+    if (!this.#kept.has(peer)) this.#open.set(peer, node)
   }
 }

@@ -3,14 +3,14 @@
  * it wants. State: that, what it has asked for and not seen decided, and what did not fit since something became free.
  *
  * Who waits is granted in the order of priority, then of asking, programs and tasks alike. One that has waited long and does not
- * fit holds up others that want the same, so that what comes free for it is not taken away in pieces. A gang is granted in one
+ * fit keeps nodes that could give it, so that what comes free there is not taken away in pieces. A gang is granted in one
  * decision or not at all, so that no two of them wait for each other.
  */
 import type { ResourceChange, ResourceChangeOf } from '../journal/resource-changes.ts'
-import { type Allocation, isOpen, type NodeRecord } from '../resource-record.ts'
+import { type Allocation, type AllocationPlace, isOpen, type NodeRecord } from '../resource-record.ts'
 import { NONE } from '../units.ts'
 import { ALL_IN_USE, type Demand, NO_SUCH_CAPACITY, type WhyNot } from './demands.ts'
-import { couldFit, type PlannedVictim, planGrant, RoomFor } from './placement.ts'
+import { type PlannedVictim, placesWhenIdle, planGrant, RoomFor } from './placement.ts'
 import { PlannedNodes } from './planned-nodes.ts'
 import { demandKey, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
 
@@ -25,6 +25,7 @@ const KEPT_MS = 60_000
 const FORGET_AT_ONCE = 256
 /** Of one look; the next one goes on. */
 const MAX_PLANS = 256
+const MAX_KEEPS = 16
 
 /** Milliseconds. */
 export interface PlanTime {
@@ -43,6 +44,7 @@ type Grant = ResourceChangeOf<'grant'>
 type Want = (change: ResourceChange) => void
 /** Of one look, by the shape of what tasks demand. */
 type Rooms = Map<string, RoomFor>
+type PlannedMap = ReturnType<PlannedNodes['giving']>
 
 const keyOf = (change: ResourceChange): string =>
   'id' in change ? `a ${change.id}` : 'peer' in change ? `n ${change.peer}` : change.do
@@ -116,6 +118,7 @@ export class ResourceBoard {
 
   deleteDemand(task: string): void {
     this.#waiting.delete(demandKey(task))
+    this.#unfit.clear()
   }
 
   /** Tasks could be worked on by others than before. */
@@ -160,8 +163,12 @@ export class ResourceBoard {
   }
 
   /** Why a task is not given what it needs. */
-  whyNot({ units, all }: Demand): WhyNot {
-    return this.#couldFit({ parts: [{ units }], priority: 0 }, all()) ? ALL_IN_USE : NO_SUCH_CAPACITY
+  whyNot(demand: Demand): WhyNot {
+    return this.#whyNot(waitingTask(demand))
+  }
+
+  #whyNot(waiting: Waiting): WhyNot {
+    return this.#idlePlaces(waiting) === undefined ? NO_SUCH_CAPACITY : ALL_IN_USE
   }
 
   #endLives({ monotonic }: PlanTime, want: Want): void {
@@ -197,47 +204,45 @@ export class ResourceBoard {
 
   #grantSome({ now }: PlanTime, want: Want): void {
     const epoch = this.#epoch
-    /** Names that one who has waited long waits for. */
-    const kept = new Set<string>()
-    const could = new Map<string, boolean>()
-    const couldEver = (waiting: Waiting): boolean => {
-      const known = could.get(waiting.shape) ?? this.#couldEver(waiting)
-      could.set(waiting.shape, known)
-      return known
-    }
+    this.#nodes.keepNothing()
+    /** Of those that have waited long: until one is found that could be granted at all. */
+    let keeps = MAX_KEEPS
     const rooms: Rooms = new Map()
     let plans = 0
     for (const waiting of this.#waiting.inOrder()) {
       if (!this.#isOpen(waiting)) continue
-      const { id, shape, names, since, dueAt } = waiting
-      const isFree = !this.#unfit.has(shape) && (kept.size === 0 || ![...names].some((name) => kept.has(name)))
-      if (isFree && plans < MAX_PLANS) {
+      const { id, shape, since, dueAt } = waiting
+      if (!this.#unfit.has(shape) && plans < MAX_PLANS) {
         plans += 1
         if (this.#give(waiting, rooms, want)) continue
         this.#unfit.add(shape)
       }
-      if (dueAt !== undefined && dueAt <= now)
-        want({ do: 'deny', epoch, id, reason: couldEver(waiting) ? ALL_IN_USE : NO_SUCH_CAPACITY })
-      else if (now - since > PATIENCE_MS && couldEver(waiting)) for (const name of names) kept.add(name)
+      if (dueAt !== undefined && dueAt <= now) want({ do: 'deny', epoch, id, reason: this.#whyNot(waiting) })
+      else if (keeps > 0 && now - since > PATIENCE_MS) {
+        keeps = this.#keepFor(waiting) ? 0 : keeps - 1
+        rooms.clear()
+      }
     }
   }
 
-  #couldEver({ id, demand }: Waiting): boolean {
-    if (demand !== undefined) return this.whyNot(demand) === ALL_IN_USE
-    const wanted = this.#allocations.get(id)
-    return wanted !== undefined && this.#couldFit(wanted)
+  /** Of those that have waited long the first one alone, so that nobody holds up more than what one ask may take. */
+  #keepFor(waiting: Waiting): boolean {
+    const owners = (this.#idlePlaces(waiting) ?? []).map(({ owner }) => owner)
+    this.#nodes.keep(owners, waiting.names)
+    return owners.length > 0
   }
 
-  /** @param among any unless told */
-  #couldFit(wanted: Pick<Allocation, 'parts' | 'spread' | 'priority'>, among?: readonly string[]): boolean {
-    return couldFit(wanted, among === undefined ? this.#nodes.giving() : this.#nodes.among(among))
+  /** Where it would be if nothing else were. */
+  #idlePlaces({ wanted, among }: Waiting): readonly AllocationPlace[] | undefined {
+    return placesWhenIdle(wanted, among === undefined ? this.#nodes.giving() : this.#nodes.among(among()))
   }
 
   /** @returns whether it fits: it is on its way then */
-  #give({ id, demand }: Waiting, rooms: Rooms, want: Want): boolean {
-    if (demand !== undefined) return this.#assign(demand, rooms, want)
+  #give({ id, demand, names }: Waiting, rooms: Rooms, want: Want): boolean {
+    const nodes = this.#nodes.openFor(names)
+    if (demand !== undefined) return this.#assign(demand, nodes, rooms, want)
     const wanted = this.#allocations.get(id)
-    const grant = wanted && this.#planFor(id, wanted)
+    const grant = wanted && this.#planFor(id, wanted, nodes)
     if (wanted === undefined || grant === undefined) return false
     want(grant)
     this.#nodes.take(
@@ -247,16 +252,16 @@ export class ResourceBoard {
     return true
   }
 
-  #planFor(id: string, wanted: Allocation): Grant | undefined {
-    const plan = planGrant(wanted, this.#nodes.giving(), wanted.preempts === true ? this.#mayEnd() : [])
+  #planFor(id: string, wanted: Allocation, nodes: PlannedMap): Grant | undefined {
+    const plan = planGrant(wanted, nodes, wanted.preempts === true ? this.#mayEnd() : [])
     if (plan === undefined) return undefined
     const victims = plan.victims.map((victim) => ({ id: victim.id, fence: victim.fence }))
     return { do: 'grant', epoch: this.#epoch, id, places: plan.places, ...(victims.length > 0 && { victims }) }
   }
 
-  #assign(demand: Demand, rooms: Rooms, want: Want): boolean {
+  #assign(demand: Demand, nodes: PlannedMap, rooms: Rooms, want: Want): boolean {
     const { task, units, priority } = demand
-    const room = rooms.get(demand.shape) ?? new RoomFor(units, demand.free(), this.#nodes.giving())
+    const room = rooms.get(demand.shape) ?? new RoomFor(units, demand.free(), nodes)
     rooms.set(demand.shape, room)
     const place = room.next((peer) => demand.isFree(peer))
     if (place === undefined) return false

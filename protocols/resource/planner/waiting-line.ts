@@ -3,6 +3,7 @@
  */
 import { type Allocation, PRIORITY_LEVELS } from '../resource-record.ts'
 import type { Demand } from './demands.ts'
+import type { Wanted } from './placement.ts'
 
 /** Somebody who waits: a program, or a task. */
 export interface Waiting {
@@ -14,27 +15,34 @@ export interface Waiting {
   readonly since: number
   /** When it is denied; undefined: it waits for as long as it takes. */
   readonly dueAt?: number
+  readonly wanted: Wanted
   /** Of what it wants. */
   readonly names: ReadonlySet<string>
+  /** Nodes that may give it; undefined: any. */
+  readonly among?: () => readonly string[]
   /** Undefined: of a program. */
   readonly demand?: Demand
 }
 
-export const waitingProgram = (
-  id: string,
-  { parts, spread, preempts, priority, askedAt, waitMs }: Allocation,
-): Waiting => ({
-  ...{ id, priority, since: askedAt, ...(waitMs !== undefined && { dueAt: askedAt + waitMs }) },
-  shape: JSON.stringify([parts, spread === true, preempts === true ? priority : -1]),
-  names: new Set(parts.flatMap(({ units }) => Object.keys(units))),
-})
+export const waitingProgram = (id: string, wanted: Allocation): Waiting => {
+  const { parts, spread, preempts, priority, askedAt, waitMs } = wanted
+  return {
+    ...{ id, priority, wanted, since: askedAt, ...(waitMs !== undefined && { dueAt: askedAt + waitMs }) },
+    shape: JSON.stringify([parts, spread === true, preempts === true ? priority : -1]),
+    names: new Set(parts.flatMap(({ units }) => Object.keys(units))),
+  }
+}
 
 /** No id has a space. */
 export const demandKey = (task: string): string => `d ${task}`
-export const waitingTask = (demand: Demand): Waiting => ({
-  ...{ id: demandKey(demand.task), priority: demand.priority, since: demand.since, demand },
-  ...{ shape: `d ${demand.shape}`, names: new Set(Object.keys(demand.units)) },
-})
+export const waitingTask = (demand: Demand): Waiting => {
+  const { task, priority, units, since, all, shape } = demand
+  const wanted = { priority, parts: [{ units }] }
+  return {
+    ...{ id: demandKey(task), priority, since, demand, wanted, among: all },
+    ...{ shape: `d ${shape}`, names: new Set(Object.keys(units)) },
+  }
+}
 
 export class WaitingLine {
   readonly #levels: readonly Map<string, Waiting>[] = Array.from({ length: PRIORITY_LEVELS }, () => new Map())

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { obstacle } from '../../../protocols/resource/planner/feasibility.ts'
-import { couldFit, type PlannedVictim, planGrant } from '../../../protocols/resource/planner/placement.ts'
+import { type PlannedVictim, placesWhenIdle, planGrant } from '../../../protocols/resource/planner/placement.ts'
 import type { Ask, NodeRecord } from '../../../protocols/resource/resource-record.ts'
 import { LEADER, ResourceJournal } from '../../support/resource-journal.ts'
 
@@ -127,9 +127,9 @@ test('what could never fit is told from what does not fit now', () => {
   for (const [peer, node] of nodes) nodes.set(peer, { ...node, used: { cpu: 8 } })
   const wanted = { priority: 1, parts: [{ units: { cpu: 8 } }, { units: { cpu: 8 } }] }
   assert.equal(planGrant(wanted, nodes), undefined)
-  assert.equal(couldFit(wanted, nodes), true)
-  assert.equal(couldFit({ priority: 1, parts: [{ units: { cpu: 9 } }] }, nodes), false)
-  assert.equal(couldFit({ priority: 1, parts: [{ units: { gpu: 1 } }] }, nodes), false)
+  assert.ok(placesWhenIdle(wanted, nodes))
+  assert.equal(placesWhenIdle({ priority: 1, parts: [{ units: { cpu: 9 } }] }, nodes), undefined)
+  assert.equal(placesWhenIdle({ priority: 1, parts: [{ units: { gpu: 1 } }] }, nodes), undefined)
 })
 
 test('of a thousand nodes one is found in a moment', () => {

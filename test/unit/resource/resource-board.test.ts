@@ -124,6 +124,26 @@ describe('the board', () => {
     assert.deepEqual(played.step(), ['grant large'])
   })
 
+  it('keeps for one that waits long the nodes alone that could give it', () => {
+    const played = new Played()
+    played.journal.register('bay', { cpu: 2 })
+    played.ask('a', { cpu: 3 })
+    played.ask('b', { cpu: 1 })
+    played.step()
+    played.ask('large', { cpu: 4 })
+    played.step()
+    played.now += 6_000
+    // At bay there is room, and at box what comes free is for the large one.
+    played.ask('c', { cpu: 1 })
+    assert.deepEqual(played.step(), ['grant c'])
+    assert.equal(played.journal.get('c')?.places?.[0]?.owner, 'bay')
+    played.ask('d', { cpu: 2 })
+    played.release('a')
+    assert.deepEqual(played.step(), [], 'the large one waits for b, and d for the large one')
+    played.release('b')
+    assert.deepEqual(played.step(), ['grant large'])
+  })
+
   it('ends what rests on a node that was not renewed, then lets it go', () => {
     const played = new Played()
     played.ask('a', { cpu: 1 })
