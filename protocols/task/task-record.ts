@@ -149,6 +149,9 @@ export type TaskError = z.output<typeof TaskErrorSchema>
 export const PRIORITY_LEVELS = PRIORITIES.length
 
 const Millis = z.number().nonnegative()
+/** How the task of a worker that is gone goes to another one. */
+export const Takeover = z.literal('after-lease')
+
 export const TaskRecordSchema = z.object({
   type: TypeName,
   /** Of its type. Absent: any worker of the type will do. */
@@ -172,6 +175,8 @@ export const TaskRecordSchema = z.object({
   retry: RetrySchema,
   /** Milliseconds that one attempt may take; absent: as its worker says, or without a limit. */
   attemptTimeoutMs: AttemptTimeout.optional(),
+  /** Another attempt begins only once the worker of this one cannot go on any more: its lease is over. Absent: at once. */
+  takeover: Takeover.optional(),
   /** What was allocated for the attempt in work; absent: it requires nothing, or voters are of an older version. */
   allocation: AllocationId.optional(),
   /** When the attempt in work has taken as long as it may. */

@@ -22,6 +22,7 @@ const KEYS = keysOf<SubmitTask>({
   parent: true,
   retry: true,
   attemptTimeoutMs: true,
+  takeover: true,
 })
 const RETRY = { max: 3, delayMs: 1_000, maxDelayMs: 30_000 } as const
 const NO_DIGEST = ''
@@ -35,7 +36,7 @@ const ENCODER = new TextEncoder()
 export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, given: SubmitTask): SubmittedTask => {
   checkKeys(given, KEYS, 'a task')
   const { id, type, typeVersion, input = null, metadata, priority = 'normal', deadline, requirements, parent } = given
-  const { attemptTimeoutMs } = given
+  const { attemptTimeoutMs, takeover = 'at-once' } = given
   const dependencies = (given.dependencies ?? []).map((one) =>
     typeof one === 'string'
       ? { task_id: one, condition: 'completed' as const }
@@ -52,6 +53,8 @@ export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, giv
     ...(parent !== undefined && { parent }),
     retry: { ...RETRY, ...given.retry },
     ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
+    // Anything but the usual one is checked with the rest.
+    ...(takeover !== 'at-once' && { takeover }),
     input,
     ...(metadata !== undefined && { metadata }),
     digest: NO_DIGEST,

@@ -43,6 +43,12 @@ export interface SubmitTask {
    * `retry` says. As its worker says unless told.
    */
   readonly attemptTimeoutMs?: number
+  /**
+   * When another worker gets it whose worker is gone. `at-once` unless told: what the first one still does counts for nothing, and
+   * two may do the same outside for a while. `after-lease`: once the first one cannot go on any more, some 30 s later; who pauses and resumes
+   * the task, or limits its attempts, does not wait for that.
+   */
+  readonly takeover?: 'at-once' | 'after-lease'
 }
 
 export interface TaskState {

@@ -114,7 +114,7 @@ export const failedTask = async (
       'it ended under an older version: submit a new task with its input',
       { task: id },
     )
-  const { type, typeVersion, priority, requirements, retry, attemptTimeoutMs } = record
+  const { type, typeVersion, priority, requirements, retry, attemptTimeoutMs, takeover } = record
   return {
     ...{ type, input: await load(input), priority: PRIORITIES[priority] ?? 'normal', retry },
     ...(as !== undefined && { id: as }),
@@ -122,5 +122,6 @@ export const failedTask = async (
     ...(metadata !== undefined && { metadata }),
     ...(requirements !== undefined && { requirements }),
     ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
+    ...(takeover !== undefined && { takeover }),
   }
 }

@@ -117,7 +117,7 @@ export const newRecord = (
   dependencies: readonly Dependency[],
   submitter: string,
 ): TaskRecord => {
-  const { type, typeVersion, priority, deadline, requirements, parent, retry, attemptTimeoutMs } = task
+  const { type, typeVersion, priority, deadline, requirements, parent, retry, attemptTimeoutMs, takeover } = task
   const { at } = ledger.facts
   const record: Omit<TaskRecord, 'size'> = {
     type,
@@ -133,6 +133,7 @@ export const newRecord = (
     ...(dependencies.length > 0 && { dependencies: [...dependencies] }),
     retry,
     ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
+    ...(takeover !== undefined && { takeover }),
     attempts: 0,
     failures: 0,
     losses: 0,

@@ -23,10 +23,10 @@ import {
   PeerId,
   PRIORITY_LEVELS,
   Reason,
-  type Requirements,
   RequirementsSchema,
   RetrySchema,
   smallJson,
+  Takeover,
   TaskErrorSchema,
   TaskId,
   TypeName,
@@ -68,7 +68,11 @@ const SecondTaskSchema = FirstTaskSchema.extend({
   /** Milliseconds that one attempt may take; level 2. */
   attemptTimeoutMs: AttemptTimeout.optional(),
 })
-export const SubmittedTaskSchema = SecondTaskSchema.extend({ requirements: RequirementsSchema.optional() })
+export const SubmittedTaskSchema = SecondTaskSchema.extend({
+  requirements: RequirementsSchema.optional(),
+  /** Level 3. */
+  takeover: Takeover.optional(),
+})
 export type SubmittedTask = z.output<typeof SubmittedTaskSchema>
 
 const FirstOfferSchema = WorkerOfferSchema.omit({ attemptTimeoutMs: true })
@@ -202,12 +206,13 @@ const isLimited = ({ attemptTimeoutMs }: { readonly attemptTimeoutMs?: number | 
 /** Bytes that nodes hold for it: a node of level 1 would take what stands for them for the value. */
 const isStored = (value: unknown): boolean => readStored(value) !== undefined
 
-type Requiring = { readonly requirements?: Requirements | undefined }
-const namesResources = ({ requirements }: Requiring): boolean => requirements?.resources !== undefined
+type LaterTask = Pick<SubmittedTask, 'requirements' | 'takeover'>
+const isLaterTask = ({ requirements, takeover }: LaterTask): boolean =>
+  requirements?.resources !== undefined || takeover !== undefined
 
 const isOfLevel3 = (change: TaskChange): boolean => {
-  if (change.do === 'submit') return change.tasks.some(namesResources)
-  if (change.do === 'schedule') return namesResources(change.task)
+  if (change.do === 'submit') return change.tasks.some(isLaterTask)
+  if (change.do === 'schedule') return isLaterTask(change.task)
   return change.do === 'place' && change.allocation !== undefined
 }
 

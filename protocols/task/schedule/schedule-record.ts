@@ -14,6 +14,7 @@ import {
   RequirementsSchema,
   RetrySchema,
   TASKS_PART,
+  Takeover,
   TaskId,
   TypeName,
   TypeVersion,
@@ -90,7 +91,10 @@ export const FirstScheduledTaskSchema = z.object({
   attemptTimeoutMs: AttemptTimeout.optional(),
 })
 /** A task that it begins, without what differs each time. */
-export const ScheduledTaskSchema = FirstScheduledTaskSchema.extend({ requirements: RequirementsSchema.optional() })
+export const ScheduledTaskSchema = FirstScheduledTaskSchema.extend({
+  requirements: RequirementsSchema.optional(),
+  takeover: Takeover.optional(),
+})
 
 export const ScheduleRecordSchema = z.object({
   /** Peer id of who made it: its tasks count for that peer. */

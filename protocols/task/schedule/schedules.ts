@@ -48,6 +48,7 @@ const TASK_KEYS = keysOf<ScheduledSubmission>({
   requirements: true,
   retry: true,
   attemptTimeoutMs: true,
+  takeover: true,
   withinMs: true,
 })
 

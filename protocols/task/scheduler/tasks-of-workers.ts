@@ -55,11 +55,12 @@ export class TasksOfWorkers {
   }
 
   #whyLost(task: BoardTask): string | undefined {
-    const { worker, status, allocation } = task.record
+    const { worker, status, allocation, takeover } = task.record
     if (worker === undefined || isFinal(status)) return undefined
     const found = this.#workers.get(worker)
-    // It is gone, or is another process by now.
-    const isGone = found === undefined || found.presence === 'gone' || !sameRegistration(found, task.record)
+    // While its lease lasts one that cannot be reached may go on; another process of it cannot beside it.
+    const isAway = found?.presence === 'gone' && takeover !== 'after-lease'
+    const isGone = found === undefined || isAway || !sameRegistration(found, task.record)
     if (isGone) return `worker-lost: ${worker}`
     return inWork(task.record) && this.#hasLostResources(task) ? `resources-ended: ${allocation}` : undefined
   }

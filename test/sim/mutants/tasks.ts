@@ -132,6 +132,12 @@ const FOUND: readonly Mutant[] = [
     replace: 'if (allocation !== null) return fn\n',
   },
   {
+    bug: 'a task goes to another one while its worker may go on, although it must not',
+    file: `${TASK}/scheduler/tasks-of-workers.ts`,
+    find: " && takeover !== 'after-lease'",
+    replace: '',
+  },
+  {
     bug: 'what was allocated for an attempt stays when that is over',
     file: `${TASK}/scheduler/task-allocations.ts`,
     find: '      await capacity.unassign(id)\n',

@@ -27,6 +27,8 @@ export type TaskPlan = {
   readonly hasChild?: boolean
   /** Of what a node has: it works on it only while it has that. */
   readonly needs?: number
+  /** No two work on it at the same time. */
+  readonly isAlone?: boolean
   /** Which of its values is a large one. */
   readonly large?: Large
 }
@@ -47,6 +49,7 @@ export interface KnownTask {
 
 const LARGE_SHARE = 0.3
 const NEEDS_SHARE = 0.4
+const ALONE_SHARE = 0.15
 
 export const childOf = (id: string): string => `${id}.${PART}`
 
@@ -59,6 +62,7 @@ export const drawPlan = (number: number, random: () => number): TaskPlan => {
     number,
     ...(hasChild && { hasChild }),
     ...(large !== undefined && { large }),
+    ...(chance(random, ALONE_SHARE) && { isAlone: true }),
     ...(chance(random, NEEDS_SHARE) && { needs: 1 + Math.floor(random() * CAPACITY.cpu) }),
     // Many parents fail while their child waits for them.
     ...(chance(random, hasChild ? 0.25 : 0.05) && { isBroken: true }),
@@ -82,6 +86,7 @@ export const drawTask = (
     ...{ id: `t${number}`, type: SUM, priority },
     input: { number, ...more, ...(more.large === 'input' && { pad: padOf('input', number) }) },
     retry: { max: 2, delayMs: 200, maxDelayMs: 1_000 },
+    ...(more.isAlone === true && { takeover: 'after-lease' as const }),
     ...(more.needs !== undefined && { requirements: { resources: { cpu: more.needs } } }),
     ...(before !== undefined && chance(random, 0.3) && { dependencies: [{ task_id: before, condition }] }),
     ...(chance(random, 0.1) && { deadline: now + 200 + Math.floor(random() * 2_000) }),

@@ -26,15 +26,19 @@ interface Begun {
 
 export class Toil {
   readonly sink = new Sink()
+  /** Tasks that somebody paused: who resumes one does not wait for who had it. */
+  readonly paused = new Set<string>()
   /** What is wrong. */
   readonly problems: string[] = []
-  readonly counts = { again: 0, slept: 0, given: 0, late: 0, children: 0, needy: 0 }
+  readonly counts = { again: 0, slept: 0, given: 0, late: 0, children: 0, needy: 0, alone: 0 }
   readonly #random: () => number
   readonly #sleeps = new Map<string, Begun>()
   readonly #waits = new Map<string, number>()
   readonly #words = new Map<string, string>()
   /** By process, what each attempt that it works on requires. */
   readonly #using = new Map<JournalNode, Map<string, number>>()
+  /** Who works, or worked, on each task on which nobody else may. */
+  readonly #alone = new Map<string, { readonly node: JournalNode; readonly signal: AbortSignal }>()
   #runs = 0
 
   constructor(random: () => number) {
@@ -43,12 +47,14 @@ export class Toil {
 
   /** As the plan in its input says. */
   async sum(node: JournalNode, item: WorkItem, ctx: TaskContext): Promise<Json> {
-    const { needs = 0 } = item.input as TaskPlan
+    const { needs = 0, isAlone = false } = item.input as TaskPlan
+    const leave = isAlone ? this.#beAlone(node, item.id, ctx) : () => {}
     const stop = needs > 0 ? this.#use(node, item.id, needs, ctx) : () => {}
     try {
       return await this.#sum(node, item, ctx)
     } finally {
       stop()
+      leave()
     }
   }
 
@@ -71,6 +77,20 @@ export class Toil {
     if (plan.isBroken === true) throw new Error('it fails each time')
     const pad = large === 'result' ? { pad: padOf('result', number) } : {}
     return { sum, ...part, fence: ctx.fence.index, ...word, ...pad }
+  }
+
+  /** Whoever worked on it before cannot go on. */
+  #beAlone(node: JournalNode, id: string, { signal }: TaskContext): Stop {
+    const before = this.#alone.get(id)
+    const isHeld = this.paused.has(id)
+    if (!isHeld && before?.node.isUp() === true && before.node !== node && !before.signal.aborted)
+      this.problems.push(`${before.node.name} and ${node.name} work on ${id} at once`)
+    const now = { node, signal }
+    this.#alone.set(id, now)
+    this.counts.alone += 1
+    return () => {
+      if (this.#alone.get(id) === now) this.#alone.delete(id)
+    }
   }
 
   /** What it requires, for as long as it may work. */

@@ -32,6 +32,8 @@ export interface TasksTotals {
   readonly children: number
   /** Attempts with what their task requires. */
   readonly needy: number
+  /** Attempts at tasks on which no two may work. */
+  readonly alone: number
   /** Ends that another node than the submitter waited for. */
   readonly watched: number
   /** Tasks that a schedule began. */

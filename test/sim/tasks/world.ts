@@ -181,6 +181,7 @@ class TasksWorld {
     if (known === undefined || handle === undefined) return
     const what = this.#random()
     if (what < 0.6) {
+      this.#toil.paused.add(known.id)
       const paused = handle.pause('a test').then(() => {
         this.#asked.pauses += 1
         this.#mesh.time.after(this.#random() * 1_000, () => void handle.resume().catch(() => {}))

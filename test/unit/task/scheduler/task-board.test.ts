@@ -240,3 +240,26 @@ test('a task that changes again and again has no more due times for it, and is f
   b.now = 20_000
   assert.deepEqual(b.told(), ['expire t'])
 })
+
+test('a task that nobody else may work on meanwhile stays with a worker that is gone until its lease is over', () => {
+  const b = new Board()
+  b.worker('bob', worker(5))
+  b.worker('carl', worker(6))
+  b.task('once', assigned('bob', 5, { takeover: 'after-lease' }))
+  b.task('other', assigned('bob', 5))
+  b.board.setPresence('bob', 'gone')
+  assert.deepEqual(b.told(), ['lose other'])
+  b.now += LEASE_MS + LEASE_MARGIN_MS + 1
+  b.worker('carl', worker(6))
+  assert.deepEqual(b.told(), ['dismiss bob'])
+  b.worker('bob', undefined)
+  assert.deepEqual(b.told(), ['lose once'])
+})
+
+test('another process of its worker has it no more: the one before has ended', () => {
+  const b = new Board()
+  b.worker('bob', worker(5))
+  b.task('once', assigned('bob', 5, { takeover: 'after-lease' }))
+  b.worker('bob', worker(9))
+  assert.deepEqual(b.told(), ['lose once'])
+})
