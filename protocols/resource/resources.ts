@@ -138,20 +138,23 @@ class NodeResources implements ResourcesFeature {
     const { id, ask, timeoutMs } = wantedAllocation(port, what)
     const limit = new AbortController()
     const stop = port.timers.after(timeoutMs + ANSWER_MS, () => limit.abort(notDecided(id)))
-    const signals = [this.#end.signal, limit.signal, ...(what.signal === undefined ? [] : [what.signal])]
-    const signal = AbortSignal.any(signals)
+    const signal = AbortSignal.any([this.#end.signal, limit.signal, ...(what.signal ? [what.signal] : [])])
     try {
       await this.#own().live(signal)
       const registration = await abortable(this.#lease.registered(), signal)
       const isNew = !this.#holdings.has(id)
       this.#holdings.expect(id)
       this.#counts.asked += 1
+      // What becomes of it may be told before this node is answered.
+      const granted = this.#holdings.granted(id, signal)
+      granted.catch(() => {})
       try {
         const { result, version } = await this.#batcher.decide({ do: 'allocate', registration, id, ask }, { signal })
         this.#holdings.asked(id, version)
-        if (Reflect.get(Object(result), 'isKnown') === true) await this.#readAgain(id, signal)
-        const holding = await this.#holdings.granted(id, signal)
-        return this.#held(holding)
+        // It was asked for before: what is told of it may have been told already.
+        const isKnown = Reflect.get(Object(result), 'isKnown') === true
+        if (isKnown) this.#holdings.onTold(id, await this.#reader.allocation(id, signal))
+        return this.#held(await granted)
       } catch (error) {
         if (isParleyError(error, 'COM003') && error.details.reason === 'resource-denied') this.#counts.denied += 1
         // What nobody waits for any more is not kept.
@@ -161,11 +164,6 @@ class NodeResources implements ResourcesFeature {
     } finally {
       stop()
     }
-  }
-
-  /** It was asked for before: what is told of it may have been told already. */
-  async #readAgain(id: string, signal: AbortSignal): Promise<void> {
-    this.#holdings.onTold(id, await this.#reader.allocation(id, signal))
   }
 
   #held(holding: Omit<HeldAllocation, 'release' | typeof Symbol.asyncDispose>): HeldAllocation {
@@ -242,8 +240,8 @@ class NodeResources implements ResourcesFeature {
   }
 
   async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {
-    const { port, member } = this.#deps
-    const planner = new ResourcePlanner({ port, batcher: this.#batcher, member, demands: this.#demands }, epoch, signal)
+    const deps = { ...this.#deps, batcher: this.#batcher, demands: this.#demands }
+    const planner = new ResourcePlanner(deps, epoch, signal)
     this.#planner = planner
     try {
       await planner.run()

@@ -42,6 +42,15 @@ test('it is denied with why, and nothing of it is kept', async () => {
   assert.match(String(await failureOf(holdings.granted('a', undefined))), /released/)
 })
 
+test('who waits for it before it is answered is told of a denial that comes first', async () => {
+  const holdings = new Holdings()
+  holdings.expect('a')
+  const granted = failureOf(holdings.granted('a', undefined))
+  holdings.onTold('a', given({ status: 'denied', reason: 'all-in-use' }))
+  holdings.asked('a', 5)
+  assert.equal(Reflect.get(Object(await granted), 'details').why, 'all-in-use')
+})
+
 test('it ends where it is told so, and counts as lost where nobody released it', async () => {
   const { holdings, held } = await had()
   holdings.onTold('a', given({ status: 'preempted', reason: 'for b' }))
