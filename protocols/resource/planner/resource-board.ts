@@ -1,6 +1,6 @@
 /**
  * Nodes and allocations as the coordinator plans by them: a step from what the journal has, and the time, to the changes that
- * it wants. State: that, what it has asked for and not seen decided, and what did not fit since something became free.
+ * it wants. State: that, what it has asked for and not seen decided, and what was tried and did not fit.
  *
  * Who waits is granted in the order of priority, then of asking, programs and tasks alike. One that has waited long and does not
  * fit keeps nodes that could give it, so that what comes free there is not taken away in pieces. A gang is granted in one
@@ -12,7 +12,7 @@ import { NONE } from '../units.ts'
 import { ALL_IN_USE, type Demand, NO_SUCH_CAPACITY, type WhyNot } from './demands.ts'
 import { type PlannedVictim, placesWhenIdle, planGrant, RoomFor } from './placement.ts'
 import { PlannedNodes } from './planned-nodes.ts'
-import { demandKey, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
+import { demandKey, TriedShapes, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
 
 /** Milliseconds that a node may go on without being renewed; it renews each 10 s. */
 export const LEASE_MS = 30_000
@@ -23,8 +23,7 @@ const PATIENCE_MS = 5_000
 /** What ended is kept so long for its holder to read. Milliseconds. */
 const KEPT_MS = 60_000
 const FORGET_AT_ONCE = 256
-/** Of one look; the next one goes on. */
-const MAX_PLANS = 256
+/** Of one look: asks that nodes are looked for to keep. */
 const MAX_KEEPS = 16
 
 /** Milliseconds. */
@@ -63,8 +62,7 @@ export class ResourceBoard {
   readonly #asked = new Map<string, ResourceChange>()
   /** Tasks whose allocations were asked for, by id of those. */
   readonly #chosen = new Map<string, Demand>()
-  /** Shapes of asks that did not fit since something became free. */
-  readonly #unfit = new Set<string>()
+  readonly #tried = new TriedShapes()
   #allocated = 0
 
   constructor(epoch: number, newId: () => string) {
@@ -78,7 +76,7 @@ export class ResourceBoard {
 
   /** @param nowMs monotonic */
   setNode(peer: string, record: NodeRecord | undefined, nowMs: number): void {
-    this.#unfit.clear()
+    this.#tried.changed()
     this.#nodes.set(peer, record, nowMs)
   }
 
@@ -118,12 +116,12 @@ export class ResourceBoard {
 
   deleteDemand(task: string): void {
     this.#waiting.delete(demandKey(task))
-    this.#unfit.clear()
+    this.#tried.changed()
   }
 
   /** Tasks could be worked on by others than before. */
   lookAgain(): void {
-    for (const shape of this.#unfit) if (shape.startsWith('d ')) this.#unfit.delete(shape)
+    this.#tried.changed()
   }
 
   /** It was decided, or refused: what came of it has been read. */
@@ -131,7 +129,7 @@ export class ResourceBoard {
     if (this.#asked.get(keyOf(change)) !== change) return
     this.#asked.delete(keyOf(change))
     if (change.do === 'grant' || change.do === 'assign') this.#nodes.takeBack(change.id)
-    this.#unfit.clear()
+    this.#tried.changed()
     if (change.do !== 'assign') return
     const demand = this.#chosen.get(change.id)
     this.#chosen.delete(change.id)
@@ -205,17 +203,16 @@ export class ResourceBoard {
   #grantSome({ now }: PlanTime, want: Want): void {
     const epoch = this.#epoch
     this.#nodes.keepNothing()
+    this.#tried.begin()
     /** Of those that have waited long: until one is found that could be granted at all. */
     let keeps = MAX_KEEPS
     const rooms: Rooms = new Map()
-    let plans = 0
     for (const waiting of this.#waiting.inOrder()) {
       if (!this.#isOpen(waiting)) continue
       const { id, shape, since, dueAt } = waiting
-      if (!this.#unfit.has(shape) && plans < MAX_PLANS) {
-        plans += 1
+      if (this.#tried.take(shape)) {
         if (this.#give(waiting, rooms, want)) continue
-        this.#unfit.add(shape)
+        this.#tried.doesNotFit(shape)
       }
       if (dueAt !== undefined && dueAt <= now) want({ do: 'deny', epoch, id, reason: this.#whyNot(waiting) })
       else if (keeps > 0 && now - since > PATIENCE_MS) {

@@ -1,5 +1,6 @@
 /**
- * Who waits for resources, programs and tasks alike: by priority, in the order in which they asked. State: that.
+ * Who waits for resources, programs and tasks alike: by priority, in the order in which they asked, and what was tried for them.
+ * State: that.
  */
 import { type Allocation, PRIORITY_LEVELS } from '../resource-record.ts'
 import type { Demand } from './demands.ts'
@@ -70,5 +71,46 @@ export class WaitingLine {
   /** The most urgent first. */
   *inOrder(): Generator<Waiting> {
     for (const level of this.#levels.toReversed()) yield* level.values()
+  }
+}
+
+/** Of one look; the next one goes on. */
+const MAX_PLANS = 256
+
+/**
+ * Shapes of asks that were tried and did not fit. Each one is tried once before any of them is tried again, so that many that fit
+ * nowhere keep no other from being tried, however much becomes free meanwhile.
+ */
+export class TriedShapes {
+  readonly #unfit = new Set<string>()
+  /** Something became free since they were tried, or may have. */
+  #hasChanged = false
+  #isThrough = true
+  #left = MAX_PLANS
+
+  changed(): void {
+    this.#hasChanged = true
+  }
+
+  /** Another look begins. */
+  begin(): void {
+    if (this.#isThrough && this.#hasChanged) {
+      this.#unfit.clear()
+      this.#hasChanged = false
+    }
+    this.#isThrough = true
+    this.#left = MAX_PLANS
+  }
+
+  /** @returns whether it is to be tried now */
+  take(shape: string): boolean {
+    if (this.#unfit.has(shape)) return false
+    if (this.#left === 0) this.#isThrough = false
+    else this.#left -= 1
+    return this.#isThrough
+  }
+
+  doesNotFit(shape: string): void {
+    this.#unfit.add(shape)
   }
 }

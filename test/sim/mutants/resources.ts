@@ -67,7 +67,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'what does not fit is not tried again when something ends',
     file: `${RESOURCE}/planner/resource-board.ts`,
-    find: '    this.#unfit.clear()\n    this.#nodes.set(peer, record, nowMs)\n',
+    find: '    this.#tried.changed()\n    this.#nodes.set(peer, record, nowMs)\n',
     replace: '    this.#nodes.set(peer, record, nowMs)\n',
   },
   {

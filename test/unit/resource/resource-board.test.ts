@@ -124,6 +124,15 @@ describe('the board', () => {
     assert.deepEqual(played.step(), ['grant large'])
   })
 
+  it('tries everybody once before it tries anybody again, however much changes meanwhile', () => {
+    const played = new Played()
+    for (let i = 0; i < 600; i += 1) played.ask(`never-${i}`, { cpu: 5 + i }, { priority: 3 })
+    played.ask('modest', { cpu: 1 }, { priority: 0 })
+    // Each step reads all nodes anew.
+    const said = [played.step(), played.step(), played.step()]
+    assert.deepEqual(said.flat(), ['grant modest'])
+  })
+
   it('keeps for one that waits long the nodes alone that could give it', () => {
     const played = new Played()
     played.journal.register('bay', { cpu: 2 })
