@@ -1,9 +1,14 @@
 /**
  * Nodes as the coordinator plans by them: as the journal has them, with what grants that it has asked for will take. State: that.
  */
-import type { NodeRecord } from '../resource-record.ts'
+import type { AllocationPlace, NodeRecord } from '../resource-record.ts'
 import { NONE, plus, type Units } from '../units.ts'
 import { type GivingNode, isGiving } from './feasibility.ts'
+import { placesWhenIdle } from './placement.ts'
+import type { Waiting } from './waiting-line.ts'
+
+/** Milliseconds that what idle nodes could give is taken for the same. */
+const IDLE_MS = 500
 
 interface PlannedNode {
   readonly record: NodeRecord
@@ -24,6 +29,9 @@ export class PlannedNodes {
   readonly #open = new Map<string, GivingNode>()
   readonly #kept = new Set<string>()
   readonly #keptNames = new Set<string>()
+  /** By shape. */
+  readonly #idle = new Map<string, readonly AllocationPlace[] | undefined>()
+  #idleSince = 0
 
   size(): number {
     return this.#nodes.size
@@ -57,21 +65,33 @@ export class PlannedNodes {
     }
   }
 
-  keepNothing(): void {
+  /** Another look begins: nothing is kept. @param nowMs monotonic */
+  begin(nowMs: number): void {
+    if (nowMs - this.#idleSince >= IDLE_MS) {
+      this.#idleSince = nowMs
+      this.#idle.clear()
+    }
     const kept = [...this.#kept]
     this.#kept.clear()
     this.#keptNames.clear()
     for (const peer of kept) this.#plan(peer)
   }
 
-  /** Those of these nodes. */
-  among(peers: readonly string[]): ReadonlyMap<string, GivingNode> {
+  #among(peers: readonly string[]): ReadonlyMap<string, GivingNode> {
     const found = new Map<string, GivingNode>()
     for (const peer of peers) {
       const node = this.#giving.get(peer)
       if (node !== undefined) found.set(peer, node)
     }
     return found
+  }
+
+  /** Where somebody would be given it if nothing else were, as of a moment ago: it takes a look at all nodes. */
+  placesWhenIdle({ shape, wanted, among }: Waiting): readonly AllocationPlace[] | undefined {
+    if (this.#idle.has(shape)) return this.#idle.get(shape)
+    const places = placesWhenIdle(wanted, among === undefined ? this.#giving : this.#among(among()))
+    this.#idle.set(shape, places)
+    return places
   }
 
   /** @param nowMs monotonic */

@@ -7,10 +7,10 @@
  * decision or not at all, so that no two of them wait for each other.
  */
 import type { ResourceChange, ResourceChangeOf } from '../journal/resource-changes.ts'
-import { type Allocation, type AllocationPlace, isOpen, type NodeRecord } from '../resource-record.ts'
+import { type Allocation, isOpen, type NodeRecord } from '../resource-record.ts'
 import { NONE } from '../units.ts'
 import { ALL_IN_USE, type Demand, NO_SUCH_CAPACITY, type WhyNot } from './demands.ts'
-import { type PlannedVictim, placesWhenIdle, planGrant, RoomFor } from './placement.ts'
+import { type PlannedVictim, planGrant, RoomFor } from './placement.ts'
 import { PlannedNodes } from './planned-nodes.ts'
 import { demandKey, TriedShapes, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
 
@@ -166,7 +166,7 @@ export class ResourceBoard {
   }
 
   #whyNot(waiting: Waiting): WhyNot {
-    return this.#idlePlaces(waiting) === undefined ? NO_SUCH_CAPACITY : ALL_IN_USE
+    return this.#nodes.placesWhenIdle(waiting) === undefined ? NO_SUCH_CAPACITY : ALL_IN_USE
   }
 
   #endLives({ monotonic }: PlanTime, want: Want): void {
@@ -200,9 +200,9 @@ export class ResourceBoard {
     return wanted !== undefined && !this.#asked.has(`a ${id}`) && this.#isLive(wanted)
   }
 
-  #grantSome({ now }: PlanTime, want: Want): void {
+  #grantSome({ now, monotonic }: PlanTime, want: Want): void {
     const epoch = this.#epoch
-    this.#nodes.keepNothing()
+    this.#nodes.begin(monotonic)
     this.#tried.begin()
     /** Of those that have waited long: until one is found that could be granted at all. */
     let keeps = MAX_KEEPS
@@ -224,14 +224,9 @@ export class ResourceBoard {
 
   /** Of those that have waited long the first one alone, so that nobody holds up more than what one ask may take. */
   #keepFor(waiting: Waiting): boolean {
-    const owners = (this.#idlePlaces(waiting) ?? []).map(({ owner }) => owner)
+    const owners = (this.#nodes.placesWhenIdle(waiting) ?? []).map(({ owner }) => owner)
     this.#nodes.keep(owners, waiting.names)
     return owners.length > 0
-  }
-
-  /** Where it would be if nothing else were. */
-  #idlePlaces({ wanted, among }: Waiting): readonly AllocationPlace[] | undefined {
-    return placesWhenIdle(wanted, among === undefined ? this.#nodes.giving() : this.#nodes.among(among()))
   }
 
   /** @returns whether it fits: it is on its way then */

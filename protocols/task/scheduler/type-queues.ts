@@ -15,6 +15,9 @@ const SAID = ['', NO_WORKER, NO_WORKER_FOR_VERSION, 'no-such-capacity', 'all-in-
 type Said = (typeof SAID)[number]
 /** Milliseconds that a task waits before it says that nobody takes it. */
 const EXPLAIN_AFTER_MS = 1_000
+/** Milliseconds between two looks at why tasks of one queue lack what they require; and queues of one such time. */
+const LOOK_EACH_MS = 500
+const MOST_LOOKS = 64
 /** Ids of tasks that left the queue otherwise are taken out once they are more than these, and than those that are there. */
 const STALE = 64
 
@@ -69,6 +72,8 @@ export interface TypeQueue {
   readonly saying: Readonly<Record<Said, Set<string>>>
   /** Since when nobody takes them; milliseconds by the coordinator's clock. */
   untakenSince: number | undefined
+  /** When it was looked at last why its tasks lack what they require. */
+  lookedAt: number | undefined
 }
 
 type Named = Pick<TaskRecord, 'type' | 'typeVersion' | 'reason' | 'requirements'>
@@ -100,6 +105,8 @@ const lacking = ({ saying }: TypeQueue, now: number, most: number, needy: NeedyF
 
 export class TypeQueues {
   readonly #queues = new Map<string, TypeQueue>()
+  #lookedSince = 0
+  #looks = 0
 
   all(): IterableIterator<TypeQueue> {
     return this.#queues.values()
@@ -110,7 +117,7 @@ export class TypeQueues {
     const needs = needsOf(record)
     const key = `${type} ${version ?? ''} ${needs?.text ?? ''}`
     const waiting = this.#queues.get(key) ?? {
-      ...{ type, version, needs, queue: new TaskQueue(), untakenSince: undefined },
+      ...{ type, version, needs, queue: new TaskQueue(), untakenSince: undefined, lookedAt: undefined },
       // Each of them has its own.
       saying: Object.fromEntries(SAID.map((one) => [one, new Set<string>()])) as Record<Said, Set<string>>,
     }
@@ -128,6 +135,24 @@ export class TypeQueues {
     saying[saidBy(record)].delete(id)
     const queued = SAID.reduce((sum, one) => sum + saying[one].size, 0)
     if (queue.size() > 2 * queued + STALE) queue.keep({ has: (one) => SAID.some((said) => saying[said].has(one)) })
+  }
+
+  /** Why tasks lack what they require takes a look at all nodes: each queue has its turn, and each second some of them. */
+  #mayLook(waiting: TypeQueue, now: number): boolean {
+    if (now - this.#lookedSince >= LOOK_EACH_MS) {
+      this.#lookedSince = now
+      this.#looks = 0
+    }
+    const isSoon = now - (waiting.lookedAt ?? Number.NEGATIVE_INFINITY) < this.#lookEachMs()
+    if (isSoon || this.#looks >= MOST_LOOKS) return false
+    waiting.lookedAt = now
+    this.#looks += 1
+    return true
+  }
+
+  /** Longer the more of them there are, so that the last ones have their turn too. */
+  #lookEachMs(): number {
+    return LOOK_EACH_MS * Math.ceil(this.#queues.size / MOST_LOOKS)
   }
 
   /** Ids in all queues. */
@@ -155,6 +180,7 @@ export class TypeQueues {
       const isTaken = workers.offers(type, version)
       waiting.untakenSince = isTaken ? undefined : (waiting.untakenSince ?? now)
       if (isTaken && needs !== undefined && needy !== undefined) {
+        if (!this.#mayLook(waiting, now)) continue
         found.push(...lacking(waiting, now, most - found.length, needy))
         if (found.length >= most) return found
         continue

@@ -240,9 +240,12 @@ describe('what tasks demand', () => {
       all: () => ['box'],
     }
     const rest = { chosen() {}, answered() {} }
-    assert.equal(played.board.whyNot({ ...demand, ...rest, units: { cpu: 4 } }), 'all-in-use')
-    assert.equal(played.board.whyNot({ ...demand, ...rest, units: { cpu: 5 } }), 'no-such-capacity')
-    assert.equal(played.board.whyNot({ ...demand, ...rest, units: { cpu: 1 }, all: () => [] }), 'no-such-capacity')
+    assert.equal(played.board.whyNot({ ...demand, ...rest, shape: '4', units: { cpu: 4 } }), 'all-in-use')
+    assert.equal(played.board.whyNot({ ...demand, ...rest, shape: '5', units: { cpu: 5 } }), 'no-such-capacity')
+    assert.equal(
+      played.board.whyNot({ ...demand, ...rest, shape: '1', units: { cpu: 1 }, all: () => [] }),
+      'no-such-capacity',
+    )
     demandOf(played, 't', 1)
     played.board.deleteDemand('t')
     assert.deepEqual(played.step(), [])

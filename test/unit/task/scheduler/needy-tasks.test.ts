@@ -166,6 +166,7 @@ describe('a task that requires resources', () => {
     p.board.setTask('t', record({ reason: 'all-in-use' }))
     assert.deepEqual(p.said(), [])
     p.why = 'no-such-capacity'
+    p.now += 1_000
     assert.deepEqual(p.said(), ['explain t no-such-capacity'])
     p.board.setTask('u', record())
     assert.deepEqual(p.said(), [])
