@@ -255,9 +255,7 @@ class NodeResources implements ResourcesFeature {
     const { port, journal } = this.#deps
     for (const begun = port.clock.monotonic(); ; ) {
       try {
-        return await journal.submit(level === 1 ? decideResources : assignResources, { changes } as never, {
-          isChecked: true,
-        })
+        return await journal.submit(level === 1 ? decideResources : assignResources, { changes }, { isChecked: true })
       } catch (error) {
         if (!isRefusedFor(error, 'level') || port.clock.monotonic() - begun >= LEVEL_MS) throw error
         await new Promise<void>((resolve) => port.timers.after(LEVEL_AGAIN_MS, resolve))

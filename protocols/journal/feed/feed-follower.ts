@@ -38,8 +38,8 @@ export interface FollowerOptions<Told> {
   ): AsyncIterable<FeedItem<Told>> | Promise<AsyncIterable<FeedItem<Told>>>
   idOf(told: Told): string
   /**
-   * Those that this node believes to be its own. Where the feed goes on from a version, it is told of their changes whomever they
-   * concern by then: who is told of a record follows from the record as it is, and not from what it was before that version.
+   * Ids of records that this node believes to be its own. A feed that goes on from a version tells a node of what is its own now;
+   * of these it tells although they have gone to somebody else.
    */
   own?(): readonly string[]
   /** One changed. */

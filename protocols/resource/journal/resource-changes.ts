@@ -51,7 +51,7 @@ const CHANGES = [
 ] as const
 
 /** Of level 2 alone: of the coordinator, for tasks that it places. */
-const TASK_CHANGES = [
+const ASSIGNMENTS = [
   /** Granted at once, or refused: units of this node for a task that it is to work on. */
   z.object({
     do: z.literal('assign'),
@@ -69,12 +69,12 @@ const TASK_CHANGES = [
 ] as const
 
 export const FirstChangeSchema = z.discriminatedUnion('do', CHANGES)
-export const TaskChangeSchema = z.discriminatedUnion('do', TASK_CHANGES)
-export const ResourceChangeSchema = z.discriminatedUnion('do', [...CHANGES, ...TASK_CHANGES])
+export const AssignmentSchema = z.discriminatedUnion('do', ASSIGNMENTS)
+export const ResourceChangeSchema = z.discriminatedUnion('do', [...CHANGES, ...ASSIGNMENTS])
 export type ResourceChange = z.output<typeof ResourceChangeSchema>
 export type ResourceChangeOf<D extends ResourceChange['do']> = Extract<ResourceChange, { do: D }>
 
-const OF_TASKS: ReadonlySet<string> = new Set(TASK_CHANGES.map(({ shape }) => shape.do.value))
+const OF_TASKS: ReadonlySet<string> = new Set(ASSIGNMENTS.map(({ shape }) => shape.do.value))
 
 /** The level of the part that all voters have to have for it. */
 export const levelOfChange = (change: ResourceChange): 1 | 2 => (OF_TASKS.has(change.do) ? 2 : 1)

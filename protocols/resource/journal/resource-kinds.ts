@@ -24,7 +24,7 @@ import {
   unassign,
   withdrawNode,
 } from './apply-resources.ts'
-import { FirstChangeSchema, MAX_CHANGES_AT_ONCE, type ResourceChange, TaskChangeSchema } from './resource-changes.ts'
+import { AssignmentSchema, FirstChangeSchema, MAX_CHANGES_AT_ONCE, type ResourceChange } from './resource-changes.ts'
 import { ResourceLedger } from './resource-ledger.ts'
 
 /** Of nodes, allocations and what holders have; a third more than allocations may take together. */
@@ -79,7 +79,8 @@ const answer = (tx: JournalTx, change: ResourceChange, facts: EntryFacts): Resou
   }
 }
 
-const changesOf = <C extends ResourceChange>(schema: z.ZodType<C>) =>
+/** As of any of them: which ones a command takes its schema says. */
+const changesOf = (schema: z.ZodType<ResourceChange>) =>
   z.object({ changes: z.array(schema).min(1).max(MAX_CHANGES_AT_ONCE) })
 /** Of both commands. */
 const common = {
@@ -102,7 +103,7 @@ export const assignResources = defineJournalCommand({
   ...common,
   name: `${RESOURCES_PART}.assign`,
   level: 2,
-  input: changesOf(TaskChangeSchema),
+  input: changesOf(AssignmentSchema),
 })
 
 export const resourceJournal = {

@@ -44,9 +44,9 @@ export interface SubmitTask {
    */
   readonly attemptTimeoutMs?: number
   /**
-   * When another worker gets it whose worker is gone. `at-once` unless told: what the first one still does counts for nothing, and
-   * two may do the same outside for a while. `after-lease`: once the first one cannot go on any more, some 30 s later; who pauses and resumes
-   * the task, or limits its attempts, does not wait for that.
+   * When the worker is gone: whether another one gets the task at once, or after the lease of the first one. `at-once` unless told:
+   * what the first one still reports counts for nothing, but two may do the same outside for a while. `after-lease`: the first one
+   * cannot go on any more, some 30 s later. Who pauses and resumes the task, or limits its attempts, does not wait for that.
    */
   readonly takeover?: 'at-once' | 'after-lease'
 }
