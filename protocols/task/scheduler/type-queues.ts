@@ -1,6 +1,6 @@
 /**
  * Tasks that wait for a worker, by type, version and what they require: in which order they are taken, and whether they say why
- * nobody takes them. State: their ids.
+ * nobody takes them. State: their ids, and how often it was looked why.
  */
 import { Fifo } from '../../async.ts'
 import type { WhyNot } from '../../resource/planner/demands.ts'
