@@ -6,7 +6,6 @@
  */
 import * as z from 'zod'
 import { ParleyError } from '../errors.ts'
-import { amountOf, fits } from '../resource/units.ts'
 
 /** `cost`: millionths of the currency that the program means. `fanOut`: calls and tasks that are begun for the work. */
 export const AMOUNT_NAMES = ['tokens', 'cost', 'fanOut'] as const
@@ -20,7 +19,8 @@ export const AmountsSchema = z.object({
 })
 /** As a program gives them: a name that is not known is a mistake. */
 export const GivenAmounts = AmountsSchema.strict()
-export type Amounts = Readonly<Partial<Record<AmountName, number>>>
+/** A name that is undefined is not named. */
+export type Amounts = Readonly<Partial<Record<AmountName, number | undefined>>>
 export const NO_AMOUNTS: Amounts = {}
 
 /** Delegations that there may be below each other, at most. */
@@ -42,43 +42,44 @@ const byName = (amountFor: (name: AmountName) => number | undefined): Amounts =>
   return found
 }
 
+export const amountIn = (amounts: Amounts, name: AmountName): number => amounts[name] ?? 0
 export const isLimited = (allowance: Amounts, name: AmountName): boolean => allowance[name] !== undefined
-export const isNothing = (amounts: Amounts): boolean => AMOUNT_NAMES.every((name) => amountOf(amounts, name) === 0)
+export const isNothing = (amounts: Amounts): boolean => AMOUNT_NAMES.every((name) => amountIn(amounts, name) === 0)
 
 /** Of names that one of them names; never more than a number holds exactly. */
 export const sum = (one: Amounts, other: Amounts): Amounts =>
   byName((name) =>
     isLimited(one, name) || isLimited(other, name)
-      ? Math.min(Number.MAX_SAFE_INTEGER, amountOf(one, name) + amountOf(other, name))
+      ? Math.min(Number.MAX_SAFE_INTEGER, amountIn(one, name) + amountIn(other, name))
       : undefined,
   )
 
 /** What is left of each amount that the first one names, never less than nothing. */
 export const less = (amounts: Amounts, taken: Amounts): Amounts =>
   byName((name) =>
-    isLimited(amounts, name) ? Math.max(0, amountOf(amounts, name) - amountOf(taken, name)) : undefined,
+    isLimited(amounts, name) ? Math.max(0, amountIn(amounts, name) - amountIn(taken, name)) : undefined,
   )
 
 /** Of each amount that the first one names the smaller one; what the second one does not name is no bound. */
 export const atMost = (amounts: Amounts, bound: Amounts): Amounts =>
   byName((name) => {
     if (!isLimited(amounts, name)) return undefined
-    return isLimited(bound, name) ? Math.min(amountOf(amounts, name), amountOf(bound, name)) : amountOf(amounts, name)
+    return isLimited(bound, name) ? Math.min(amountIn(amounts, name), amountIn(bound, name)) : amountIn(amounts, name)
   })
 
 /** Of what an allowance limits alone. */
 export const limitedBy = (allowance: Amounts, amounts: Amounts): Amounts =>
-  byName((name) => (isLimited(allowance, name) ? amountOf(amounts, name) : undefined))
+  byName((name) => (isLimited(allowance, name) ? amountIn(amounts, name) : undefined))
 
 /** Those that are more than nothing. */
-export const withoutZeros = (amounts: Amounts): Amounts => byName((name) => amountOf(amounts, name) || undefined)
+export const withoutZeros = (amounts: Amounts): Amounts => byName((name) => amountIn(amounts, name) || undefined)
 
 /**
  * The allowance of who gets a part of another one: as much as was asked for. Of what the other one limits and nobody asked for
  * it has nothing, so that it is never freer than where it comes from.
  */
 export const partOf = (allowance: Amounts, asked: Amounts): Amounts =>
-  byName((name) => (isLimited(asked, name) || isLimited(allowance, name) ? amountOf(asked, name) : undefined))
+  byName((name) => (isLimited(asked, name) || isLimited(allowance, name) ? amountIn(asked, name) : undefined))
 
 export interface Lack {
   readonly amount: AmountName
@@ -88,10 +89,8 @@ export interface Lack {
 
 /** The first amount of which there is not enough left; undefined: there is enough. */
 export const lackIn = (left: Amounts, asked: Amounts): Lack | undefined => {
-  const amount = AMOUNT_NAMES.find(
-    (name) => isLimited(left, name) && !fits(left, NO_AMOUNTS, { [name]: amountOf(asked, name) }),
-  )
-  return amount && { amount, asked: amountOf(asked, amount), left: amountOf(left, amount) }
+  const amount = AMOUNT_NAMES.find((name) => isLimited(left, name) && amountIn(asked, name) > amountIn(left, name))
+  return amount && { amount, asked: amountIn(asked, amount), left: amountIn(left, amount) }
 }
 
 /** @param of what it is that has too little, for people */

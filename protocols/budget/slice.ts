@@ -8,10 +8,10 @@
  */
 import { checkedInput } from '../checked-input.ts'
 import { stateError } from '../errors.ts'
-import { amountOf } from '../resource/units.ts'
 import {
   AMOUNT_NAMES,
   type Amounts,
+  amountIn,
   atMost,
   GivenAmounts,
   isLimited,
@@ -47,7 +47,7 @@ export interface SliceCounts {
 }
 
 const PROBLEM = 'amounts cannot be used so'
-const given = (amounts: Amounts): Amounts => checkedInput(GivenAmounts, amounts, PROBLEM) as Amounts
+const given = (amounts: Amounts): Amounts => checkedInput(GivenAmounts, amounts, PROBLEM)
 const SLICE = 'this slice of a budget'
 
 export class Slice {
@@ -140,12 +140,12 @@ export class Slice {
     this.#open = less(this.#open, reserved)
     this.#spent = sum(this.#spent, spent)
     for (const name of AMOUNT_NAMES) {
-      const over = amountOf(spent, name) - amountOf(reserved, name)
+      const over = amountIn(spent, name) - amountIn(reserved, name)
       const isBound = isLimited(reserved, name) || isLimited(this.#allowance, name)
       if (over > 0 && isBound) this.#overspent = sum(this.#overspent, { [name]: over })
       // Who closed it has given back what was left by then.
       if (!isLimited(this.#left, name) || this.#isClosed) continue
-      this.#left = { ...this.#left, [name]: Math.max(0, amountOf(this.#left, name) - over) }
+      this.#left = { ...this.#left, [name]: Math.max(0, amountIn(this.#left, name) - over) }
     }
   }
 }

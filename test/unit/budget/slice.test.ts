@@ -6,6 +6,7 @@ import {
   AMOUNT_NAMES,
   type AmountName,
   type Amounts,
+  amountIn,
   atMost,
   isLimited,
   MAX_DEPTH,
@@ -13,7 +14,6 @@ import {
 } from '../../../protocols/budget/amounts.ts'
 import { Slice } from '../../../protocols/budget/slice.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { amountOf } from '../../../protocols/resource/units.ts'
 
 const refusal = (attempt: () => unknown): string => {
   try {
@@ -53,7 +53,7 @@ describe('a slice', () => {
   })
 
   it('is without limit for what it does not name, and counts it all the same', () => {
-    const slice = new Slice({ amounts: { tokens: 0, cost: undefined } as unknown as Amounts })
+    const slice = new Slice({ amounts: { tokens: 0, cost: undefined } })
     slice.spend({ cost: Number.MAX_SAFE_INTEGER })
     slice.spend({ cost: 5 })
     assert.deepEqual(slice.counts(), { spent: { cost: Number.MAX_SAFE_INTEGER }, overspent: {} })
@@ -216,7 +216,7 @@ class Spenders {
 
   /** Left to spend, of all slices, and spent. */
   total(name: AmountName): number {
-    const left = this.slices.reduce((all, slice) => all + amountOf(slice.remaining(), name), 0)
+    const left = this.slices.reduce((all, slice) => all + amountIn(slice.remaining(), name), 0)
     return left + (this.spent.get(name) ?? 0)
   }
 
@@ -230,7 +230,7 @@ class Spenders {
   }
 
   #note(of: Amounts): void {
-    for (const name of AMOUNT_NAMES) this.spent.set(name, (this.spent.get(name) ?? 0) + amountOf(of, name))
+    for (const name of AMOUNT_NAMES) this.spent.set(name, (this.spent.get(name) ?? 0) + amountIn(of, name))
   }
 }
 
@@ -245,13 +245,13 @@ describe('slices of one root', () => {
           if (!isParleyError(error, 'COM003', 'STA003')) throw error
         }
         for (const name of AMOUNT_NAMES)
-          if (isLimited(root, name)) assert.ok(spenders.total(name) <= amountOf(root, name), name)
+          if (isLimited(root, name)) assert.ok(spenders.total(name) <= amountIn(root, name), name)
       }
       for (const slice of spenders.slices.toReversed()) slice.close()
       const { spent, overspent } = spenders.slices[0]?.counts() ?? {}
       assert.deepEqual(overspent, {})
       for (const name of AMOUNT_NAMES)
-        assert.ok(amountOf(spent ?? {}, name) >= (spenders.spent.get(name) ?? 0), 'nothing that was spent is lost')
+        assert.ok(amountIn(spent ?? {}, name) >= (spenders.spent.get(name) ?? 0), 'nothing that was spent is lost')
     })
     fc.assert(property, { numRuns: 500 })
   })
