@@ -4,6 +4,23 @@ import './lifecycle/check-node-version.ts'
 export type { Activity } from '../discovery/agent-activity.ts'
 export { describe } from '../discovery/directory/record/describe-protocol.ts'
 export type { Agent, Change } from '../discovery/directory/tables/agent-change.ts'
+export type { AmountName, Amounts, Limits } from '../protocols/budget/amounts.ts'
+export type {
+  Budget,
+  BudgetState,
+  Budgets,
+  BudgetsCounts,
+  BudgetTree,
+  BudgetWaitOptions,
+  ChunkedDraws,
+  Draw,
+  LendOptions,
+  LentBudget,
+  OfferedLoan,
+  OpenBudgetOptions,
+} from '../protocols/budget/api.ts'
+export type { BudgetStatus } from '../protocols/budget/budget-record.ts'
+export { type Allowance, type Reservation, Slice, type SliceCounts } from '../protocols/budget/slice.ts'
 export type {
   AnyReceiver,
   CommandAck,

@@ -7,6 +7,7 @@ import { nearestName } from '../../protocols/unknown-keys.ts'
 import { VERSION } from '../platform/version.ts'
 import { EXIT_HELP, reportError, usageError } from './output/exit-codes.ts'
 import {
+  registerBudget,
   registerCoordinator,
   registerJournal,
   registerLeave,
@@ -73,6 +74,7 @@ export const createProgram = (): Command => {
   registerJournal(program)
   registerTasks(program)
   registerResources(program)
+  registerBudget(program)
   registerBench(program)
   registerCoordinator(program)
   registerLeave(program)

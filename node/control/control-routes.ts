@@ -13,6 +13,7 @@ import { partView } from '../observe/debug/routes/debug-routes.ts'
 import { addMessageRoutes } from '../observe/debug/routes/message-routes.ts'
 import { jsonResponse, problemResponse, respond } from '../observe/http/http-responses.ts'
 import { thisProcess } from '../platform/process-identity.ts'
+import { BudgetsQuerySchema, BudgetTreeQuerySchema } from './budget-schemas.ts'
 import * as schemas from './control-schemas.ts'
 import type { ControlStreams } from './control-streams.ts'
 import { runBench } from './handlers/run-bench.ts'
@@ -22,7 +23,15 @@ import * as journal from './handlers/run-journal.ts'
 import { send } from './handlers/run-send.ts'
 import { runSubscribe } from './handlers/run-subscribe.ts'
 import * as tasks from './handlers/run-tasks.ts'
-import { describe, outbox, showAllocations, showResources, topView } from './handlers/run-views.ts'
+import {
+  describe,
+  outbox,
+  showAllocations,
+  showBudgets,
+  showBudgetTree,
+  showResources,
+  topView,
+} from './handlers/run-views.ts'
 import * as journalSchemas from './journal-schemas.ts'
 import { ResourcesQuerySchema } from './resource-schemas.ts'
 import * as taskSchemas from './task-schemas.ts'
@@ -138,6 +147,8 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
     '/api/tasks/control': (input) => tasks.controlTask(deps.mesh(), read(taskSchemas.TaskControlSchema, input)),
     '/api/resources/status': (input) => showResources(deps.mesh(), read(ResourcesQuerySchema, input)),
     '/api/resources/allocations': (input) => showAllocations(deps.mesh(), read(ResourcesQuerySchema, input)),
+    '/api/budgets/list': (input) => showBudgets(deps.mesh(), read(BudgetsQuerySchema, input)),
+    '/api/budgets/tree': (input) => showBudgetTree(deps.mesh(), read(BudgetTreeQuerySchema, input)),
     async '/api/stop'() {
       const self = await thisProcess()
       setImmediate(deps.stop)

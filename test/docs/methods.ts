@@ -7,6 +7,7 @@ import { overlayProtocol } from '../../node/network/connection-pruning.ts'
 import { autonatProtocol } from '../../node/network/nat/autonat.ts'
 import { neighboursProtocol } from '../../node/observe/debug/sources/neighbours.ts'
 import { admissionProtocol } from '../../node/trust/credentials.ts'
+import { budgetProtocol } from '../../protocols/budget/contract.ts'
 import { commandProtocol } from '../../protocols/command/command-definition.ts'
 import { foundingProtocol } from '../../protocols/consensus/bootstrap/contract.ts'
 import { raftProtocol } from '../../protocols/consensus/contract.ts'
@@ -41,6 +42,7 @@ export const INTERNAL = [
   [taskProtocol, 'protocols/task/contract.ts'],
   [taskBytesProtocol, 'protocols/task/bytes/bytes-contract.ts'],
   [resourceProtocol, 'protocols/resource/contract.ts'],
+  [budgetProtocol, 'protocols/budget/contract.ts'],
   [coordinatorProtocol, 'protocols/coordinator/contract.ts'],
 ] as unknown as readonly (readonly [protocol: AnyProtocol, file: string])[]
 

@@ -6,6 +6,7 @@
 import * as z from 'zod'
 import { RecordSchema } from '../../discovery/directory/record/agent-record.ts'
 import * as builtIn from '../../node/parts/built-in.ts'
+import { BudgetChangeSchema } from '../../protocols/budget/journal/budget-changes.ts'
 import { epochEvent } from '../../protocols/coordinator/contract.ts'
 import type { AnyProtocol } from '../../protocols/define.ts'
 import type { EventDefinition } from '../../protocols/events/define-event.ts'
@@ -92,6 +93,11 @@ export const TASK_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
 /** Changes of resources, which travel in `resources.decide`, by what they do. */
 export const RESOURCE_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
   ResourceChangeSchema.options.map((schema) => [schema.shape.do.value, schema]),
+)
+
+/** Changes of budgets, which travel in `budgets.decide`, by what they do. */
+export const BUDGET_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
+  BudgetChangeSchema.options.map((schema) => [schema.shape.do.value, schema]),
 )
 
 /** Messages that programs bring to `mesh.tasks.receive` and `mesh.resources.receive`, and what they are answered with. */

@@ -1,4 +1,4 @@
-/** `parley journal`, `resources`, `coordinator` and `leave`, registered. */
+/** `parley journal`, `resources`, `budget`, `coordinator` and `leave`, registered. */
 import { type Command, Option } from 'commander'
 import { wholeNumber } from '../input/option-values.ts'
 import { addJoinOptions, addNodeOptions, addNodeOrUrlOptions, SECRETS_HELP } from './shared-options.ts'
@@ -71,6 +71,25 @@ export const registerResources = (program: Command): void => {
   add('allocations', 'Lists who waits for what, who has what, and what ended a moment ago.').action(async (options) =>
     (await load()).listAllocations(options),
   )
+}
+
+export const registerBudget = (program: Command): void => {
+  const group = program
+    .command('budget')
+    .summary('what work may use up, and who has how much of it')
+    .description('Shows budgets, and what was lent of them, by a running node.')
+  const load = () => import('../commands/agreement/budget-command.ts')
+  const add = (name: string, description: string): Command =>
+    addNodeOptions(group.command(name).description(description))
+      .option('--timeout <ms>', 'milliseconds until it gives up', wholeNumber(1, MAX_MS), 30_000)
+      .option('--wide', 'whole ids, however long the lines get')
+      .option('--json', 'print a JSON array')
+  add('ls', 'Lists the budgets that there are, and those that ended a moment ago.').action(async (options) =>
+    (await load()).listBudgets(options),
+  )
+  add('tree', 'Shows one budget with what was lent of it, and of that.')
+    .argument('<ID>', 'of the budget')
+    .action(async (id, options) => (await load()).showBudgetTree(id, options))
 }
 
 export const registerCoordinator = (program: Command): void => {

@@ -1,10 +1,12 @@
 /** What the control socket has a node show: its outbox, an agent or a protocol, resources, and all that a live table has. */
 import type * as z from 'zod'
+import type { BudgetState, BudgetTree } from '../../../protocols/budget/api.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'
 import type { Mesh } from '../../api.ts'
 import type { DebugSource } from '../../observe/debug/debug-schemas.ts'
 import { definedOnly } from '../../observe/debug/sources/message-view.ts'
+import type * as budgetSchemas from '../budget-schemas.ts'
 import type * as schemas from '../control-schemas.ts'
 import { NO_AGENT } from '../control-schemas.ts'
 import type * as resourceSchemas from '../resource-schemas.ts'
@@ -63,6 +65,33 @@ export const showAllocations = async (
 ): Promise<z.input<typeof resourceSchemas.AllocationsShownSchema>> => ({
   allocations: (await resources.list(options)).map(({ parts, ...one }) => ({ ...one, parts: [...parts] })),
 })
+
+/** JSON has no undefined, and the socket's schema no read-only lists. */
+const shownBudget = ({ limits, ...one }: BudgetState): z.input<typeof budgetSchemas.BudgetShownSchema> => ({
+  ...one,
+  limits: { ...limits },
+})
+
+export const showBudgets = async (
+  { budgets }: Pick<Mesh, 'budgets'>,
+  options: z.output<typeof budgetSchemas.BudgetsQuerySchema>,
+): Promise<z.input<typeof budgetSchemas.BudgetsShownSchema>> => ({
+  budgets: (await budgets.list(options)).map(shownBudget),
+})
+
+export const showBudgetTree = async (
+  { budgets }: Pick<Mesh, 'budgets'>,
+  { id, timeoutMs }: z.output<typeof budgetSchemas.BudgetTreeQuerySchema>,
+): Promise<z.input<typeof budgetSchemas.BudgetTreeShownSchema>> => {
+  const listed = (
+    { loans, ...one }: BudgetTree,
+    depth: number,
+  ): z.input<typeof budgetSchemas.BudgetTreeShownSchema>['budgets'] => [
+    { ...shownBudget(one), depth },
+    ...loans.flatMap((loan) => listed(loan, depth + 1)),
+  ]
+  return { budgets: listed(await budgets.tree(id, { timeoutMs }), 0) }
+}
 
 /** Counters are whole since the start: whoever looks twice has the rates. */
 export const topView = (

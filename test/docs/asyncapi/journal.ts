@@ -1,14 +1,16 @@
 /** Commands of the journal in the document, and changes of parts, which travel in one of them. Pure. */
 import { isDeepStrictEqual } from 'node:util'
+import { BUDGETS_PART } from '../../../protocols/budget/budget-record.ts'
 import { journalProtocol } from '../../../protocols/journal/contract.ts'
 import { OF_COORDINATOR } from '../../../protocols/journal/journal-server.ts'
 import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
 import { TASKS_PART } from '../../../protocols/task/task-record.ts'
-import { JOURNAL_KINDS, RESOURCE_CHANGES, TASK_CHANGES, type WireKind } from '../wire-types.ts'
+import { BUDGET_CHANGES, JOURNAL_KINDS, RESOURCE_CHANGES, TASK_CHANGES, type WireKind } from '../wire-types.ts'
 import { type Json, jsonSchemaOf, whoMay, withFields } from './json-schemas.ts'
 import { factsOf } from './protocols.ts'
 import {
   addMessage,
+  BUDGET_VECTORS,
   CONTENT_TYPES,
   FAULT,
   inChannel,
@@ -37,6 +39,7 @@ const answerWith = (result: Json): Json => {
 
 const CHANGES = [
   { part: TASKS_PART, of: 'a task', changes: TASK_CHANGES, vectors: VECTORS },
+  { part: BUDGETS_PART, of: 'budgets', changes: BUDGET_CHANGES, vectors: BUDGET_VECTORS },
   { part: RESOURCES_PART, of: 'resources', changes: RESOURCE_CHANGES, vectors: RESOURCE_VECTORS },
 ] as const
 

@@ -303,6 +303,7 @@ class BudgetsWorld {
     })
     this.#lookAtRoots()
     await this.#spendAll()
+    await this.#stopWithDraw()
     await this.#until(() => {
       const left = this.#seen()?.budgets.size ?? 1
       return left === 0 ? undefined : `${left} budgets that are closed were not forgotten`
@@ -358,6 +359,32 @@ class BudgetsWorld {
     }
     await time.settled(work(), HEAL_MS)
     this.#look()
+  }
+
+  /** A node that stops in order says what it spent of its draws. */
+  async #stopWithDraw(): Promise<void> {
+    const { time } = this.#mesh
+    const leader = this.#mesh.leader()
+    const [first, second] = this.#nodes.all().toSorted((a, b) => Number(b.node === leader) - Number(a.node === leader))
+    if (first === undefined || second === undefined) throw new Error('no two nodes are there')
+    const work = async (): Promise<Budget> => {
+      const root = await first.budgets.open({ id: 'after-stop', amounts: { tokens: 10 } })
+      await root.lend(second.node.id, { tokens: 10 }, { id: 'stopped' })
+      const draw = await (await second.budgets.get('stopped')).draw({ tokens: 10 })
+      draw.slice.spend({ tokens: 4 })
+      await second.budgets.stop()
+      return root
+    }
+    const root = await time.settled(work(), HEAL_MS)
+    await this.#until(() => {
+      const { status = 'gone', spent } = this.#seen()?.budgets.get('stopped') ?? {}
+      return status === 'closed'
+        ? undefined
+        : `the loan of a node that has stopped is ${status}, ${spent?.tokens} spent`
+    })
+    const { tokens } = await time.settled(root.remaining(), HEAL_MS)
+    if (tokens !== 6) throw new Error(`${tokens} are left of 10, and who stopped had spent 4`)
+    await time.settled(root.close(), HEAL_MS)
   }
 }
 

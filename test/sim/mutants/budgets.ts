@@ -117,7 +117,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
     bug: 'what was decided after nobody waited for it any more stays open',
     file: `${BUDGET}/budgets.ts`,
     find: "if (status !== 'open' || !isOwn ||",
-    replace: "if (status === 'open' || !isOwn ||",
+    replace: "if (id !== '' || !isOwn ||",
   },
 ]
 
