@@ -9,8 +9,8 @@ import { abortable, delay, within } from '../async.ts'
 import { checkedInput } from '../checked-input.ts'
 import type { CoordinatorFeature } from '../coordinator/api.ts'
 import type { Handlers } from '../define.ts'
-import { ParleyError, stateError } from '../errors.ts'
-import { ChangeBatcher } from '../journal/client/change-batcher.ts'
+import { isParleyError, ParleyError, stateError } from '../errors.ts'
+import { ChangeBatcher, type Decided } from '../journal/client/change-batcher.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
 import { FeedFollower } from '../journal/feed/feed-follower.ts'
 import { RecordFeeds } from '../journal/feed/record-feeds.ts'
@@ -20,6 +20,7 @@ import type { GraphData, TableData } from '../part.ts'
 import type { Port } from '../port.ts'
 import type { Registration } from '../registration.ts'
 import { NodeLease } from '../resource/client/node-lease.ts'
+import { NONE } from '../resource/units.ts'
 import { checkKeys, keysOf } from '../unknown-keys.ts'
 import { GivenAmounts, LimitsSchema } from './amounts.ts'
 import type { Budget, Budgets, BudgetsCounts, BudgetWaitOptions, OpenBudgetOptions } from './api.ts'
@@ -32,7 +33,7 @@ import { OfferedLoans } from './client/offered-loans.ts'
 import { Receipts } from './client/receipts.ts'
 import { budgetProtocol, FED_BUDGETS, type FedBudget } from './contract.ts'
 import type { Opened } from './journal/apply-budgets.ts'
-import { type BudgetChange, MAX_CHANGES } from './journal/budget-changes.ts'
+import { type BudgetChange, type BudgetChangeOf, MAX_CHANGES } from './journal/budget-changes.ts'
 import { decideBudgets } from './journal/budget-kinds.ts'
 import { BudgetKeeper } from './keeper/budget-keeper.ts'
 
@@ -44,6 +45,9 @@ const STOPPING_MS = 2_000
 const REGISTER_MS = 40_000
 const KEYS = keysOf<OpenBudgetOptions>({ id: true, amounts: true, limits: true, signal: true, timeoutMs: true })
 const PROBLEM = 'a budget cannot be opened so'
+
+/** That begins to hold a budget. */
+type OfHolder = Omit<BudgetChangeOf<'open'>, 'registration'> | Omit<BudgetChangeOf<'take'>, 'registration'>
 
 export interface BudgetsDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to'>
@@ -115,9 +119,8 @@ class NodeBudgets implements BudgetsFeature {
     const amounts = checkedInput(GivenAmounts, what.amounts, PROBLEM)
     const limits = checkedInput(LimitsSchema.strict(), given, PROBLEM)
     return this.#asking(id, async () => {
-      const registration = await this.#registered(what)
-      const change: BudgetChange = { do: 'open', registration, id, amounts, limits }
-      const { result, version } = await decideInTime(this.#heldDeps, change, what)
+      const change = { do: 'open', id, amounts, limits } as const
+      const { result, version, registration } = await this.#inThisLife(change, what)
       const { status } = result as unknown as Opened
       if (status !== 'open')
         throw stateError('ended', `the budget ${id} is ${status}`, 'open another one', { budget: id })
@@ -134,10 +137,21 @@ class NodeBudgets implements BudgetsFeature {
     if (record.lender === undefined)
       throw stateError('ended', `the budget ${id} was opened in an earlier life of this node`, 'open another one')
     return this.#asking(id, async () => {
-      const registration = await this.#registered(options)
-      const { version } = await decideInTime(this.#heldDeps, { do: 'take', registration, id }, options)
+      const { version, registration } = await this.#inThisLife({ do: 'take', id }, options)
       return this.#hold(id, { registration, version }, record)
     })
+  }
+
+  /** Of a lease that has ended without a word to this node, a new one is asked for. */
+  async #inThisLife(change: OfHolder, options: BudgetWaitOptions): Promise<Decided & { registration: number }> {
+    const registration = await this.#registered(options)
+    try {
+      return { ...(await decideInTime(this.#heldDeps, { ...change, registration }, options)), registration }
+    } catch (error) {
+      if (!isParleyError(error, 'STA002')) throw error
+      const next = await this.#registered(options, registration)
+      return { ...(await decideInTime(this.#heldDeps, { ...change, registration: next }, options)), registration: next }
+    }
   }
 
   /** What is decided after nobody waits for it any more is closed: its program does not know of it. */
@@ -202,7 +216,7 @@ class NodeBudgets implements BudgetsFeature {
   }
 
   /** Its changes are followed, and its lease is kept, from the first budget on. */
-  async #registered({ signal, timeoutMs = REGISTER_MS }: BudgetWaitOptions): Promise<number> {
+  async #registered({ signal, timeoutMs = REGISTER_MS }: BudgetWaitOptions, over?: number): Promise<number> {
     const limit = new AbortController()
     const { timers } = this.#deps.port
     const late = new ParleyError('COM001', 'this node was not registered in time', {
@@ -213,6 +227,8 @@ class NodeBudgets implements BudgetsFeature {
     const all = AbortSignal.any([this.#end.signal, limit.signal, ...(signal === undefined ? [] : [signal])])
     try {
       await this.#follow().live(all)
+      // It offers nothing: it is registered by that.
+      if (over !== undefined && this.#lease.registration() === over) await abortable(this.#lease.offer(NONE), all)
       return await abortable(this.#lease.registered(), all)
     } finally {
       stop()

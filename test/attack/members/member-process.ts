@@ -7,6 +7,7 @@ import { isParleyError } from '../../../protocols/errors.ts'
 import { percentile } from '../../bench/statistics.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { createProbe, probe } from '../../support/probe.ts'
+import { type BudgetLoad, spendBudget } from './budget-load.ts'
 import { haveResources, type ResourceLoad } from './resource-load.ts'
 import { loadTasks, type TaskLoad, workOn } from './task-load.ts'
 import type { MemberVerbs, Served } from './verbs.ts'
@@ -27,6 +28,7 @@ let loading: { stop(): Promise<Served> } | undefined
 let tasks: TaskLoad | undefined
 let moreTasks: TaskLoad | undefined
 let having: ResourceLoad | undefined
+let spending: BudgetLoad | undefined
 let latenciesMs: number[] = []
 const sources = new Set<string>()
 const notified: string[] = []
@@ -155,6 +157,12 @@ const verbs: MemberVerbs = {
   },
   async endHaving() {
     return (await having?.stop()) ?? { had: 0, wrong: ['nothing was asked for'], slowestMs: 0 }
+  },
+  async beginSpending(order) {
+    spending = spendBudget(own(), order)
+  },
+  async endSpending() {
+    return (await spending?.stop()) ?? { had: 0, wrong: ['nothing was spent'], slowestMs: 0 }
   },
   schedule: (options) => own().tasks.schedule(options),
   schedules: () => own().tasks.schedules(),

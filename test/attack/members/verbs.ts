@@ -81,6 +81,9 @@ export interface MemberVerbs {
   /** Has something of it for a moment, again and again, until `endHaving`. */
   beginHaving(order: { units: Readonly<Record<string, number>>; everyMs: number; timeoutMs: number }): Promise<void>
   endHaving(): Promise<Had>
+  /** Draws from a budget of its own and spends, until `endSpending`. @param lentTo peer id of who has a loan of it */
+  beginSpending(order: { everyMs: number; lentTo: string }): Promise<void>
+  endSpending(): Promise<Had>
   status(): Promise<Status>
   put(order: { key: string; value: string; withinMs: number }): Promise<string | undefined>
   get(order: { key: string; withinMs: number }): Promise<{ value: unknown } | { failed: string }>

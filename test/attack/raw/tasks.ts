@@ -15,6 +15,7 @@ const DECIDE = 'tasks.decide'
 const CHANGE = 'tasks.change'
 const RESOLVE = 'tasks.resolve'
 const DECIDE_RESOURCES = 'resources.decide'
+const DECIDE_BUDGETS = 'budgets.decide'
 const ASSIGN_RESOURCES = 'resources.assign'
 
 export interface Fence {
@@ -52,6 +53,8 @@ export interface TaskHand {
   changeLast(...changes: readonly unknown[]): Promise<Outcome[]>
   /** The same of resources, by `resources.decide`. */
   changeResources(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** The same of budgets, by `budgets.decide`. */
+  changeBudgets(...changes: readonly unknown[]): Promise<Outcome[]>
   /** What tasks are given, by `resources.assign`. */
   assignResources(...changes: readonly unknown[]): Promise<Outcome[]>
   /** Records whose keys begin so, as any member reads them. */
@@ -127,6 +130,7 @@ export const createTaskHand = async (
     changeFirst: async (...changes) => (await decideAll(changes, CHANGE)).map(({ outcome }) => outcome),
     changeLast: async (...changes) => (await decideAll(changes, RESOLVE)).map(({ outcome }) => outcome),
     assignResources: async (...changes) => (await decideAll(changes, ASSIGN_RESOURCES)).map(({ outcome }) => outcome),
+    changeBudgets: async (...changes) => (await decideAll(changes, DECIDE_BUDGETS)).map(({ outcome }) => outcome),
     changeResources: async (...changes) => (await decideAll(changes, DECIDE_RESOURCES)).map(({ outcome }) => outcome),
     records,
     async decide(change) {
