@@ -25,6 +25,7 @@ import type { AllocateOptions, AllocationState, HeldAllocation, Resources, Resou
 import { Claims } from './client/claims.ts'
 import { Holdings, resourceIds } from './client/holdings.ts'
 import { NodeLease } from './client/node-lease.ts'
+import { NodeOffer } from './client/node-offer.ts'
 import {
   allocatedMessage,
   deniedMessage,
@@ -60,6 +61,7 @@ export interface ResourcesFeature extends Resources {
   readonly handlers: Handlers<typeof resourceProtocol>
   /** For tasks. */
   readonly forTasks: { readonly capacity: TaskCapacity; readonly claim: Resources['claim'] }
+  readonly forPlans: Pick<NodeOffer, 'utilization' | 'adjust'>
   figures(): ResourceFigures
   /** What nodes have, for people. */
   nodesTable(): Promise<TableData>
@@ -93,6 +95,7 @@ class NodeResources implements ResourcesFeature {
   readonly #acting: Registration
   readonly #counts = { asked: 0, denied: 0 }
   readonly #end = new AbortController()
+  readonly forPlans: NodeOffer
   #follower: FeedFollower<FedAllocation> | undefined
   #planner: ResourcePlanner | undefined
 
@@ -116,6 +119,7 @@ class NodeResources implements ResourcesFeature {
       onRegistered: (registration) => this.#claims.onRegistered(registration),
       onCapacity: () => this.#claims.beginEarly(),
     })
+    this.forPlans = new NodeOffer(this.#lease, () => this.#claims.used())
     const feeds = new RecordFeeds(port, FED, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
     this.handlers = {
@@ -129,8 +133,8 @@ class NodeResources implements ResourcesFeature {
   async offer(capacity: Units): Promise<Registration> {
     const units = checkedInput(UnitsSchema, capacity, 'a node cannot offer that')
     await this.#own().live(this.#end.signal)
-    await this.#lease.offer(units)
-    return createRegistration(() => this.#lease.offer(units, true))
+    await this.forPlans.offer(units)
+    return createRegistration(() => this.forPlans.withdraw(units))
   }
 
   async allocate(what: AllocateOptions): Promise<HeldAllocation> {

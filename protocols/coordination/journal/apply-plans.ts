@@ -86,19 +86,19 @@ const withOffline = (before: readonly OfflineAgent[], more: readonly OfflineAgen
 }
 
 const effectOf = (record: PlanRecord, change: PlanMoveChange): Moved => {
+  const marked = (): Moved => ('offline' in change ? { offline: withOffline(record.offline, change.offline) } : {})
   switch (change.do) {
     case 'plan_ready':
       checkAssignments(change.id, record, change.assignments)
-      return { revision: record.revision + 1, assignments: change.assignments }
+      return { ...marked(), revision: record.revision + 1, assignments: change.assignments }
     case 'execution_started':
       return { failures: 0 }
     case 'coordination_failure':
-      return { failures: record.failures + 1 }
+      return { ...marked(), failures: record.failures + 1 }
     case 'adjustment_needed': {
-      const offline = withOffline(record.offline, change.offline)
       // One that cannot be carried out counts as one that failed: it has an end, whoever refuses.
       const isFailed = change.adjustment === 'directive_failed' || change.adjustment === 'resource_conflict'
-      return { offline, ...(isFailed && { failures: record.failures + 1 }) }
+      return { ...marked(), ...(isFailed && { failures: record.failures + 1 }) }
     }
     case 'completion':
       return { outcome: change.outcome }

@@ -1,6 +1,15 @@
 /** What is decided about plans: each change is let through or refused by itself. Pure. */
 import * as z from 'zod'
-import { ADJUSTMENTS, Assignments, GoalSchema, OfflineSchema, OUTCOMES, PlanId, PlanReason } from '../plan-record.ts'
+import {
+  ADJUSTMENTS,
+  Assignments,
+  GoalSchema,
+  MAX_OFFLINE,
+  OfflineSchema,
+  OUTCOMES,
+  PlanId,
+  PlanReason,
+} from '../plan-record.ts'
 
 export const MAX_CHANGES_AT_ONCE = 64
 const MAX_FORGOTTEN = 256
@@ -11,6 +20,9 @@ const coordinating = { epoch: Count }
 /** As of this version of the plan: index of the decision that it was read with. */
 const ofPlan = { ...coordinating, id: PlanId, as: Count }
 
+/** Agents that are marked offline by it. */
+const marked = { offline: z.array(OfflineSchema).max(MAX_OFFLINE).optional() }
+
 export const PlanChangeSchema = z.discriminatedUnion('do', [
   /** Of whoever has a goal. The same again is the same plan. */
   z.object({ do: z.literal('propose'), id: PlanId, goal: GoalSchema }),
@@ -18,15 +30,14 @@ export const PlanChangeSchema = z.discriminatedUnion('do', [
   z.object({ do: z.literal('cancel'), id: PlanId, reason: PlanReason.optional() }),
 
   z.object({ do: z.literal('system_state_change'), ...ofPlan, reason: PlanReason.optional() }),
-  z.object({ do: z.literal('plan_ready'), ...ofPlan, assignments: Assignments }),
-  z.object({ do: z.literal('coordination_failure'), ...ofPlan, reason: PlanReason }),
+  z.object({ do: z.literal('plan_ready'), ...ofPlan, assignments: Assignments, ...marked }),
+  z.object({ do: z.literal('coordination_failure'), ...ofPlan, reason: PlanReason, ...marked }),
   z.object({ do: z.literal('execution_started'), ...ofPlan }),
   z.object({
     do: z.literal('adjustment_needed'),
     ...ofPlan,
     adjustment: z.enum(ADJUSTMENTS),
-    /** Marked offline by it. */
-    offline: z.array(OfflineSchema).max(64).optional(),
+    ...marked,
     reason: PlanReason.optional(),
   }),
   z.object({ do: z.literal('completion'), ...ofPlan, outcome: z.enum(OUTCOMES), reason: PlanReason.optional() }),

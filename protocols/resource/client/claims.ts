@@ -55,6 +55,11 @@ export class Claims {
     return this.#given.size
   }
 
+  /** All that is given together. */
+  used(): Units {
+    return this.#used
+  }
+
   onTold(id: string, allocation: Allocation | undefined): void {
     const before = this.#given.get(id)
     const fence = allocation?.fence

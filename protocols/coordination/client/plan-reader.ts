@@ -1,0 +1,90 @@
+/** Plans as any node reads them from the journal. Keeps no state. */
+import { ParleyError } from '../../errors.ts'
+import type { Journal } from '../../journal/client/journal-client.ts'
+import type { Port } from '../../port.ts'
+import { limitedWait } from '../../task/client/wait-limit.ts'
+import type { PlanStatus, PlanWaitOptions } from '../api.ts'
+import { PLAN_PREFIX, type PlanRecord, planKey, readPlan } from '../plan-record.ts'
+
+const READ_MS = 10_000
+
+export const planNotFound = (id: string): ParleyError =>
+  new ParleyError('STA001', `there is no plan ${id}`, {
+    hint: 'it was never made, or was over more than an hour ago',
+    details: { plan: id },
+  })
+
+const notRead = (): ParleyError =>
+  new ParleyError('COM001', 'plans were not read in time', { hint: 'is there a node that coordinates?' })
+
+export const planStatus = (id: string, record: PlanRecord): PlanStatus => {
+  const { goal, owner, state, outcome, reason, revision, tasks, assignments, failures, moves, madeAt, changedAt } =
+    record
+  const offline = record.offline.map(({ agent }) => agent)
+  return {
+    ...{ id, goal, owner, state, outcome, reason, revision, tasks, assignments, offline, failures, moves },
+    ...{ madeAt, changedAt },
+  }
+}
+
+export class PlanReader {
+  readonly #journal: Pick<Journal, 'get' | 'list' | 'watch'>
+  readonly #port: Pick<Port, 'timers'>
+
+  constructor(journal: Pick<Journal, 'get' | 'list' | 'watch'>, port: Pick<Port, 'timers'>) {
+    this.#journal = journal
+    this.#port = port
+  }
+
+  /** @throws STA001 */
+  async get(id: string, options: PlanWaitOptions = {}): Promise<PlanStatus> {
+    const { signal, stop } = limitedWait(this.#port, { timeoutMs: READ_MS, ...options }, notRead)
+    try {
+      const found = await this.#journal.get(planKey(id), signal === undefined ? {} : { signal })
+      const record = readPlan(found?.value)
+      if (record === undefined) throw planNotFound(id)
+      return planStatus(id, record)
+    } finally {
+      stop()
+    }
+  }
+
+  async list(options: PlanWaitOptions = {}): Promise<PlanStatus[]> {
+    const { signal, stop } = limitedWait(this.#port, { timeoutMs: READ_MS, ...options }, notRead)
+    try {
+      const { records } = await this.#journal.list(PLAN_PREFIX, signal === undefined ? {} : { signal })
+      return records.flatMap(({ key, value }) => {
+        const record = readPlan(value)
+        return record === undefined ? [] : [planStatus(key.slice(PLAN_PREFIX.length), record)]
+      })
+    } finally {
+      stop()
+    }
+  }
+
+  /** As it is now, then each change, until it is over. @throws STA001 where it is gone before that */
+  async *updates(id: string, signal: AbortSignal | undefined): AsyncGenerator<PlanStatus, void> {
+    const key = planKey(id)
+    for await (const change of this.#journal.watch({ prefix: key, ...(signal !== undefined && { signal }) })) {
+      const changed = change.type === 'records' ? change.records.find((one) => one.key === key) : change
+      if (change.type !== 'records' && change.key !== key) continue
+      const record = readPlan(changed?.value)
+      if (record === undefined) throw planNotFound(id)
+      yield planStatus(id, record)
+      if (record.outcome !== undefined) return
+    }
+  }
+
+  /** @throws STA001; COM001 after the time */
+  async ended(id: string, options: PlanWaitOptions): Promise<PlanStatus> {
+    const late = (): ParleyError =>
+      new ParleyError('COM001', `the plan ${id} was not over in time`, { hint: 'it goes on: wait for it again' })
+    const { signal, stop } = limitedWait(this.#port, options, late)
+    try {
+      for await (const status of this.updates(id, signal)) if (status.outcome !== undefined) return status
+      throw signal?.aborted === true ? signal.reason : planNotFound(id)
+    } finally {
+      stop()
+    }
+  }
+}

@@ -1,0 +1,266 @@
+/**
+ * What the coordinator does about plans, for as long as it coordinates: each open plan has a driver, which the journal's changes
+ * wake. State: the drivers, and what workers have in work; a new coordinator builds it from the journal.
+ */
+import { waitFor } from '../../async.ts'
+import { isParleyError } from '../../errors.ts'
+import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts'
+import type { JournalMember } from '../../journal/journal-server.ts'
+import type { Port } from '../../port.ts'
+import { type Detected, type Liveness, WorkerPresence } from '../../task/scheduler/worker-presence.ts'
+import { isFinal, type TaskStatus } from '../../task/task-status.ts'
+import { type ViewChange, viewOfTasks } from '../../task/task-view.ts'
+import type { PlanChange } from '../journal/plan-changes.ts'
+import { isOver, PLAN_PREFIX, type PlanRecord, readPlan } from '../plan-record.ts'
+import type { PlanDirector } from './plan-director.ts'
+import { PlanDriver } from './plan-driver.ts'
+import { isHeld, planOf, taskOf, workersOf } from './plan-facts.ts'
+import type { PlanMaker } from './plan-maker.ts'
+import { PlanWatch } from './plan-watch.ts'
+import { WorkIndex } from './work-index.ts'
+
+/** Milliseconds; it looks at the latest then. */
+const LOOK_MS = 250
+/** Plans that are driven at once; others wait until one of these is over. */
+const MAX_DRIVEN = 1_024
+const SWEEP_MS = 5_000
+/** Tasks of a plan that nobody knows are free after that, so that nothing is held for ever. */
+const UNKNOWN_MS = 60_000
+/** What became of plans is kept for an hour; half of the room that plans have is for those that are not over. */
+const RETAIN_MS = 3_600_000
+const MOST_OVER = 2_048
+const FORGET_AT_ONCE = 256
+/** Tasks that end with a plan: decisions on their way at once. */
+const END_AT_ONCE = 32
+
+export interface PlanRunnerDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'members' | 'onMember'>
+  readonly member: JournalMember
+  presenceOf(peer: string): Detected
+  onPresence(fn: (peer: string, presence: Detected) => void): () => void
+  maker(facts: RunnerFacts): PlanMaker
+  director(facts: Pick<RunnerFacts, 'member'>): PlanDirector
+  decide(change: PlanChange, signal: AbortSignal): Promise<unknown>
+  statusOf(task: string, signal: AbortSignal): Promise<TaskStatus | undefined>
+  /** Ends a task of a plan that is over. */
+  cancelTask(id: string, reason: string, epoch: number, signal: AbortSignal): Promise<void>
+  /** An ordinary task from then on. */
+  freeTask(id: string, plan: string, epoch: number, signal: AbortSignal): Promise<void>
+  coordinated(isSuccess: boolean): void
+  /** A plan is over, and was not before. */
+  reported(id: string, plan: PlanRecord, signal: AbortSignal): void
+}
+
+export interface RunnerFacts {
+  readonly member: JournalMember
+  readonly epoch: number
+  presenceOf(peer: string): Liveness
+  running(peer: string, type: string): number
+}
+
+interface PlanViewChange {
+  readonly id: string
+  readonly record: PlanRecord | undefined
+}
+const readChange: ReadChange<PlanViewChange> = (key, _version, value) =>
+  key.startsWith(PLAN_PREFIX) ? { id: key.slice(PLAN_PREFIX.length), record: readPlan(value) } : undefined
+
+export class PlanRunner {
+  readonly #deps: PlanRunnerDeps
+  readonly #epoch: number
+  readonly #signal: AbortSignal
+  readonly #presence = new WorkerPresence()
+  readonly #liveness = new Map<string, Liveness>()
+  readonly #index = new WorkIndex()
+  readonly #drivers = new Map<string, PlanDriver>()
+  /** Open plans without a driver, in their order. */
+  readonly #waiting = new Set<string>()
+  readonly #over = new Map<string, number>()
+  readonly #facts: RunnerFacts
+  readonly #maker: PlanMaker
+  readonly #director: PlanDirector
+  readonly #watch: PlanWatch
+  #wake: (() => void) | undefined
+  #sweptAt = 0
+
+  constructor(deps: PlanRunnerDeps, epoch: number, signal: AbortSignal) {
+    this.#deps = deps
+    this.#epoch = epoch
+    this.#signal = signal
+    const { member, port, statusOf } = deps
+    this.#facts = {
+      ...{ member, epoch },
+      presenceOf: (peer) => this.#liveness.get(peer) ?? 'gone',
+      running: (peer, type) => this.#index.running(peer, type),
+    }
+    this.#maker = deps.maker(this.#facts)
+    this.#director = deps.director(this.#facts)
+    this.#watch = new PlanWatch({ ...this.#facts, port, statusOf })
+  }
+
+  counts(): { readonly open: number; readonly over: number } {
+    return { open: this.#drivers.size + this.#waiting.size, over: this.#over.size }
+  }
+
+  /** Resolves once this node coordinates no more. */
+  async run(): Promise<void> {
+    const { port, member, onPresence } = this.#deps
+    const plans = new JournalView(member, readChange)
+    const tasks = viewOfTasks(member)
+    const wake = (): void => this.#wake?.()
+    const stops = [member.machine.onApplied(wake), onPresence(wake), port.onMember(wake)]
+    this.#loadTasks(tasks.all())
+    for (const one of plans.all()) this.#setPlan(one)
+    try {
+      while (!this.#signal.aborted) {
+        this.#readTasks(tasks.changes() ?? this.#loadTasks(tasks.all()))
+        for (const one of plans.changes() ?? plans.all()) this.#setPlan(one)
+        if (this.#lookForWorkers()) for (const driver of this.#drivers.values()) driver.wake()
+        this.#drive()
+        this.#sweep()
+        await this.#untilNews()
+      }
+    } finally {
+      for (const stop of stops) stop()
+      for (const driver of this.#drivers.values()) driver.wake()
+    }
+  }
+
+  #loadTasks(all: readonly ViewChange[]): readonly ViewChange[] {
+    this.#index.clear()
+    return all
+  }
+
+  #readTasks(changes: readonly ViewChange[]): void {
+    for (const change of changes) {
+      if (change.type === 'worker') {
+        if (change.record === undefined) this.#presence.forget(change.peer)
+        continue
+      }
+      const plan = this.#index.set(change.id, change.record)
+      if (plan !== undefined) this.#drivers.get(plan)?.wake()
+    }
+  }
+
+  #setPlan({ id, record }: PlanViewChange): void {
+    this.#over.delete(id)
+    if (record !== undefined && isOver(record)) this.#over.set(id, record.changedAt)
+    if (record === undefined) this.#waiting.delete(id)
+    else if (!this.#drivers.has(id)) this.#waiting.add(id)
+    this.#drivers.get(id)?.wake()
+  }
+
+  #drive(): void {
+    for (const id of this.#waiting) {
+      if (this.#drivers.size >= MAX_DRIVEN) return
+      this.#waiting.delete(id)
+      const { port, member, decide, statusOf, coordinated } = this.#deps
+      const driver = new PlanDriver(
+        {
+          ...{ port, member, epoch: this.#epoch, maker: this.#maker, director: this.#director, watch: this.#watch },
+          ...{ statusOf, coordinated },
+          decide: (change) => decide(change, this.#signal),
+          ended: (one, plan) => this.#ended(one, plan),
+        },
+        id,
+        this.#signal,
+      )
+      this.#drivers.set(id, driver)
+      void driver.run().finally(() => {
+        this.#drivers.delete(id)
+        this.#wake?.()
+      })
+    }
+  }
+
+  /** What is still open of it ends with it. */
+  async #ended(id: string, plan: PlanRecord): Promise<void> {
+    const { member, cancelTask, reported } = this.#deps
+    const open = plan.tasks.filter((task) => {
+      const record = taskOf(member, task)
+      return record !== undefined && record.plan === id && !isFinal(record.status)
+    })
+    const next = async (): Promise<void> => {
+      for (let task = open.shift(); task !== undefined; task = open.shift())
+        await this.#quietly(cancelTask(task, `plan-${plan.outcome}`, this.#epoch, this.#signal))
+    }
+    await Promise.all(Array.from({ length: Math.min(END_AT_ONCE, open.length) }, next))
+    reported(id, plan, this.#signal)
+  }
+
+  async #quietly(decision: Promise<unknown>): Promise<void> {
+    try {
+      await decision
+    } catch (error) {
+      if (this.#signal.aborted || isParleyError(error, 'STA001', 'STA002', 'STA003')) return
+      this.#deps.port.log.info('a change that follows from a plan was not decided; it is tried again', { error })
+    }
+  }
+
+  /** @returns whether anything is otherwise than before */
+  #lookForWorkers(): boolean {
+    const { port, member, presenceOf } = this.#deps
+    const connected = new Set(port.members().map(({ id }) => id)).add(port.self.id)
+    const seen = new Set<string>()
+    let isChanged = false
+    for (const [peer] of workersOf(member)) {
+      seen.add(peer)
+      const { presence } = this.#presence.of(peer, connected.has(peer), presenceOf(peer), port.clock.monotonic())
+      if (this.#liveness.get(peer) === presence) continue
+      this.#liveness.set(peer, presence)
+      isChanged = true
+    }
+    for (const peer of this.#liveness.keys())
+      if (!seen.has(peer)) {
+        this.#liveness.delete(peer)
+        isChanged = true
+      }
+    return isChanged
+  }
+
+  /** What is left over: tasks that are held for nothing, and plans that were over a while ago. */
+  #sweep(): void {
+    const { port, member, freeTask, cancelTask, decide } = this.#deps
+    const now = port.clock.monotonic()
+    if (now - this.#sweptAt < SWEEP_MS) return
+    this.#sweptAt = now
+    let asked = 0
+    for (const [task, id] of this.#index.ofPlans()) {
+      const record = asked < FORGET_AT_ONCE ? taskOf(member, task) : undefined
+      if (record === undefined || !isHeld(record)) continue
+      const plan = planOf(member, id)
+      const isUnknown = plan === undefined && port.clock.now() - record.submittedAt > UNKNOWN_MS
+      const isLate = plan !== undefined && isOver(plan) && !this.#drivers.has(id)
+      if (!isUnknown && !isLate) continue
+      asked += 1
+      void this.#quietly(
+        isUnknown
+          ? freeTask(task, id, this.#epoch, this.#signal)
+          : cancelTask(task, `plan-${plan?.outcome}`, this.#epoch, this.#signal),
+      )
+    }
+    const ids = this.#toForget(port.clock.now())
+    if (ids.length > 0) void this.#quietly(decide({ do: 'forget', epoch: this.#epoch, ids }, this.#signal))
+  }
+
+  #toForget(now: number): string[] {
+    const oldest = [...this.#over].sort(([, a], [, b]) => a - b)
+    const tooMany = oldest.length - MOST_OVER
+    return oldest
+      .filter(([id, at], i) => (i < tooMany || now - at > RETAIN_MS) && !this.#drivers.has(id))
+      .slice(0, FORGET_AT_ONCE)
+      .map(([id]) => id)
+  }
+
+  #untilNews(): Promise<void> {
+    return waitFor(this.#signal, (resolve) => {
+      // One look for all that is applied together.
+      this.#wake = () => queueMicrotask(resolve)
+      const stop = this.#deps.port.timers.after(LOOK_MS, resolve)
+      return () => {
+        this.#wake = undefined
+        stop()
+      }
+    }).catch(() => {})
+  }
+}
