@@ -1,4 +1,8 @@
 /** The parts that every node has, in the order in which they start where their needs leave a choice. */
+import { coordinationProtocol } from '../../protocols/coordination/contract.ts'
+import { planJournal } from '../../protocols/coordination/journal/plan-kinds.ts'
+import { PLAN_FIGURES } from '../../protocols/coordination/plan-figures.ts'
+import type { PlansFeature } from '../../protocols/coordination/plans.ts'
 import { definePart } from '../../protocols/define-part.ts'
 import type { Notifications } from '../../protocols/notification/notifications.ts'
 import { answers, implementPart, type Loading } from '../../protocols/part.ts'
@@ -16,7 +20,7 @@ import type { TasksDeps, TasksFeature } from '../../protocols/task/tasks.ts'
 import { tokens } from '../../protocols/tokens.ts'
 import type { Coordination } from '../coordination/api.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
-import { journalMember, nodeTokens, taskResources } from './node-tokens.ts'
+import { journalMember, nodeTokens, resourcesForPlans, taskResources, tasksForPlans } from './node-tokens.ts'
 
 const { startup, network, directory, decisions, ownEvents, presence, quota, calls } = nodeTokens
 
@@ -96,6 +100,7 @@ export const tasks = definePart({
     ...{ journal: tokens.journal, coordinator: tokens.coordinator, events: ownEvents },
     ...{ startup, presence, journalMember, quota, calls, resources: taskResources },
   },
+  provides: { forPlans: tasksForPlans },
   options: TaskOptions,
   protocols: [taskProtocol, taskBytesProtocol],
   journal: taskJournal,
@@ -167,7 +172,7 @@ export const resources = definePart({
   name: 'resources',
   description: 'What nodes have to give, and who has been given what of it: never more than there is.',
   needs: { journal: tokens.journal, coordinator: tokens.coordinator, journalMember },
-  provides: { forTasks: taskResources },
+  provides: { forTasks: taskResources, forPlans: resourcesForPlans },
   options: ResourceOptions,
   protocols: [resourceProtocol],
   journal: resourceJournal,
@@ -192,6 +197,44 @@ export const resources = definePart({
             handlers: [answers(resourceProtocol, api.handlers)],
             figures: () => api.figures(),
             views: { nodes: () => api.nodesTable(), allocations: () => api.allocationsTable() },
+            stop: () => api.stop(),
+          }
+        },
+      }),
+    }
+  },
+})
+
+export const plans = definePart({
+  name: 'plans',
+  description: 'Goals whose tasks go to agents that the elected coordinator chooses and directs.',
+  needs: {
+    ...{ journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences, events: ownEvents },
+    ...{ presence, journalMember, tasks: tasksForPlans, resources: resourcesForPlans },
+  },
+  protocols: [coordinationProtocol],
+  journal: planJournal,
+  figures: PLAN_FIGURES,
+  views: {
+    plans: { title: 'Plans', form: 'table' },
+    plan: { title: 'Plan', form: 'timeline', of: 'plan' },
+  },
+  activate: 'start',
+  load: async (): Loading<PlansFeature> => {
+    const { createPlans } = await import('../../protocols/coordination/plans.ts')
+    return {
+      default: implementPart<typeof plans>({
+        start({ journal, coordinator, fences, events, presence, journalMember, tasks, resources, ...port }) {
+          const api = createPlans({
+            ...{ port, journal, coordinator, fences, events, tasks, resources, member: journalMember },
+            presenceOf: (peer) => PRESENCE[presence.statusOf(peer)],
+            onPresence: (fn) => presence.onChange(({ peer, status }) => fn(peer, PRESENCE[status])),
+          })
+          return {
+            api,
+            handlers: [answers(coordinationProtocol, api.handlers)],
+            figures: () => api.figures(),
+            views: { plans: () => api.table(), plan: (id) => api.timeline(id) },
             stop: () => api.stop(),
           }
         },

@@ -14,56 +14,43 @@ import { isParleyError, ParleyError, stateError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import { ChangeBatcher } from '../journal/client/change-batcher.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
+import { onceLevelIsKnown } from '../journal/client/level-wait.ts'
 import type { Fences } from '../journal/fencing/fence-guard.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
-import { isRefusedFor } from '../journal/state/journal-machine.ts'
+import type { TableData, TimelineData } from '../part.ts'
 import type { Port } from '../port.ts'
 import { createRegistration, type Registration } from '../registration.ts'
-import type { Units } from '../resource/units.ts'
 import type { TaskHandle } from '../task/client/task-api.ts'
 import { limitedWait, nobodyDecides } from '../task/client/wait-limit.ts'
 import { MAX_TOGETHER } from '../task/journal/task-changes.ts'
 import type { Detected } from '../task/scheduler/worker-presence.ts'
 import type { TaskStatus } from '../task/task-status.ts'
-import type { TasksFeature } from '../task/tasks.ts'
+import type { PlanTasks } from '../task/tasks-for-plans.ts'
 import { ManagedAgent } from './agent/managed-agent.ts'
 import type { AgentTraits, DirectiveVerdict, MakePlan, PlanHandle, Plans, PlansCounts, PlanWaitOptions } from './api.ts'
 import { PlanReader } from './client/plan-reader.ts'
+import { plansTable, planTimeline } from './client/plan-views.ts'
 import { wantedPlan } from './client/wanted-plan.ts'
 import { type coordinationProtocol, directiveEvent } from './contract.ts'
 import { MAX_CHANGES_AT_ONCE, type PlanChange } from './journal/plan-changes.ts'
 import { decidePlans } from './journal/plan-kinds.ts'
-import {
-  AgentStatusResponse,
-  type Coalition,
-  type Directive,
-  type DirectiveAnswer,
-  type MetricValues,
-} from './messages.ts'
-import { GeneratorName, type PlanRecord } from './plan-record.ts'
-import type { PlanGenerator, PlanInput } from './planner/generator.ts'
+import { AgentStatusResponse, type Coalition, type Directive } from './messages.ts'
+import { type PlanFigures, planFigures } from './plan-figures.ts'
+import { NO_SERVICES, type PlanResources, type PlanServices } from './plan-needs.ts'
+import { GeneratorName } from './plan-record.ts'
+import type { PlanGenerator } from './planner/generator.ts'
 import { AgentSurvey } from './runner/agent-survey.ts'
 import { DirectiveSender } from './runner/directive-sender.ts'
 import { PlanDirector } from './runner/plan-director.ts'
-import { type NodeUnits, taskOf } from './runner/plan-facts.ts'
+import { taskOf } from './runner/plan-facts.ts'
 import { PlanMaker } from './runner/plan-maker.ts'
 import { PlanRunner } from './runner/plan-runner.ts'
 
-/** Milliseconds that a mesh may take until all of its voters are known to have plans, and between tries. */
-const LEVEL_MS = 30_000
-const LEVEL_AGAIN_MS = 200
 const MAKE_MS = 30_000
 const TASK_MS = 5_000
 const MAX_GENERATORS = 64
-
-/** What the coordinator hears of its services; each may be absent. */
-export interface PlanServices {
-  verify(needs: Units, signal: AbortSignal): Promise<ReadonlyMap<string, NodeUnits> | undefined>
-  metrics(signal: AbortSignal): Promise<PlanInput['metrics']>
-  directed(directive: Directive, answer: DirectiveAnswer, seconds: number): void
-  coordinated(isSuccess: boolean): void
-  reported(id: string, plan: PlanRecord, signal: AbortSignal): void
-}
+/** A table is for somebody who looks at it. */
+const SHOW_MS = 2_000
 
 export interface PlansDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to' | 'members' | 'onMember'>
@@ -71,31 +58,32 @@ export interface PlansDeps {
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
   readonly events: Pick<Events, 'publish' | 'hasAudience'>
   readonly fences: Pick<Fences, 'accept'>
-  readonly tasks: Pick<TasksFeature, 'submitAll' | 'get' | 'forPlans'>
+  readonly tasks: PlanTasks
   readonly resources: PlanResources
   /** This node's copy of the journal. */
   member(): JournalMember | undefined
   onPresence(fn: (peer: string, presence: Detected) => void): () => void
   presenceOf(peer: string): Detected
-  readonly services: PlanServices
-  onCoalition(coalition: Coalition, directive: Directive): Promise<DirectiveVerdict>
-}
-
-/** What this node gives. */
-export interface PlanResources {
-  /** What of it is used, by name: 0 to 1. */
-  utilization(): MetricValues
-  /** Gives so much more or less, up to what its program offered. @throws STA003 `in-use`, MSG001 */
-  adjust(changes: ReadonlyMap<string, number>): Promise<void>
+  /** None unless told. */
+  readonly services?: PlanServices
+  /** It joins none unless told. */
+  onCoalition?(coalition: Coalition, directive: Directive): Promise<DirectiveVerdict>
 }
 
 export interface PlansFeature extends Plans {
   readonly handlers: Handlers<typeof coordinationProtocol>
   readonly sender: DirectiveSender
-  open(): { readonly open: number; readonly over: number }
-  decided(): { readonly changes: number; readonly decisions: number; readonly refused: number }
+  figures(): PlanFigures
+  /** All plans, for people. */
+  table(): Promise<TableData>
+  /** What happened to one. @throws STA001 */
+  timeline(id: string): Promise<TimelineData>
   stop(): Promise<void>
 }
+
+const joinsNone = async (): Promise<DirectiveVerdict> => ({
+  ...{ error: 'directive_failed', reason: 'this agent joins no coalitions' },
+})
 
 class NodePlans implements PlansFeature {
   readonly handlers: Handlers<typeof coordinationProtocol>
@@ -105,6 +93,7 @@ class NodePlans implements PlansFeature {
   readonly #reader: PlanReader
   readonly #agent: ManagedAgent
   readonly #survey: AgentSurvey
+  readonly #services: PlanServices
   readonly #generators = new Map<string, PlanGenerator>()
   readonly #acting: Registration
   readonly #end = new AbortController()
@@ -113,7 +102,17 @@ class NodePlans implements PlansFeature {
 
   constructor(deps: PlansDeps) {
     this.#deps = deps
-    const { port, journal, coordinator, fences, tasks, resources, onCoalition, services } = deps
+    const {
+      port,
+      journal,
+      coordinator,
+      fences,
+      tasks,
+      resources,
+      onCoalition = joinsNone,
+      services = NO_SERVICES,
+    } = deps
+    this.#services = services
     this.#batcher = new ChangeBatcher({
       of: 'plans',
       maxAtOnce: MAX_CHANGES_AT_ONCE,
@@ -124,10 +123,8 @@ class NodePlans implements PlansFeature {
     this.#survey = new AgentSurvey(port)
     this.sender = new DirectiveSender({ port, done: (...done) => services.directed(...done) })
     this.#agent = new ManagedAgent({
-      ...{ port, coordinator, fences, onCoalition },
-      work: () => tasks.forPlans.work(),
-      utilization: () => resources.utilization(),
-      adjust: ({ parameters }) => this.#adjust(parameters.adjustments),
+      ...{ port, coordinator, fences, onCoalition, resources },
+      work: () => tasks.work(),
       completed: () => {},
     })
     this.handlers = this.#agent.handlers
@@ -203,12 +200,18 @@ class NodePlans implements PlansFeature {
     return { made: this.#made, ...this.#agent.counts() }
   }
 
-  open(): { readonly open: number; readonly over: number } {
-    return this.#runner?.counts() ?? { open: 0, over: 0 }
+  figures(): PlanFigures {
+    const plans = this.#runner?.counts() ?? { open: 0, over: 0 }
+    const [own, sent, decided] = [this.counts(), this.sender.counts(), this.#batcher.counts()]
+    return planFigures({ plans, own, sent, decided })
   }
 
-  decided(): { readonly changes: number; readonly decisions: number; readonly refused: number } {
-    return this.#batcher.counts()
+  async table(): Promise<TableData> {
+    return plansTable(await this.list({ timeoutMs: SHOW_MS }))
+  }
+
+  async timeline(id: string): Promise<TimelineData> {
+    return planTimeline(await this.#reader.get(id, { timeoutMs: SHOW_MS }))
   }
 
   async stop(): Promise<void> {
@@ -218,29 +221,11 @@ class NodePlans implements PlansFeature {
     await this.#acting.stop()
   }
 
-  async #adjust(
-    adjustments: readonly { resource_id: string; agent: string; change: number }[],
-  ): Promise<DirectiveVerdict> {
-    const { port, resources } = this.#deps
-    const changes = new Map<string, number>()
-    for (const { resource_id, agent, change } of adjustments) {
-      const name = resource_id.split('@')[0] ?? ''
-      if (agent === port.self.id) changes.set(name, (changes.get(name) ?? 0) + change)
-    }
-    try {
-      await resources.adjust(changes)
-      return undefined
-    } catch (error) {
-      if (!isParleyError(error)) throw error
-      return { error: 'resource_conflict', reason: error.message }
-    }
-  }
-
   async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {
-    const { port, services, onPresence, presenceOf, tasks } = this.#deps
+    const { port, onPresence, presenceOf, tasks } = this.#deps
+    const services = this.#services
     const member = this.#deps.member()
     if (member === undefined) return
-    const { steer, cancel } = tasks.forPlans
     const runner = new PlanRunner(
       {
         ...{ port, member, onPresence, presenceOf },
@@ -252,13 +237,13 @@ class NodePlans implements PlansFeature {
         director: ({ member: of }) =>
           new PlanDirector({
             ...{ port, member: of, sender: this.sender },
-            steer: (change, ends) => steer({ ...change, epoch }, { signal: ends }),
+            steer: (change, ends) => tasks.steer({ ...change, epoch }, { signal: ends }),
             told: (directive) => this.#tell(directive),
           }),
         decide: (change, ends) => this.#batcher.decide(change, { signal: ends }),
         statusOf: (task, ends) => this.#statusOf(member, task, ends),
-        cancelTask: (id, reason, of, ends) => cancel({ id, reason, epoch: of }, { signal: ends }),
-        freeTask: (id, plan, of, ends) => steer({ id, plan, epoch: of, free: true }, { signal: ends }),
+        cancelTask: (id, reason, of, ends) => tasks.cancel({ id, reason, epoch: of }, { signal: ends }),
+        freeTask: (id, plan, of, ends) => tasks.steer({ id, plan, epoch: of, free: true }, { signal: ends }),
         coordinated: (isSuccess) => services.coordinated(isSuccess),
         reported: (id, plan, ends) => services.reported(id, plan, ends),
       },
@@ -293,17 +278,9 @@ class NodePlans implements PlansFeature {
       .catch((error: unknown) => port.log.info('a directive was not told by an event', { error }))
   }
 
-  /** A mesh that has just begun does not take plans until all voters are known to have them. */
-  async #submit(changes: PlanChange[]) {
+  #submit(changes: PlanChange[]) {
     const { port, journal } = this.#deps
-    for (const begun = port.clock.monotonic(); ; ) {
-      try {
-        return await journal.submit(decidePlans, { changes }, { isChecked: true })
-      } catch (error) {
-        if (!isRefusedFor(error, 'level') || port.clock.monotonic() - begun >= LEVEL_MS) throw error
-        await new Promise<void>((resolve) => port.timers.after(LEVEL_AGAIN_MS, resolve))
-      }
-    }
+    return onceLevelIsKnown(port, () => journal.submit(decidePlans, { changes }, { isChecked: true }))
   }
 }
 

@@ -13,11 +13,11 @@ import type { Handlers } from '../define.ts'
 import { isParleyError, ParleyError } from '../errors.ts'
 import { ChangeBatcher } from '../journal/client/change-batcher.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
+import { onceLevelIsKnown } from '../journal/client/level-wait.ts'
 import { FeedFollower } from '../journal/feed/feed-follower.ts'
 import type { FedRecords } from '../journal/feed/open-feed.ts'
 import { RecordFeeds } from '../journal/feed/record-feeds.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
-import { isRefusedFor } from '../journal/state/journal-machine.ts'
 import type { TableData } from '../part.ts'
 import type { Port } from '../port.ts'
 import { createRegistration, type Registration } from '../registration.ts'
@@ -43,9 +43,6 @@ import { type ResourceFigures, resourceFigures } from './resource-figures.ts'
 import { ALLOCATION_PREFIX, type Allocation, allocationKey } from './resource-record.ts'
 import { type Units, UnitsSchema } from './units.ts'
 
-/** Milliseconds that a mesh may take until all of its voters are known to have resources, and between tries. */
-const LEVEL_MS = 30_000
-const LEVEL_AGAIN_MS = 200
 /** Beyond what an allocation may wait: its denial has to be decided too. Milliseconds. */
 const ANSWER_MS = 10_000
 
@@ -254,17 +251,10 @@ class NodeResources implements ResourcesFeature {
     }
   }
 
-  /** A mesh that has just begun does not take resources until all voters are known to have them. */
-  async #submit(level: number, changes: ResourceChange[]) {
+  #submit(level: number, changes: ResourceChange[]) {
     const { port, journal } = this.#deps
-    for (const begun = port.clock.monotonic(); ; ) {
-      try {
-        return await journal.submit(level === 1 ? decideResources : assignResources, { changes }, { isChecked: true })
-      } catch (error) {
-        if (!isRefusedFor(error, 'level') || port.clock.monotonic() - begun >= LEVEL_MS) throw error
-        await new Promise<void>((resolve) => port.timers.after(LEVEL_AGAIN_MS, resolve))
-      }
-    }
+    const kind = level === 1 ? decideResources : assignResources
+    return onceLevelIsKnown(port, () => journal.submit(kind, { changes }, { isChecked: true }))
   }
 
   /** It was asked for by this node in this life, and nobody waits for it any more: its asking was decided late. */

@@ -43,6 +43,7 @@ import { type TaskFigures, taskFigures } from './task-figures.ts'
 import { INPUT_ROW } from './task-record.ts'
 import { claimOf, type TaskResources } from './task-resources.ts'
 import { taskVersions } from './task-view.ts'
+import { type PlanTasks, tasksForPlans } from './tasks-for-plans.ts'
 import type { MakeCall } from './worker/recorded-call.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
@@ -72,6 +73,7 @@ export interface TasksDeps {
 
 export interface TasksFeature extends Tasks {
   readonly handlers: Handlers<typeof taskProtocol>
+  readonly forPlans: PlanTasks
   figures(): TaskFigures
   /** Open tasks, for people. */
   table(): Promise<TableData>
@@ -101,6 +103,7 @@ class NodeTasks implements TasksFeature {
   #follower: TaskFollower | undefined
   #scheduler: TaskScheduler | undefined
   readonly #end = new AbortController()
+  readonly forPlans: PlanTasks
 
   constructor(deps: TasksDeps) {
     this.#deps = deps
@@ -148,6 +151,8 @@ class NodeTasks implements TasksFeature {
         return {}
       },
     }
+    const [submitAll, get, work] = [this.submitAll.bind(this), this.get.bind(this), () => this.#worker.agentWork()]
+    this.forPlans = tasksForPlans({ submitAll, get, work }, this.#batcher)
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
 
@@ -232,10 +237,7 @@ class NodeTasks implements TasksFeature {
     return tasksTable(await this.list({ most: MOST_SHOWN, timeoutMs: SHOW_MS }))
   }
 
-  board(): Promise<BoardData> {
-    const { journal, port } = this.#deps
-    return readBoard(journal, port.clock.now(), SHOW_MS)
-  }
+  board = (): Promise<BoardData> => readBoard(this.#deps.journal, this.#deps.port.clock.now(), SHOW_MS)
 
   async timeline(id: string): Promise<TimelineData> {
     const handle = this.get(id)
@@ -243,9 +245,7 @@ class NodeTasks implements TasksFeature {
     return timelineOf(await handle.history({ timeoutMs: SHOW_MS }), record.parent)
   }
 
-  drain(leftMs: number): Promise<void> {
-    return this.#worker.drain(leftMs)
-  }
+  drain = (leftMs: number): Promise<void> => this.#worker.drain(leftMs)
 
   async stop(): Promise<void> {
     await this.#worker.stop()
@@ -283,7 +283,7 @@ class NodeTasks implements TasksFeature {
   /** The feed of what this node submitted and works on. */
   #own(): TaskFollower {
     this.#follower ??= followTasks(this.#deps, {
-      own: () => this.#worker.tasks().slice(0, MAX_WATCHED),
+      own: () => this.#worker.agentWork().tasks.slice(0, MAX_WATCHED),
       onTold: (task) => {
         this.#worker.onTask(task)
         this.#trackers.onTask(task)

@@ -9,16 +9,11 @@ import { isParleyError, ParleyError, stateError } from '../../errors.ts'
 import type { Fences } from '../../journal/fencing/fence-guard.ts'
 import type { Log, Port } from '../../port.ts'
 import { createRegistration, type Registration } from '../../registration.ts'
+import type { AgentWork } from '../../task/tasks-for-plans.ts'
 import type { AgentTraits, DirectedWork, DirectiveVerdict, Plans, PlansCounts } from '../api.ts'
 import type { coordinationProtocol } from '../contract.ts'
-import {
-  type AgentStatus,
-  type Coalition,
-  type Directive,
-  type DirectiveAnswer,
-  isoTime,
-  type MetricValues,
-} from '../messages.ts'
+import { type AgentStatus, type Coalition, type Directive, type DirectiveAnswer, isoTime } from '../messages.ts'
+import type { PlanResources } from '../plan-needs.ts'
 import { DirectiveMemory } from './directive-memory.ts'
 
 /** Tasks that it has agreed to and has not been given yet. */
@@ -26,25 +21,14 @@ const MAX_EXPECTED = 4_096
 const EXPECTED_MS = 60_000
 const MAX_LISTED = 128
 
-/** What this node works on. */
-export interface AgentWork {
-  readonly offers: readonly { readonly type: string; readonly slots: number }[]
-  /** Ids of tasks that it has in work. */
-  readonly tasks: readonly string[]
-  readonly isDraining: boolean
-}
-
 export interface ManagedAgentDeps {
   readonly port: Pick<Port, 'self' | 'clock'> & { readonly log: Log }
   readonly coordinator: Pick<CoordinatorFeature, 'status'>
   readonly fences: Pick<Fences, 'accept'>
   work(): AgentWork
-  /** What of its resources is used, by name: 0 to 1. */
-  utilization(): MetricValues
+  readonly resources: PlanResources
   /** It is to be in a coalition, or in none any more. */
   onCoalition(coalition: Coalition, directive: Directive): Promise<DirectiveVerdict>
-  /** It is to give more, or less. */
-  adjust(work: Extract<DirectedWork, { action: 'adjust_resources' }>): Promise<DirectiveVerdict>
   completed(message: { readonly task_id: string; readonly source_agent: string }, peer: string): void
 }
 
@@ -96,7 +80,7 @@ export class ManagedAgent {
 
   /** As it is now. */
   status(): Omit<AgentStatus, 'request_id'> {
-    const { port, work, utilization } = this.#deps
+    const { port, work, resources } = this.#deps
     const { offers, tasks, isDraining } = work()
     const slots = offers.reduce((sum, offer) => sum + offer.slots, 0)
     const load = slots === 0 ? 0 : Math.min(1, tasks.length / slots)
@@ -111,7 +95,7 @@ export class ManagedAgent {
       queue_length: queue,
       capabilities: offers.map(({ type }) => type),
       task_ids: tasks.slice(0, MAX_LISTED),
-      resource_utilization: utilization(),
+      resource_utilization: resources.utilization(),
       ...this.#traits,
     }
   }
@@ -169,9 +153,28 @@ export class ManagedAgent {
     const refused = work.action === 'assign_task' ? this.#cannotTake(work.parameters.type) : undefined
     const verdict = refused ?? (await this.#judge?.(work))
     if (verdict !== undefined) return verdict
-    if (work.action === 'adjust_resources') return this.#deps.adjust(work)
+    if (work.action === 'adjust_resources') return this.#adjust(work.parameters.adjustments)
     this.#expect(work.parameters.task_id)
     return undefined
+  }
+
+  /** Of this node alone. */
+  async #adjust(
+    adjustments: readonly { resource_id: string; agent: string; change: number }[],
+  ): Promise<DirectiveVerdict> {
+    const { port, resources } = this.#deps
+    const changes = new Map<string, number>()
+    for (const { resource_id, agent, change } of adjustments) {
+      const name = resource_id.split('@')[0] ?? ''
+      if (agent === port.self.id) changes.set(name, (changes.get(name) ?? 0) + change)
+    }
+    try {
+      await resources.adjust(changes)
+      return undefined
+    } catch (error) {
+      if (!isParleyError(error)) throw error
+      return { error: 'resource_conflict', reason: error.message }
+    }
   }
 
   #cannotTake(type: string): DirectiveVerdict {

@@ -147,6 +147,21 @@ export const explainTask = (ledger: TaskLedger, { id, epoch, reason }: ChangeOf<
   return null
 }
 
+/** States in which an attempt may still go to somebody else than before. */
+const STEERABLE: ReadonlySet<TaskStatus> = new Set(['submitted', 'queued', 'paused', 'input_required', 'auth_required'])
+
+/** One that is in work stays where it is. */
+export const steerTask = (ledger: TaskLedger, { id, epoch, plan, assignee, free }: ChangeOf<'steer'>): null => {
+  ledger.requireCoordinator(epoch)
+  const record = ledger.open(id)
+  if (!STEERABLE.has(record.status) || record.plan !== plan) throw changed(id)
+  if (free !== true && record.assignee === assignee) return null
+  const { plan: _plan, assignee: _assignee, ...rest } = record
+  const next = free === true ? {} : { plan, ...(assignee !== undefined && { assignee }) }
+  ledger.change(id, rest, next)
+  return null
+}
+
 export const dismissWorker = (ledger: TaskLedger, change: ChangeOf<'dismiss'>): null => {
   const { epoch, worker, registration } = change
   ledger.requireCoordinator(epoch)

@@ -38,6 +38,7 @@ import {
   loseAttempt,
   placeTask,
   settleDependencies,
+  steerTask,
   timeOutAttempt,
   wakeTask,
 } from './coordinator-changes.ts'
@@ -60,6 +61,7 @@ import {
   SecondChangeSchema,
   type TaskChange,
   TaskChangeSchema,
+  ThirdChangeSchema,
 } from './task-changes.ts'
 import { type LaterKeeping, TaskLedger } from './task-ledger.ts'
 import { TaskRows } from './task-rows.ts'
@@ -143,6 +145,8 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
       return holdSchedule(ledger, change)
     case 'fire':
       return fireSchedule(ledger, change)
+    case 'steer':
+      return steerTask(ledger, change)
     case 'explain':
       return explainTask(ledger, change)
     case 'dismiss':
@@ -216,13 +220,22 @@ export const resolveTasks = defineJournalCommand({
   ...common,
   name: `${TASKS_PART}.resolve`,
   level: 3,
+  input: changesOf(ThirdChangeSchema),
+  output: ChangeAnswersSchema,
+})
+
+/** With what level 4 brought: tasks that are held for a plan. */
+export const directTasks = defineJournalCommand({
+  ...common,
+  name: `${TASKS_PART}.direct`,
+  level: 4,
   input: changesOf(TaskChangeSchema),
   output: ChangeAnswersSchema,
 })
 
 export const taskJournal = {
-  level: 3,
+  level: 4,
   maxBytes: MAX_BYTES,
   maxCollectionBytes: MAX_COLLECTION_BYTES,
-  kinds: [changeTasks, decideTasks, resolveTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
+  kinds: [changeTasks, decideTasks, resolveTasks, directTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
 } as const
