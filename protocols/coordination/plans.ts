@@ -29,7 +29,6 @@ import type { PlanTasks } from '../task/tasks-for-plans.ts'
 import { ManagedAgent } from './agent/managed-agent.ts'
 import type { AgentTraits, DirectiveVerdict, MakePlan, PlanHandle, Plans, PlansCounts, PlanWaitOptions } from './api.ts'
 import { PlanReader } from './client/plan-reader.ts'
-import { plansTable, planTimeline } from './client/plan-views.ts'
 import { wantedPlan } from './client/wanted-plan.ts'
 import { type coordinationProtocol, directiveEvent } from './contract.ts'
 import { MAX_CHANGES_AT_ONCE, type PlanChange } from './journal/plan-changes.ts'
@@ -49,8 +48,6 @@ import { PlanRunner } from './runner/plan-runner.ts'
 const MAKE_MS = 30_000
 const TASK_MS = 5_000
 const MAX_GENERATORS = 64
-/** A table is for somebody who looks at it. */
-const SHOW_MS = 2_000
 
 export interface PlansDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to' | 'members' | 'onMember'>
@@ -206,13 +203,8 @@ class NodePlans implements PlansFeature {
     return planFigures({ plans, own, sent, decided })
   }
 
-  async table(): Promise<TableData> {
-    return plansTable(await this.list({ timeoutMs: SHOW_MS }))
-  }
-
-  async timeline(id: string): Promise<TimelineData> {
-    return planTimeline(await this.#reader.get(id, { timeoutMs: SHOW_MS }))
-  }
+  table = (): Promise<TableData> => this.#reader.table()
+  timeline = (id: string): Promise<TimelineData> => this.#reader.timeline(id)
 
   async stop(): Promise<void> {
     this.#end.abort(

@@ -1,13 +1,14 @@
 /** A journal with tasks, as one member has it: changes in, answers out. */
 import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-kinds.ts'
+import type { ChangeAnswer } from '../../protocols/journal/state/change-answers.ts'
 import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows.ts'
 import { type AnyCommandKind, encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine, type JournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 import { completeHistory, type TaskHappened } from '../../protocols/task/history-entry.ts'
 import { keptEntries } from '../../protocols/task/journal/history-notes.ts'
 import { levelOfChange, type SubmittedTask, type TaskChange } from '../../protocols/task/journal/task-changes.ts'
-import { type ChangeAnswer, changeTasks, decideTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
+import { changeTasks, decideTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
 import {
   DONE,
   type DoneTask,

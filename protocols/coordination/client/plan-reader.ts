@@ -1,12 +1,15 @@
-/** Plans as any node reads them from the journal. Keeps no state. */
+/** Plans as any node reads them from the journal, for programs and people. Keeps no state. */
 import { ParleyError } from '../../errors.ts'
 import type { Journal } from '../../journal/client/journal-client.ts'
+import type { TableData, TimelineData, TimelineEntry } from '../../part.ts'
 import type { Port } from '../../port.ts'
 import { limitedWait } from '../../task/client/wait-limit.ts'
 import type { PlanStatus, PlanWaitOptions } from '../api.ts'
 import { PLAN_PREFIX, type PlanRecord, planKey, readPlan } from '../plan-record.ts'
 
 const READ_MS = 10_000
+/** A table is for somebody who looks at it. */
+const SHOW_MS = 2_000
 
 export const planNotFound = (id: string): ParleyError =>
   new ParleyError('STA001', `there is no plan ${id}`, {
@@ -25,6 +28,28 @@ export const planStatus = (id: string, record: PlanRecord): PlanStatus => {
     ...{ id, goal, owner, state, outcome, reason, revision, tasks, assignments, offline, failures, moves },
     ...{ madeAt, changedAt },
   }
+}
+
+const plansTable = (plans: readonly PlanStatus[]): TableData => ({
+  columns: ['plan', 'state', 'goal', 'tasks', 'agents', 'revision', 'reason'],
+  rows: plans.map(({ id, state, outcome, goal, tasks, assignments, revision, reason }) => [
+    ...[id, outcome ?? state, goal.slice(0, 80), tasks.length],
+    ...[new Set(assignments.map(({ agent }) => agent)).size, revision, reason ?? ''],
+  ]),
+})
+
+/** Its moves, and who has which task now. */
+const planTimeline = (plan: PlanStatus): TimelineData => {
+  const { moves, assignments, changedAt, madeAt, owner, goal } = plan
+  const made: TimelineEntry = { at: madeAt, text: `made: ${goal.slice(0, 200)}`, lane: 'plan', peer: owner }
+  const moved = moves.map(({ at, trigger, state, epoch, reason }): TimelineEntry => {
+    const why = reason === undefined ? '' : `: ${reason}`
+    return { at, text: `${trigger} → ${state} in epoch ${epoch}${why}`, lane: 'plan' }
+  })
+  const assigned = assignments.map(({ task, agent }): TimelineEntry => {
+    return { at: changedAt, text: task, lane: 'assignments', peer: agent, id: task }
+  })
+  return { entries: [made, ...moved, ...assigned] }
 }
 
 export class PlanReader {
@@ -60,6 +85,15 @@ export class PlanReader {
     } finally {
       stop()
     }
+  }
+
+  async table(): Promise<TableData> {
+    return plansTable(await this.list({ timeoutMs: SHOW_MS }))
+  }
+
+  /** @throws STA001 */
+  async timeline(id: string): Promise<TimelineData> {
+    return planTimeline(await this.get(id, { timeoutMs: SHOW_MS }))
   }
 
   /** As it is now, then each change, until it is over. @throws STA001 where it is gone before that */

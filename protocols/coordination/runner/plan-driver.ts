@@ -15,7 +15,7 @@ import type { Adjustment, OfflineAgent, PlanRecord } from '../plan-record.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { planOf } from './plan-facts.ts'
 import type { PlanMaker } from './plan-maker.ts'
-import type { Finding, PlanWatch } from './plan-watch.ts'
+import type { PlanFinding, PlanWatch } from './plan-watch.ts'
 
 /** A plan without news is looked at this often. */
 const LOOK_MS = 1_000
@@ -146,7 +146,7 @@ export class PlanDriver {
   }
 
   async #monitor(plan: PlanRecord): Promise<void> {
-    const found: Finding = await this.#deps.watch.look(this.#id, plan, this.#signal)
+    const found: PlanFinding = await this.#deps.watch.look(this.#id, plan, this.#signal)
     switch (found.do) {
       case 'complete':
         return this.#move(plan, {

@@ -7,17 +7,17 @@ import { isParleyError } from '../../errors.ts'
 import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
-import { type Detected, type Liveness, WorkerPresence } from '../../task/scheduler/worker-presence.ts'
+import type { Detected, Liveness } from '../../task/scheduler/worker-presence.ts'
 import { isFinal, type TaskStatus } from '../../task/task-status.ts'
 import { type ViewChange, viewOfTasks } from '../../task/task-view.ts'
 import type { PlanChange } from '../journal/plan-changes.ts'
 import { isOver, PLAN_PREFIX, type PlanRecord, readPlan } from '../plan-record.ts'
+import { AgentTable } from './agent-table.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { PlanDriver } from './plan-driver.ts'
-import { isHeld, planOf, taskOf, workersOf } from './plan-facts.ts'
+import { isHeld, planOf, taskOf } from './plan-facts.ts'
 import type { PlanMaker } from './plan-maker.ts'
 import { PlanWatch } from './plan-watch.ts'
-import { WorkIndex } from './work-index.ts'
 
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 250
@@ -69,9 +69,7 @@ export class PlanRunner {
   readonly #deps: PlanRunnerDeps
   readonly #epoch: number
   readonly #signal: AbortSignal
-  readonly #presence = new WorkerPresence()
-  readonly #liveness = new Map<string, Liveness>()
-  readonly #index = new WorkIndex()
+  readonly #agents: AgentTable
   readonly #drivers = new Map<string, PlanDriver>()
   /** Open plans without a driver, in their order. */
   readonly #waiting = new Set<string>()
@@ -87,11 +85,12 @@ export class PlanRunner {
     this.#deps = deps
     this.#epoch = epoch
     this.#signal = signal
-    const { member, port, statusOf } = deps
+    const { member, port, statusOf, presenceOf } = deps
+    this.#agents = new AgentTable(port, member, presenceOf)
     this.#facts = {
       ...{ member, epoch },
-      presenceOf: (peer) => this.#liveness.get(peer) ?? 'gone',
-      running: (peer, type) => this.#index.running(peer, type),
+      presenceOf: (peer) => this.#agents.presenceOf(peer),
+      running: (peer, type) => this.#agents.running(peer, type),
     }
     this.#maker = deps.maker(this.#facts)
     this.#director = deps.director(this.#facts)
@@ -115,7 +114,7 @@ export class PlanRunner {
       while (!this.#signal.aborted) {
         this.#readTasks(tasks.changes() ?? this.#loadTasks(tasks.all()))
         for (const one of plans.changes() ?? plans.all()) this.#setPlan(one)
-        if (this.#lookForWorkers()) for (const driver of this.#drivers.values()) driver.wake()
+        if (this.#agents.look()) for (const driver of this.#drivers.values()) driver.wake()
         this.#drive()
         this.#sweep()
         await this.#untilNews()
@@ -127,17 +126,14 @@ export class PlanRunner {
   }
 
   #loadTasks(all: readonly ViewChange[]): readonly ViewChange[] {
-    this.#index.clear()
+    this.#agents.clearTasks()
     return all
   }
 
   #readTasks(changes: readonly ViewChange[]): void {
     for (const change of changes) {
-      if (change.type === 'worker') {
-        if (change.record === undefined) this.#presence.forget(change.peer)
-        continue
-      }
-      const plan = this.#index.set(change.id, change.record)
+      if (change.type === 'worker') continue
+      const plan = this.#agents.setTask(change.id, change.record)
       if (plan !== undefined) this.#drivers.get(plan)?.wake()
     }
   }
@@ -197,27 +193,6 @@ export class PlanRunner {
     }
   }
 
-  /** @returns whether anything is otherwise than before */
-  #lookForWorkers(): boolean {
-    const { port, member, presenceOf } = this.#deps
-    const connected = new Set(port.members().map(({ id }) => id)).add(port.self.id)
-    const seen = new Set<string>()
-    let isChanged = false
-    for (const [peer] of workersOf(member)) {
-      seen.add(peer)
-      const { presence } = this.#presence.of(peer, connected.has(peer), presenceOf(peer), port.clock.monotonic())
-      if (this.#liveness.get(peer) === presence) continue
-      this.#liveness.set(peer, presence)
-      isChanged = true
-    }
-    for (const peer of this.#liveness.keys())
-      if (!seen.has(peer)) {
-        this.#liveness.delete(peer)
-        isChanged = true
-      }
-    return isChanged
-  }
-
   /** What is left over: tasks that are held for nothing, and plans that were over a while ago. */
   #sweep(): void {
     const { port, member, freeTask, cancelTask, decide } = this.#deps
@@ -225,7 +200,7 @@ export class PlanRunner {
     if (now - this.#sweptAt < SWEEP_MS) return
     this.#sweptAt = now
     let asked = 0
-    for (const [task, id] of this.#index.ofPlans()) {
+    for (const [task, id] of this.#agents.tasksOfPlans()) {
       const record = asked < FORGET_AT_ONCE ? taskOf(member, task) : undefined
       if (record === undefined || !isHeld(record)) continue
       const plan = planOf(member, id)

@@ -16,7 +16,7 @@ const WAITED_MS = 500
 const FIRST_MOVE_MS = 1_000
 const MAX_MOVE_MS = 30_000
 
-export type Finding =
+export type PlanFinding =
   | { readonly do: 'complete'; readonly outcome: PlanOutcome; readonly reason?: string }
   | {
       readonly do: 'adjust'
@@ -48,7 +48,7 @@ export class PlanWatch {
   }
 
   /** @throws the signal's reason; what reading a task throws */
-  async look(_id: string, plan: PlanRecord, signal: AbortSignal): Promise<Finding> {
+  async look(_id: string, plan: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
     const open = plan.tasks.flatMap((id): OpenTask[] => {
       const record = taskOf(this.#deps.member, id)
       return record === undefined || isFinal(record.status) ? [] : [{ id, record }]
@@ -58,7 +58,7 @@ export class PlanWatch {
     return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held) ?? { do: 'wait' }
   }
 
-  async #completed({ tasks }: PlanRecord, signal: AbortSignal): Promise<Finding> {
+  async #completed({ tasks }: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
     let others = 0
     for (const id of tasks) {
       const status = taskOf(this.#deps.member, id)?.status ?? (await this.#deps.statusOf(id, signal))
@@ -68,7 +68,7 @@ export class PlanWatch {
     return { do: 'complete', outcome: 'failed', reason: `${others} of ${tasks.length} tasks were not completed` }
   }
 
-  #goneAgents({ assignments }: PlanRecord, held: readonly OpenTask[]): Finding | undefined {
+  #goneAgents({ assignments }: PlanRecord, held: readonly OpenTask[]): PlanFinding | undefined {
     const waiting = new Set(held.map(({ id }) => id))
     const gone = new Set<string>()
     const offline: OfflineAgent[] = []
@@ -87,7 +87,7 @@ export class PlanWatch {
   }
 
   /** Work that waits where there is no room, and could begin elsewhere at once. */
-  #moveOf(plan: PlanRecord, held: readonly OpenTask[]): Finding | undefined {
+  #moveOf(plan: PlanRecord, held: readonly OpenTask[]): PlanFinding | undefined {
     const now = this.#deps.port.clock.now()
     const waiting = held.filter(({ record }) => record.status === 'queued' && this.#isStuck(record))
     if (waiting.length === 0) return undefined

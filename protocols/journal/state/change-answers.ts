@@ -4,13 +4,13 @@ import { isParleyError, toFault } from '../../errors.ts'
 import { JsonSchema } from './built-in-kinds.ts'
 import type { Json } from './command-kind.ts'
 
-const FaultSchema = z.object({
+export const ChangeFaultSchema = z.object({
   code: z.string().max(16),
   message: z.string().max(1_024),
   hint: z.string().max(1_024).optional(),
   details: z.record(z.string(), JsonSchema).optional(),
 })
-export const ChangeAnswerSchema = z.union([z.object({ ok: JsonSchema }), z.object({ fault: FaultSchema })])
+export const ChangeAnswerSchema = z.union([z.object({ ok: JsonSchema }), z.object({ fault: ChangeFaultSchema })])
 export type ChangeAnswer = z.output<typeof ChangeAnswerSchema>
 
 /** @throws what is no refusal, and a refusal once something was written: all of the command has to fail with it then */

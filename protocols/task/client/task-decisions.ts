@@ -6,10 +6,11 @@
 import { isParleyError, type ParleyError, stateError } from '../../errors.ts'
 import { type BatchedChanges, ChangeBatcher } from '../../journal/client/change-batcher.ts'
 import type { Committed, Journal } from '../../journal/client/journal-client.ts'
+import type { ChangeAnswer } from '../../journal/state/change-answers.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
-import { type ChangeAnswer, changeTasks, decideTasks, directTasks, resolveTasks } from '../journal/task-kinds.ts'
+import { changeTasks, decideTasks, directTasks, resolveTasks } from '../journal/task-kinds.ts'
 import { TASKS_PART } from '../task-record.ts'
 
 /** Milliseconds that a mesh may take until all of its voters are known to have tasks, and between tries. */

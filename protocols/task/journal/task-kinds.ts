@@ -7,7 +7,7 @@
 import * as z from 'zod'
 import { isParleyError, toFault } from '../../errors.ts'
 import { agreedKey, readAgreed } from '../../journal/part-records.ts'
-import { JsonSchema } from '../../journal/state/built-in-kinds.ts'
+import { type ChangeAnswer, ChangeFaultSchema } from '../../journal/state/change-answers.ts'
 import {
   type AnyCommandKind,
   defineJournalCommand,
@@ -71,18 +71,11 @@ const MAX_BYTES = 16 * 1024 * 1024
 /** Of inputs, checkpoints, effects, and what final tasks left. */
 const MAX_COLLECTION_BYTES = 16 * 1024 * 1024 * 1024
 
-const FaultSchema = z.object({
-  code: z.string().max(16),
-  message: z.string().max(1_024),
-  hint: z.string().max(1_024).optional(),
-  details: z.record(z.string(), JsonSchema).optional(),
-})
-export type ChangeAnswer = { readonly ok: Json } | { readonly fault: z.output<typeof FaultSchema> }
 /** Of many at once: what is in `ok` is JSON already. */
 const isAnswer = (value: unknown): value is ChangeAnswer =>
   typeof value === 'object' &&
   value !== null &&
-  ('ok' in value || ('fault' in value && FaultSchema.safeParse(value.fault).success))
+  ('ok' in value || ('fault' in value && ChangeFaultSchema.safeParse(value.fault).success))
 const ChangeAnswersSchema = z.custom<ChangeAnswer[]>((value) => Array.isArray(value) && value.every(isAnswer))
 
 const apply = (ledger: TaskLedger, change: TaskChange): unknown => {

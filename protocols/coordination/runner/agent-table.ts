@@ -1,0 +1,98 @@
+/**
+ * Agents as a plan's coordinator sees them: whether each is there, and what it has in work, by type; and which plans the tasks that
+ * changed are of. Told of each change of the journal. State: the workers that are registered, tasks of plans, and tasks in work.
+ */
+import type { JournalMember } from '../../journal/journal-server.ts'
+import type { Port } from '../../port.ts'
+import { inWork } from '../../task/scheduler/board-task.ts'
+import { type Detected, type Liveness, WorkerPresence } from '../../task/scheduler/worker-presence.ts'
+import type { TaskRecord } from '../../task/task-record.ts'
+import { workersOf } from './plan-facts.ts'
+
+interface KnownTask {
+  /** What of its worker it takes; undefined: it is not in work. */
+  readonly at: string | undefined
+  readonly plan: string | undefined
+}
+
+const placeOf = (peer: string, type: string): string => `${peer} ${type}`
+
+export class AgentTable {
+  readonly #port: Pick<Port, 'self' | 'clock' | 'members'>
+  readonly #member: Pick<JournalMember, 'machine'>
+  readonly #detected: (peer: string) => Detected
+  readonly #presence = new WorkerPresence()
+  readonly #liveness = new Map<string, Liveness>()
+  readonly #tasks = new Map<string, KnownTask>()
+  readonly #running = new Map<string, number>()
+
+  /** @param detected what the failure detector believes of a peer */
+  constructor(
+    port: Pick<Port, 'self' | 'clock' | 'members'>,
+    member: Pick<JournalMember, 'machine'>,
+    detected: (peer: string) => Detected,
+  ) {
+    this.#port = port
+    this.#member = member
+    this.#detected = detected
+  }
+
+  clearTasks(): void {
+    this.#tasks.clear()
+    this.#running.clear()
+  }
+
+  /** @returns the plan that the task is, or was, of */
+  setTask(id: string, record: TaskRecord | undefined): string | undefined {
+    const before = this.#tasks.get(id)
+    if (before?.at !== undefined) this.#count(before.at, -1)
+    const { worker, type, plan } = record ?? {}
+    const isInWork = record !== undefined && inWork(record) && worker !== undefined
+    const at = isInWork ? placeOf(worker, type ?? '') : undefined
+    if (at !== undefined) this.#count(at, 1)
+    if (at === undefined && plan === undefined) this.#tasks.delete(id)
+    else this.#tasks.set(id, { at, plan })
+    return plan ?? before?.plan
+  }
+
+  running(peer: string, type: string): number {
+    return this.#running.get(placeOf(peer, type)) ?? 0
+  }
+
+  presenceOf(peer: string): Liveness {
+    return this.#liveness.get(peer) ?? 'gone'
+  }
+
+  /** Tasks that name a plan. */
+  *tasksOfPlans(): Generator<readonly [id: string, plan: string]> {
+    for (const [id, { plan }] of this.#tasks) if (plan !== undefined) yield [id, plan]
+  }
+
+  /** Looks who is there. @returns whether anything is otherwise than before */
+  look(): boolean {
+    const { members, self, clock } = this.#port
+    const connected = new Set(members().map(({ id }) => id)).add(self.id)
+    const seen = new Set<string>()
+    let isChanged = false
+    for (const [peer] of workersOf(this.#member)) {
+      seen.add(peer)
+      const { presence } = this.#presence.of(peer, connected.has(peer), this.#detected(peer), clock.monotonic())
+      if (this.#liveness.get(peer) === presence) continue
+      this.#liveness.set(peer, presence)
+      isChanged = true
+    }
+    for (const peer of this.#liveness.keys()) {
+      if (seen.has(peer)) continue
+      this.#liveness.delete(peer)
+      this.#presence.forget(peer)
+      isChanged = true
+    }
+    return isChanged
+  }
+
+  #count(at: string, by: 1 | -1): void {
+    const now = (this.#running.get(at) ?? 0) + by
+    if (now > 0) this.#running.set(at, now)
+    else this.#running.delete(at)
+  }
+}
