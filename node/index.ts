@@ -168,6 +168,11 @@ export type {
   ResourceWaitOptions,
   WantedPart,
 } from '../protocols/resource/api.ts'
+export {
+  type ResourceStatusData,
+  resourceRequestEvent,
+  resourceStatusEvent,
+} from '../protocols/resource/resource-events.ts'
 export { STATE_REASONS, type StateReason } from '../protocols/state-reasons.ts'
 export type { Tasks, TasksCounts, WorkOptions } from '../protocols/task/api.ts'
 export type {

@@ -171,7 +171,7 @@ export const tasks = definePart({
 export const resources = definePart({
   name: 'resources',
   description: 'What nodes have to give, and who has been given what of it: never more than there is.',
-  needs: { journal: tokens.journal, coordinator: tokens.coordinator, journalMember },
+  needs: { journal: tokens.journal, coordinator: tokens.coordinator, events: ownEvents, journalMember },
   provides: { forTasks: taskResources, forPlans: resourcesForPlans },
   options: ResourceOptions,
   protocols: [resourceProtocol],
@@ -186,8 +186,8 @@ export const resources = definePart({
     const { createResources } = await import('../../protocols/resource/resources.ts')
     return {
       default: implementPart<typeof resources>({
-        start({ journal, coordinator, journalMember: member, ...port }, { capacity }) {
-          const api = createResources({ port, journal, coordinator, member })
+        start({ journal, coordinator, events, journalMember: member, ...port }, { capacity }) {
+          const api = createResources({ port, journal, coordinator, events, member })
           if (Object.keys(capacity).length > 0)
             api
               .offer(capacity)

@@ -17,6 +17,7 @@ export const PLAN_FIGURES = {
   directed_total: { kind: 'counter', help: 'Directives that this node was given' },
   refused_total: { kind: 'counter', help: 'Directives that this node refused' },
   repeated_total: { kind: 'counter', help: 'Directives that this node was given again' },
+  events_dropped_total: { kind: 'counter', help: 'Directives that were told by no event, as too many waited' },
   changes_total: { kind: 'counter', help: 'Changes of plans that were decided for this node' },
   changes_refused_total: { kind: 'counter', help: 'Changes of plans that were refused to this node' },
 } as const satisfies Readonly<Record<string, FigureSpec>>
@@ -26,13 +27,14 @@ export interface CountedPlans {
   readonly plans: { readonly open: number; readonly over: number }
   readonly own: PlansCounts
   readonly sent: DirectiveCounts
+  readonly untold: number
   readonly decided: { readonly changes: number; readonly refused: number }
 }
 
-export const planFigures = ({ plans, own, sent, decided }: CountedPlans): PlanFigures => ({
+export const planFigures = ({ plans, own, sent, decided, untold }: CountedPlans): PlanFigures => ({
   ...{ open: plans.open, over: plans.over, made_total: own.made },
   ...{ directives_sent_total: sent.sent, directives_accepted_total: sent.accepted },
   ...{ directives_refused_total: sent.refused, directives_retried_total: sent.retries },
   ...{ directed_total: own.directed, refused_total: own.refused, repeated_total: own.repeated },
-  ...{ changes_total: decided.changes, changes_refused_total: decided.refused },
+  ...{ events_dropped_total: untold, changes_total: decided.changes, changes_refused_total: decided.refused },
 })

@@ -12,6 +12,7 @@ import type { CoordinatorFeature } from '../coordinator/api.ts'
 import type { Handlers } from '../define.ts'
 import { isParleyError, ParleyError, stateError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
+import { EventTeller } from '../events/event-teller.ts'
 import { ChangeBatcher } from '../journal/client/change-batcher.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
 import { onceLevelIsKnown } from '../journal/client/level-wait.ts'
@@ -92,6 +93,7 @@ class NodePlans implements PlansFeature {
   readonly #survey: AgentSurvey
   readonly #services: PlanServices
   readonly #generators = new Map<string, PlanGenerator>()
+  readonly #teller: EventTeller
   readonly #acting: Registration
   readonly #end = new AbortController()
   #made = 0
@@ -118,6 +120,7 @@ class NodePlans implements PlansFeature {
     })
     this.#reader = new PlanReader(journal, port)
     this.#survey = new AgentSurvey(port)
+    this.#teller = new EventTeller(port.log, 'plans')
     this.sender = new DirectiveSender({ port, done: (...done) => services.directed(...done) })
     this.#agent = new ManagedAgent({
       ...{ port, coordinator, fences, onCoalition, resources },
@@ -200,7 +203,7 @@ class NodePlans implements PlansFeature {
   figures(): PlanFigures {
     const plans = this.#runner?.counts() ?? { open: 0, over: 0 }
     const [own, sent, decided] = [this.counts(), this.sender.counts(), this.#batcher.counts()]
-    return planFigures({ plans, own, sent, decided })
+    return planFigures({ plans, own, sent, decided, untold: this.#teller.dropped() })
   }
 
   table = (): Promise<TableData> => this.#reader.table()
@@ -263,11 +266,8 @@ class NodePlans implements PlansFeature {
 
   /** A notification: the directive itself is a call. */
   #tell(directive: Directive): void {
-    const { events, port } = this.#deps
-    if (!events.hasAudience(directiveEvent.topic)) return
-    events
-      .publish(directiveEvent, directive)
-      .catch((error: unknown) => port.log.info('a directive was not told by an event', { error }))
+    const { events } = this.#deps
+    if (events.hasAudience(directiveEvent.topic)) this.#teller.tell(() => events.publish(directiveEvent, directive))
   }
 
   #submit(changes: PlanChange[]) {

@@ -11,11 +11,11 @@ import { checkedInput } from '../checked-input.ts'
 import type { CoordinatorFeature } from '../coordinator/api.ts'
 import type { Handlers } from '../define.ts'
 import { isParleyError, ParleyError } from '../errors.ts'
+import type { Events } from '../events/api.ts'
 import { ChangeBatcher } from '../journal/client/change-batcher.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
 import { onceLevelIsKnown } from '../journal/client/level-wait.ts'
 import { FeedFollower } from '../journal/feed/feed-follower.ts'
-import type { FedRecords } from '../journal/feed/open-feed.ts'
 import { RecordFeeds } from '../journal/feed/record-feeds.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import type { TableData } from '../part.ts'
@@ -34,13 +34,14 @@ import {
 } from './client/resource-messages.ts'
 import { ResourceReader } from './client/resource-reader.ts'
 import { notDecided, wantedAllocation } from './client/wanted-allocation.ts'
-import { type FedAllocation, resourceProtocol } from './contract.ts'
+import { FED_ALLOCATIONS, type FedAllocation, resourceProtocol } from './contract.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type ResourceChange } from './journal/resource-changes.ts'
 import { assignResources, decideResources } from './journal/resource-kinds.ts'
 import { Demands, type TaskCapacity } from './planner/demands.ts'
+import { ResourceAnnouncer } from './planner/resource-announcer.ts'
 import { ResourcePlanner } from './planner/resource-planner.ts'
 import { type ResourceFigures, resourceFigures } from './resource-figures.ts'
-import { ALLOCATION_PREFIX, type Allocation, allocationKey } from './resource-record.ts'
+import type { Allocation } from './resource-record.ts'
 import { type Units, UnitsSchema } from './units.ts'
 
 /** Beyond what an allocation may wait: its denial has to be decided too. Milliseconds. */
@@ -50,6 +51,7 @@ export interface ResourcesDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to'>
   readonly journal: Journal
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
+  readonly events: Pick<Events, 'publish' | 'hasAudience'>
   /** This node's copy of the journal. */
   member(): JournalMember | undefined
 }
@@ -67,18 +69,6 @@ export interface ResourcesFeature extends Resources {
   stop(): Promise<void>
 }
 
-const FED: FedRecords<Allocation, FedAllocation> = {
-  of: 'resources',
-  prefix: ALLOCATION_PREFIX,
-  peersOf: ({ holder, places = [] }) => [holder, ...places.map(({ owner }) => owner)],
-  read({ machine: { records } }, _peer, id, version) {
-    const found = records.get(allocationKey(id))
-    // This part wrote it.
-    return found === undefined ? { id, version } : { id, version: found.version, allocation: found.value as Allocation }
-  },
-  bytesOf: ({ allocation }) => 64 + (allocation?.size ?? 0),
-}
-
 class NodeResources implements ResourcesFeature {
   readonly handlers: Handlers<typeof resourceProtocol>
   readonly #deps: ResourcesDeps
@@ -87,6 +77,7 @@ class NodeResources implements ResourcesFeature {
   readonly #claims: Claims
   readonly #holdings = new Holdings()
   readonly #demands = new Demands()
+  readonly #announcer: ResourceAnnouncer
   readonly #reader: ResourceReader
   readonly #feeds: RecordFeeds<Allocation, FedAllocation>
   readonly #acting: Registration
@@ -105,6 +96,7 @@ class NodeResources implements ResourcesFeature {
       levelOf: levelOfChange,
       submit: (level, changes) => this.#submit(level, changes),
     })
+    this.#announcer = new ResourceAnnouncer(deps)
     this.#reader = new ResourceReader(deps.journal, port.timers)
     this.#claims = new Claims(port, () => this.#lease.capacity())
     this.#lease = new NodeLease({
@@ -117,7 +109,7 @@ class NodeResources implements ResourcesFeature {
       onCapacity: () => this.#claims.beginEarly(),
     })
     this.forPlans = new NodeOffer(this.#lease, () => this.#claims.used())
-    const feeds = new RecordFeeds(port, FED, () => (coordinator.status().acting ? member() : undefined))
+    const feeds = new RecordFeeds(port, FED_ALLOCATIONS, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
     this.handlers = {
       feed: async function* (this: void, request, { peer, signal }) {
@@ -225,7 +217,7 @@ class NodeResources implements ResourcesFeature {
 
   figures(): ResourceFigures {
     return resourceFigures({
-      ...{ planner: this.#planner?.counts(), feeds: this.#feeds.counts().feeds },
+      ...{ planner: this.#planner?.counts(), feeds: this.#feeds.counts().feeds, untold: this.#announcer.dropped() },
       ...{ decided: this.#batcher.counts(), own: this.counts() },
     })
   }
@@ -241,7 +233,7 @@ class NodeResources implements ResourcesFeature {
   }
 
   async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {
-    const deps = { ...this.#deps, batcher: this.#batcher, demands: this.#demands }
+    const deps = { ...this.#deps, batcher: this.#batcher, demands: this.#demands, announcer: this.#announcer }
     const planner = new ResourcePlanner(deps, epoch, signal)
     this.#planner = planner
     try {

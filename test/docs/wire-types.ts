@@ -16,6 +16,7 @@ import { notificationEvent } from '../../protocols/notification/notification.ts'
 import type { AnyPart } from '../../protocols/part.ts'
 import { RESOURCE_ANSWERS, RESOURCE_MESSAGES } from '../../protocols/resource/client/resource-messages.ts'
 import { ResourceChangeSchema } from '../../protocols/resource/journal/resource-changes.ts'
+import { resourceRequestEvent, resourceStatusEvent } from '../../protocols/resource/resource-events.ts'
 import { TASK_ANSWERS, TASK_MESSAGES } from '../../protocols/task/client/seed-messages.ts'
 import { TaskChangeSchema } from '../../protocols/task/journal/task-changes.ts'
 import { stateChangedEvent, taskStatusEvent, taskSubmittedEvent } from '../../protocols/task/task-events.ts'
@@ -68,6 +69,18 @@ export const EVENTS: readonly WireEvent[] = [
     address: taskSubmittedEvent.topic,
     by: 'the coordinator',
     about: 'A task was accepted',
+  },
+  {
+    definition: resourceRequestEvent,
+    address: resourceRequestEvent.topic,
+    by: 'the coordinator',
+    about: 'Somebody asked for an allocation',
+  },
+  {
+    definition: resourceStatusEvent,
+    address: 'resources.status.{resource_id}',
+    by: 'the coordinator',
+    about: 'Another amount of a resource is used, or its node has more, less or nothing to give',
   },
 ] as unknown as readonly WireEvent[]
 

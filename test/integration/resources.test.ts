@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { createMesh, type Mesh, makeSecret } from '../../node/index.ts'
+import { createMesh, type Mesh, makeSecret, resourceStatusEvent } from '../../node/index.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
 import { failureOf, until } from '../support/until.ts'
 
@@ -42,7 +42,12 @@ describe('resources, between processes', { timeout: 180_000 }, () => {
   })
 
   it('a gang is had whole, its owners know of it, and who waits gets what is given back', async () => {
+    const heard: string[] = []
+    await ann.events.subscribe(resourceStatusEvent, ({ data }) => {
+      heard.push(`${data.resource_id} ${data.status}`)
+    })
     const gang = await ann.resources.allocate({ parts: [{ units: { cpu: 4_000 } }, { units: { cpu: 2_000 } }] })
+    await until('others hear that it is full', () => heard.includes(`cpu@${one(0).id} full`))
     assert.deepEqual(
       gang.parts.map(({ owner }) => owner),
       [one(0).id, one(1).id],

@@ -19,6 +19,7 @@ import {
   RESOURCES_PART,
 } from '../resource-record.ts'
 import type { Assigned, Demand, DemandPlanner, Demands, WhyNot } from './demands.ts'
+import type { ResourceAnnouncer } from './resource-announcer.ts'
 import { type PlanCounts, ResourceBoard } from './resource-board.ts'
 
 /** Milliseconds; it looks at the latest then. */
@@ -30,6 +31,7 @@ export interface PlannerDeps {
   readonly batcher: Pick<ChangeBatcher<ResourceChange>, 'decide'>
   /** Of tasks, which are planned with what programs ask for. */
   readonly demands: Demands
+  readonly announcer: ResourceAnnouncer
   member(): JournalMember | undefined
 }
 
@@ -105,6 +107,7 @@ export class ResourcePlanner implements DemandPlanner {
       }
     } finally {
       this.#deps.demands.setPlanner(undefined)
+      this.#deps.announcer.stop()
       stop()
     }
   }
@@ -154,6 +157,7 @@ export class ResourcePlanner implements DemandPlanner {
     for (const change of view.all().sort((a, b) => askedAt(a) - askedAt(b))) {
       this.#set(change)
       if (change.type === 'allocation') gone.delete(change.id)
+      else this.#deps.announcer.noteNode(change.peer, change.record)
     }
     for (const id of gone) this.#noteAssigned(id, undefined)
     for (const demand of this.#deps.demands.all()) this.#board.addDemand(demand)
@@ -162,7 +166,11 @@ export class ResourcePlanner implements DemandPlanner {
   #read(view: JournalView<ViewChange>): void {
     const changes = view.changes()
     if (changes === undefined) this.#load(view)
-    else for (const change of changes) this.#set(change)
+    else
+      for (const change of changes) {
+        this.#announce(change)
+        this.#set(change)
+      }
   }
 
   #set(change: ViewChange): void {
@@ -171,6 +179,12 @@ export class ResourcePlanner implements DemandPlanner {
       this.#board.setAllocation(change.id, change.record)
       this.#noteAssigned(change.id, change.record)
     }
+  }
+
+  #announce(change: ViewChange): void {
+    const { announcer } = this.#deps
+    if (change.type === 'node') announcer.tellNode(change.peer, change.record)
+    else if (change.record?.status === 'waiting') announcer.tellAsked(change.id, change.record)
   }
 
   #noteAssigned(id: string, record: Allocation | undefined): void {
