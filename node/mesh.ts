@@ -81,7 +81,10 @@ const startFeatures = async (input: MeshOptionsInput, lock: Lock, undo: Undo) =>
   })
   exposeMeshFigures(startup.metrics, () => meshFigures(core, features))
   const calls = interception.outgoing.clients
-  await startParts(core, parts, { directory, presence: presence.presence, calls, events, messages, commands })
+  const { advertise } = advertiser
+  await startParts(core, parts, {
+    ...{ directory, presence: presence.presence, calls, events, messages, commands, advertise },
+  })
   const features: NodeFeatures = {
     ...{ ...presence, ...reachability, directory, events, replies, messages, commands, parts },
     coordination: await parts.use(coordination),

@@ -21,8 +21,10 @@ import type { NodeCore } from './node-core.ts'
 
 export type Serve = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) => Promise<() => Promise<void>>
 
-const sectionOf = ({ tasks: ofTasks, resources: ofResources, partOptions }: MeshOptions, part: AnyPart): unknown => {
+const sectionOf = (options: MeshOptions, part: AnyPart): unknown => {
+  const { tasks: ofTasks, resources: ofResources, plans: ofPlans, partOptions } = options
   if (part === tasks) return ofTasks
+  if (part === plans) return ofPlans
   return part === resources ? ofResources : partOptions[part.name]
 }
 
@@ -64,12 +66,13 @@ export interface Provided {
   readonly events: Events & { readonly own: Events }
   readonly messages: Messages
   readonly commands: Commands
+  readonly advertise: ApiOf<typeof nodeTokens.advertise>
 }
 
 export const startParts = async (
   { startup, network, quota, undo }: NodeCore,
   parts: PartRunner,
-  { directory, presence, calls, events, messages, commands }: Provided,
+  { directory, presence, calls, events, messages, commands, advertise }: Provided,
 ): Promise<void> => {
   parts.provide(nodeTokens.startup, startup)
   parts.provide(nodeTokens.network, network)
@@ -77,6 +80,7 @@ export const startParts = async (
   parts.provide(nodeTokens.directory, directory)
   parts.provide(nodeTokens.presence, presence)
   parts.provide(nodeTokens.calls, calls)
+  parts.provide(nodeTokens.advertise, advertise)
   parts.provide(nodeTokens.decisions, parts.journals())
   parts.provide(nodeTokens.ownEvents, events.own)
   parts.provide(tokens.events, events)

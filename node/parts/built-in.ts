@@ -1,6 +1,11 @@
 /** The parts that every node has, in the order in which they start where their needs leave a choice. */
-import { coordinationProtocol } from '../../protocols/coordination/contract.ts'
+import {
+  coordinationProtocol,
+  performanceMonitorProtocol,
+  resourceManagerProtocol,
+} from '../../protocols/coordination/contract.ts'
 import { planJournal } from '../../protocols/coordination/journal/plan-kinds.ts'
+import { PlanOptions } from '../../protocols/coordination/options.ts'
 import { PLAN_FIGURES } from '../../protocols/coordination/plan-figures.ts'
 import type { PlansFeature } from '../../protocols/coordination/plans.ts'
 import { definePart } from '../../protocols/define-part.ts'
@@ -22,7 +27,7 @@ import type { Coordination } from '../coordination/api.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
 import { journalMember, nodeTokens, resourcesForPlans, taskResources, tasksForPlans } from './node-tokens.ts'
 
-const { startup, network, directory, decisions, ownEvents, presence, quota, calls } = nodeTokens
+const { startup, network, directory, decisions, ownEvents, presence, quota, calls, advertise } = nodeTokens
 
 export const coordination = definePart({
   name: 'coordination',
@@ -210,9 +215,11 @@ export const plans = definePart({
   description: 'Goals whose tasks go to agents that the elected coordinator chooses and directs.',
   needs: {
     ...{ journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences, events: ownEvents },
-    ...{ presence, journalMember, tasks: tasksForPlans, resources: resourcesForPlans },
+    ...{ startup, directory, advertise, presence, journalMember },
+    ...{ tasks: tasksForPlans, resources: resourcesForPlans },
   },
-  protocols: [coordinationProtocol],
+  options: PlanOptions,
+  protocols: [coordinationProtocol, performanceMonitorProtocol, resourceManagerProtocol],
   journal: planJournal,
   figures: PLAN_FIGURES,
   views: {
@@ -221,21 +228,31 @@ export const plans = definePart({
   },
   activate: 'start',
   load: async (): Loading<PlansFeature> => {
-    const { createPlans } = await import('../../protocols/coordination/plans.ts')
+    const [{ createPlans }, { startServices }] = await Promise.all([
+      import('../../protocols/coordination/plans.ts'),
+      import('./plan-services.ts'),
+    ])
     return {
       default: implementPart<typeof plans>({
-        start({ journal, coordinator, fences, events, presence, journalMember, tasks, resources, ...port }) {
+        async start(ctx, { roles, price, zone }) {
+          const { journal, coordinator, fences, events, presence, journalMember, tasks, resources, ...port } = ctx
+          const services = await startServices(ctx, roles, () => api.report())
           const api = createPlans({
             ...{ port, journal, coordinator, fences, events, tasks, resources, member: journalMember },
             presenceOf: (peer) => PRESENCE[presence.statusOf(peer)],
             onPresence: (fn) => presence.onChange(({ peer, status }) => fn(peer, PRESENCE[status])),
+            services: services.used,
           })
+          api.describe({ ...(price !== undefined && { price }), ...(zone !== undefined && { zone }) })
           return {
             api,
-            handlers: [answers(coordinationProtocol, api.handlers)],
+            handlers: [answers(coordinationProtocol, api.handlers), ...services.handlers],
             figures: () => api.figures(),
             views: { plans: () => api.table(), plan: (id) => api.timeline(id) },
-            stop: () => api.stop(),
+            async stop() {
+              services.stop()
+              await api.stop()
+            },
           }
         },
       }),

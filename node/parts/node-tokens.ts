@@ -11,6 +11,7 @@ import type { PlanTasks } from '../../protocols/task/tasks-for-plans.ts'
 import type { Clients } from '../calls/clients.ts'
 import type { Startup } from '../lifecycle/startup.ts'
 import type { Network } from '../network/network.ts'
+import type { Advertiser } from './advertise.ts'
 import type { FailureDetection } from './failure-detection.ts'
 
 export const nodeTokens = {
@@ -22,6 +23,8 @@ export const nodeTokens = {
   presence: tokenOf<Pick<FailureDetection, 'statusOf' | 'onChange'>>('presence'),
   /** Events of the mesh itself: they pass no interceptors. */
   ownEvents: tokenOf<Events>('own-events'),
+  /** Tells others, in this node's record, of a protocol that it answers. */
+  advertise: tokenOf<Advertiser['advertise']>('advertise'),
   /** What this node may keep on disk. */
   quota: tokenOf<Quota>('quota'),
   /** What the parts of this node decide in the journal. */

@@ -144,6 +144,8 @@ export const TaskCompletion = z.object({
   metrics: Metrics,
 })
 
+export type TaskCompletionData = z.output<typeof TaskCompletion>
+
 /** 100 × progress, and what share of its resources the agent uses, with whatever else it measures. */
 export const ProgressUpdate = z.object({
   event_id: RequestId,

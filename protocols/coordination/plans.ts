@@ -27,6 +27,7 @@ import { MAX_TOGETHER } from '../task/journal/task-changes.ts'
 import type { Detected } from '../task/scheduler/worker-presence.ts'
 import type { TaskStatus } from '../task/task-status.ts'
 import type { PlanTasks } from '../task/tasks-for-plans.ts'
+import { AgentReports } from './agent/agent-reports.ts'
 import { ManagedAgent } from './agent/managed-agent.ts'
 import type { AgentTraits, DirectiveVerdict, MakePlan, PlanHandle, Plans, PlansCounts, PlanWaitOptions } from './api.ts'
 import { PlanReader } from './client/plan-reader.ts'
@@ -34,7 +35,7 @@ import { wantedPlan } from './client/wanted-plan.ts'
 import { type coordinationProtocol, directiveEvent } from './contract.ts'
 import { MAX_CHANGES_AT_ONCE, type PlanChange } from './journal/plan-changes.ts'
 import { decidePlans } from './journal/plan-kinds.ts'
-import { AgentStatusResponse, type Coalition, type Directive } from './messages.ts'
+import { AgentStatusResponse, type Coalition, type Directive, type MetricValues } from './messages.ts'
 import { type PlanFigures, planFigures } from './plan-figures.ts'
 import { NO_SERVICES, type PlanResources, type PlanServices } from './plan-needs.ts'
 import { GeneratorName } from './plan-record.ts'
@@ -76,6 +77,8 @@ export interface PlansFeature extends Plans {
   table(): Promise<TableData>
   /** What happened to one. @throws STA001 */
   timeline(id: string): Promise<TimelineData>
+  /** Says how busy this agent is, where anybody listens. @returns what it measures; undefined: it does no tasks */
+  report(): MetricValues | undefined
   stop(): Promise<void>
 }
 
@@ -94,7 +97,9 @@ class NodePlans implements PlansFeature {
   readonly #services: PlanServices
   readonly #generators = new Map<string, PlanGenerator>()
   readonly #teller: EventTeller
+  readonly #reports: AgentReports
   readonly #acting: Registration
+  readonly #hearing: Registration
   readonly #end = new AbortController()
   #made = 0
   #runner: PlanRunner | undefined
@@ -121,13 +126,16 @@ class NodePlans implements PlansFeature {
     this.#reader = new PlanReader(journal, port)
     this.#survey = new AgentSurvey(port)
     this.#teller = new EventTeller(port.log, 'plans')
+    this.#reports = new AgentReports({ ...deps, teller: this.#teller })
     this.sender = new DirectiveSender({ port, done: (...done) => services.directed(...done) })
     this.#agent = new ManagedAgent({
       ...{ port, coordinator, fences, onCoalition, resources },
       work: () => tasks.work(),
-      completed: () => {},
+      completed: (message) => services.completed(message),
+      progressed: (news, seconds) => this.#reports.progressed(news, seconds),
     })
     this.handlers = this.#agent.handlers
+    this.#hearing = tasks.onAttempt((news) => this.#agent.onAttempt(news))
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
 
@@ -209,10 +217,13 @@ class NodePlans implements PlansFeature {
   table = (): Promise<TableData> => this.#reader.table()
   timeline = (id: string): Promise<TimelineData> => this.#reader.timeline(id)
 
+  report = (): MetricValues | undefined => this.#reports.report(this.#agent.status())
+
   async stop(): Promise<void> {
     this.#end.abort(
       new ParleyError('COM002', 'this node stops', { hint: 'ask another node', details: { reason: 'stopped' } }),
     )
+    await this.#hearing.stop()
     await this.#acting.stop()
   }
 

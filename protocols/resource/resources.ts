@@ -60,7 +60,7 @@ export interface ResourcesFeature extends Resources {
   readonly handlers: Handlers<typeof resourceProtocol>
   /** For tasks. */
   readonly forTasks: { readonly capacity: TaskCapacity; readonly claim: Resources['claim'] }
-  readonly forPlans: Pick<NodeOffer, 'utilization' | 'adjust'>
+  readonly forPlans: Pick<NodeOffer, 'utilization' | 'adjust'> & Pick<Resources, 'status'>
   figures(): ResourceFigures
   /** What nodes have, for people. */
   nodesTable(): Promise<TableData>
@@ -83,7 +83,7 @@ class NodeResources implements ResourcesFeature {
   readonly #acting: Registration
   readonly #counts = { asked: 0, denied: 0 }
   readonly #end = new AbortController()
-  readonly forPlans: NodeOffer
+  readonly #offer: NodeOffer
   #follower: FeedFollower<FedAllocation> | undefined
   #planner: ResourcePlanner | undefined
 
@@ -108,7 +108,7 @@ class NodeResources implements ResourcesFeature {
       onRegistered: (registration) => this.#claims.onRegistered(registration),
       onCapacity: () => this.#claims.beginEarly(),
     })
-    this.forPlans = new NodeOffer(this.#lease, () => this.#claims.used())
+    this.#offer = new NodeOffer(this.#lease, () => this.#claims.used())
     const feeds = new RecordFeeds(port, FED_ALLOCATIONS, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
     this.handlers = {
@@ -122,8 +122,8 @@ class NodeResources implements ResourcesFeature {
   async offer(capacity: Units): Promise<Registration> {
     const units = checkedInput(UnitsSchema, capacity, 'a node cannot offer that')
     await this.#own().live(this.#end.signal)
-    await this.forPlans.offer(units)
-    return createRegistration(() => this.forPlans.withdraw(units))
+    await this.#offer.offer(units)
+    return createRegistration(() => this.#offer.withdraw(units))
   }
 
   async allocate(what: AllocateOptions): Promise<HeldAllocation> {
@@ -176,6 +176,11 @@ class NodeResources implements ResourcesFeature {
   allocationsTable = (): Promise<TableData> => this.#reader.allocationsTable()
   claim: Resources['claim'] = (id, options) => this.#claims.claim(id, options)
   readonly forTasks = { capacity: this.#demands, claim: this.claim }
+  readonly forPlans: ResourcesFeature['forPlans'] = {
+    utilization: () => this.#offer.utilization(),
+    adjust: (changes) => this.#offer.adjust(changes),
+    status: this.status,
+  }
   onClaim: Resources['onClaim'] = (fn) => this.#claims.onClaim(fn)
 
   async receive(type: string, payload: unknown): Promise<ResourceAnswer> {

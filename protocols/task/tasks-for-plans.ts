@@ -1,8 +1,12 @@
-/** What plans (protocols/coordination/) use of tasks. Keeps no state. */
+/** What plans (protocols/coordination/) use of tasks. */
 
+import { createRegistration, type Registration } from '../registration.ts'
 import type { SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
 import type { TaskBatcher } from './client/task-decisions.ts'
 import type { ChangeOf } from './journal/task-changes.ts'
+import type { TaskAnnouncer } from './scheduler/task-announcer.ts'
+import type { AttemptCount } from './worker/task-attempt.ts'
+import type { ProgressReport } from './worker/task-context.ts'
 
 /** What a node works on. */
 export interface AgentWork {
@@ -28,10 +32,47 @@ export interface PlanTasks {
   cancel(change: Omit<ChangeOf<'cancel'>, 'do' | 'asker'>, ending: Ending): Promise<void>
   /** What this node works on. */
   work(): AgentWork
+  /** Told of each attempt of this node as it gets on, and how it ended. */
+  onAttempt(fn: (news: AttemptNews) => void): Registration
+}
+
+export interface AttemptNews {
+  /** Id of the task. */
+  readonly task: string
+  readonly status: 'in_progress' | 'completed' | 'failed'
+  /** 0 to 1. */
+  readonly fraction: number
+}
+
+const ENDINGS: ReadonlySet<AttemptCount> = new Set(['completed', 'failed'])
+
+/** Hears of attempts, for who counts them, who tells of them by events, and who wants to know. State: who wants to. */
+export const hearAttempts = (announcer: Pick<TaskAnnouncer, 'progress'>, counts: Record<AttemptCount, number>) => {
+  const listeners = new Set<(news: AttemptNews) => void>()
+  const tell = (news: AttemptNews): void => {
+    for (const fn of [...listeners]) fn(news)
+  }
+  return {
+    onAttempt(fn: (news: AttemptNews) => void): Registration {
+      listeners.add(fn)
+      return createRegistration(() => listeners.delete(fn))
+    },
+    heard: {
+      progress(task: string, fraction: number, report: ProgressReport): void {
+        announcer.progress(task, fraction, report)
+        tell({ task, status: 'in_progress', fraction })
+      },
+      count(what: AttemptCount, task?: string): void {
+        counts[what] += 1
+        if (task === undefined || !ENDINGS.has(what)) return
+        tell({ task, status: what === 'completed' ? 'completed' : 'failed', fraction: what === 'completed' ? 1 : 0 })
+      },
+    },
+  }
 }
 
 export const tasksForPlans = (
-  tasks: Pick<PlanTasks, 'submitAll' | 'get' | 'work'>,
+  tasks: Omit<PlanTasks, 'steer' | 'cancel'>,
   batcher: Pick<TaskBatcher, 'decide'>,
 ): PlanTasks => ({
   ...tasks,

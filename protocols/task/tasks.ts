@@ -43,7 +43,7 @@ import { type TaskFigures, taskFigures } from './task-figures.ts'
 import { INPUT_ROW } from './task-record.ts'
 import { claimOf, type TaskResources } from './task-resources.ts'
 import { taskVersions } from './task-view.ts'
-import { type PlanTasks, tasksForPlans } from './tasks-for-plans.ts'
+import { hearAttempts, type PlanTasks, tasksForPlans } from './tasks-for-plans.ts'
 import type { MakeCall } from './worker/recorded-call.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
@@ -123,6 +123,7 @@ class NodeTasks implements TasksFeature {
       ...{ port, batcher: this.#batcher, trackers: this.#trackers, values: bytes.transfers },
       live: (signal) => this.#own().live(signal),
     })
+    const attempts = hearAttempts(this.#announcer, this.#counts)
     const feeds = createTaskFeeds(port, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
     this.#worker = new TaskWorker({
@@ -132,10 +133,7 @@ class NodeTasks implements TasksFeature {
       readRows: (id) => this.#reader.work(id),
       claim: claimOf(deps.resources),
       submit: async (task, signal) => this.submit(task, { signal }),
-      progress: (id, fraction, report) => this.#announcer.progress(id, fraction, report),
-      count: (what) => {
-        this.#counts[what] += 1
-      },
+      ...attempts.heard,
     })
     this.handlers = {
       feed: async function* (this: void, request, { peer, signal }) {
@@ -152,7 +150,7 @@ class NodeTasks implements TasksFeature {
       },
     }
     const [submitAll, get, work] = [this.submitAll.bind(this), this.get.bind(this), () => this.#worker.agentWork()]
-    this.forPlans = tasksForPlans({ submitAll, get, work }, this.#batcher)
+    this.forPlans = tasksForPlans({ submitAll, get, work, onAttempt: attempts.onAttempt }, this.#batcher)
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
 

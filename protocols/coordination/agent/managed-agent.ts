@@ -9,10 +9,17 @@ import { isParleyError, ParleyError, stateError } from '../../errors.ts'
 import type { Fences } from '../../journal/fencing/fence-guard.ts'
 import type { Log, Port } from '../../port.ts'
 import { createRegistration, type Registration } from '../../registration.ts'
-import type { AgentWork } from '../../task/tasks-for-plans.ts'
+import type { AgentWork, AttemptNews } from '../../task/tasks-for-plans.ts'
 import type { AgentTraits, DirectedWork, DirectiveVerdict, Plans, PlansCounts } from '../api.ts'
 import type { coordinationProtocol } from '../contract.ts'
-import { type AgentStatus, type Coalition, type Directive, type DirectiveAnswer, isoTime } from '../messages.ts'
+import {
+  type AgentStatus,
+  type Coalition,
+  type Directive,
+  type DirectiveAnswer,
+  isoTime,
+  type TaskCompletionData,
+} from '../messages.ts'
 import type { PlanResources } from '../plan-needs.ts'
 import { DirectiveMemory } from './directive-memory.ts'
 
@@ -29,7 +36,10 @@ export interface ManagedAgentDeps {
   readonly resources: PlanResources
   /** It is to be in a coalition, or in none any more. */
   onCoalition(coalition: Coalition, directive: Directive): Promise<DirectiveVerdict>
-  completed(message: { readonly task_id: string; readonly source_agent: string }, peer: string): void
+  /** What an agent says that a task took. */
+  completed(message: TaskCompletionData): void
+  /** Work that this agent was directed to do got on, or has ended. @param seconds since it was directed */
+  progressed(news: AttemptNews, seconds: number): void
 }
 
 export class ManagedAgent {
@@ -38,6 +48,8 @@ export class ManagedAgent {
   readonly #memory = new DirectiveMemory()
   /** By task: until when it is expected, monotonic milliseconds. */
   readonly #expected = new Map<string, number>()
+  /** Tasks that it was directed to do and has not ended: since when. */
+  readonly #directed = new Map<string, number>()
   readonly #counts = { directed: 0, accepted: 0, refused: 0 }
   #judge: ((work: DirectedWork) => DirectiveVerdict | Promise<DirectiveVerdict>) | undefined
   #traits: AgentTraits = {}
@@ -55,7 +67,7 @@ export class ManagedAgent {
           throw new ParleyError('SEC002', `${peer} tells of work of ${message.source_agent}`, {
             hint: 'each agent tells of its own work',
           })
-        deps.completed(message, peer)
+        deps.completed(message)
         return {}
       },
     }
@@ -76,6 +88,13 @@ export class ManagedAgent {
     return createRegistration(() => {
       if (this.#judge === judge) this.#judge = undefined
     })
+  }
+
+  onAttempt(news: AttemptNews): void {
+    const since = this.#directed.get(news.task)
+    if (since === undefined) return
+    if (news.status !== 'in_progress') this.#directed.delete(news.task)
+    this.#deps.progressed(news, (this.#deps.port.clock.monotonic() - since) / 1_000)
   }
 
   /** As it is now. */
@@ -186,9 +205,14 @@ export class ManagedAgent {
 
   #expect(task: string): void {
     this.#expected.delete(task)
-    this.#expected.set(task, this.#deps.port.clock.monotonic() + EXPECTED_MS)
-    const [oldest] = this.#expected.keys()
-    if (this.#expected.size > MAX_EXPECTED && oldest !== undefined) this.#expected.delete(oldest)
+    const now = this.#deps.port.clock.monotonic()
+    this.#expected.set(task, now + EXPECTED_MS)
+    this.#directed.delete(task)
+    this.#directed.set(task, now)
+    for (const known of [this.#expected, this.#directed]) {
+      const [oldest] = known.keys()
+      if (known.size > MAX_EXPECTED && oldest !== undefined) known.delete(oldest)
+    }
   }
 
   #answer({ directive_id }: Directive, verdict: DirectiveVerdict): DirectiveAnswer {

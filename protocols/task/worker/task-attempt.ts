@@ -35,6 +35,8 @@ const isFullForNow = (error: unknown): boolean =>
   isParleyError(error, 'COM003') &&
   (error.details.retryAfterMs !== undefined || !/^(effects|task-share)$/.test(String(error.details.reason)))
 
+export type AttemptCount = 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'
+
 export interface AttemptDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
   readonly batcher: Pick<TaskBatcher, 'decide'>
@@ -45,7 +47,8 @@ export interface AttemptDeps {
   progress(id: string, fraction: number, report: ProgressReport): void
   /** Values that are too large for the journal. */
   readonly values: Pick<BytesTransfers, 'store' | 'load'>
-  count(what: 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'): void
+  /** @param id of the task, where its attempt has ended by that */
+  count(what: AttemptCount, id?: string): void
 }
 
 export class TaskAttempt {
@@ -103,7 +106,7 @@ export class TaskAttempt {
       if (this.#end.signal.aborted) throw this.#end.signal.reason
       const result = await this.#store('the result', given, RESULT_ROW)
       await this.#report({ do: 'complete', id: this.id, fence: this.fence, result })
-      count('completed')
+      count('completed', this.id)
     } catch (error) {
       await this.#ended(error)
     } finally {
@@ -116,16 +119,16 @@ export class TaskAttempt {
     const { port, count } = this.#deps
     if (this.#isSuspended) return
     if (this.#end.signal.aborted || isParleyError(error, 'STA002')) {
-      count('abandoned')
+      count('abandoned', this.id)
       return
     }
     if (!isParleyError(error)) port.log.warn('an attempt at a task failed', { task: this.id, type: this.type, error })
     try {
       const retry = mayRetry(error)
       await this.#report({ do: 'fail', id: this.id, fence: this.fence, error: taskError(error), retry })
-      count('failed')
+      count('failed', this.id)
     } catch (why) {
-      count('abandoned')
+      count('abandoned', this.id)
       if (!isParleyError(why, 'STA002', 'STA001', 'STA003'))
         port.log.warn('that an attempt failed was not decided', { task: this.id, error: why })
     }
