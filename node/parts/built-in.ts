@@ -225,12 +225,13 @@ export const plans = definePart({
   views: {
     plans: { title: 'Plans', form: 'table' },
     plan: { title: 'Plan', form: 'timeline', of: 'plan' },
+    performance: { title: 'Performance', form: 'table' },
   },
   activate: 'start',
   load: async (): Loading<PlansFeature> => {
     const [{ createPlans }, { startServices }] = await Promise.all([
       import('../../protocols/coordination/plans.ts'),
-      import('./plan-services.ts'),
+      import('./plan-roles.ts'),
     ])
     return {
       default: implementPart<typeof plans>({
@@ -248,7 +249,7 @@ export const plans = definePart({
             api,
             handlers: [answers(coordinationProtocol, api.handlers), ...services.handlers],
             figures: () => api.figures(),
-            views: { plans: () => api.table(), plan: (id) => api.timeline(id) },
+            views: { plans: () => api.table(), plan: (id) => api.timeline(id), performance: () => services.table() },
             async stop() {
               services.stop()
               await api.stop()

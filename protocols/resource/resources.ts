@@ -24,8 +24,7 @@ import { createRegistration, type Registration } from '../registration.ts'
 import type { AllocateOptions, AllocationState, HeldAllocation, Resources, ResourcesCounts } from './api.ts'
 import { Claims } from './client/claims.ts'
 import { Holdings, resourceIds } from './client/holdings.ts'
-import { NodeLease } from './client/node-lease.ts'
-import { NodeOffer } from './client/node-offer.ts'
+import { NodeLease, NodeOffer } from './client/node-lease.ts'
 import {
   allocatedMessage,
   deniedMessage,

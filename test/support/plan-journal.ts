@@ -10,9 +10,9 @@ import {
   planUsageKey,
   readPlan,
 } from '../../protocols/coordination/plan-record.ts'
+import type { ChangeAnswer } from '../../protocols/journal/change-answers.ts'
 import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-kinds.ts'
-import type { ChangeAnswer } from '../../protocols/journal/state/change-answers.ts'
 import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 

@@ -1,9 +1,9 @@
 /** A journal with resources, as one member has it: changes in, answers out; what it has is checked by adding it up again. */
 
 import assert from 'node:assert/strict'
+import type { ChangeAnswer } from '../../protocols/journal/change-answers.ts'
 import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-kinds.ts'
-import type { ChangeAnswer } from '../../protocols/journal/state/change-answers.ts'
 import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 import { levelOfChange, type ResourceChange } from '../../protocols/resource/journal/resource-changes.ts'

@@ -1,7 +1,8 @@
 /** A journal with tasks, as one member has it: changes in, answers out. */
+
+import type { ChangeAnswer } from '../../protocols/journal/change-answers.ts'
 import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-kinds.ts'
-import type { ChangeAnswer } from '../../protocols/journal/state/change-answers.ts'
 import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows.ts'
 import { type AnyCommandKind, encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine, type JournalMachine } from '../../protocols/journal/state/journal-machine.ts'

@@ -21,7 +21,54 @@ import {
   type TaskCompletionData,
 } from '../messages.ts'
 import type { PlanResources } from '../plan-needs.ts'
-import { DirectiveMemory } from './directive-memory.ts'
+
+const MAX_REMEMBERED = 4_096
+
+interface Remembered {
+  /** What it says, without when it was sent and as of which decision. */
+  readonly text: string
+  readonly answer: Promise<DirectiveAnswer>
+}
+
+const textOf = ({ target_agent, plan, action, parameters }: Directive): string =>
+  JSON.stringify([target_agent, plan, action, parameters])
+
+/**
+ * Directives that this agent was given: the same one again is answered as the first time, without being done again. State: the
+ * newest of them (bounded), and those that are being done.
+ */
+class DirectiveMemory {
+  readonly #known = new Map<string, Remembered>()
+  #repeated = 0
+
+  repeated(): number {
+    return this.#repeated
+  }
+
+  /** @throws STA003 `exists` for another directive of the same id; what doing it throws, and then it is not remembered */
+  once(directive: Directive, run: () => Promise<DirectiveAnswer>): Promise<DirectiveAnswer> {
+    const { directive_id: id } = directive
+    const text = textOf(directive)
+    const known = this.#known.get(id)
+    if (known !== undefined) {
+      if (known.text !== text)
+        throw stateError('exists', `the directive ${id} was given before, and said something else`, 'use another id', {
+          directive: id,
+        })
+      this.#repeated += 1
+      return known.answer
+    }
+    const answer = run()
+    const remembered = { text, answer }
+    this.#known.set(id, remembered)
+    answer.catch(() => {
+      if (this.#known.get(id) === remembered) this.#known.delete(id)
+    })
+    const [oldest] = this.#known.keys()
+    if (this.#known.size > MAX_REMEMBERED && oldest !== undefined) this.#known.delete(oldest)
+    return answer
+  }
+}
 
 /** Tasks that it has agreed to and has not been given yet. */
 const MAX_EXPECTED = 4_096

@@ -1,6 +1,6 @@
 /** The journal commands of resources: what gathered in one turn of a node, each change answered by itself. Pure. */
 import * as z from 'zod'
-import { answerChange, type ChangeAnswer, ChangeAnswerSchema, refusalsOf } from '../../journal/state/change-answers.ts'
+import { answerChange, type ChangeAnswer, ChangeAnswerSchema, refusalsOf } from '../../journal/change-answers.ts'
 import {
   type AnyCommandKind,
   defineJournalCommand,

@@ -4,9 +4,9 @@
  * State: when a voter did not know histories.
  */
 import { isParleyError, type ParleyError, stateError } from '../../errors.ts'
+import type { ChangeAnswer } from '../../journal/change-answers.ts'
 import { type BatchedChanges, ChangeBatcher } from '../../journal/client/change-batcher.ts'
 import type { Committed, Journal } from '../../journal/client/journal-client.ts'
-import type { ChangeAnswer } from '../../journal/state/change-answers.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'

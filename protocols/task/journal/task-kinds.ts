@@ -6,8 +6,8 @@
  */
 import * as z from 'zod'
 import { isParleyError, toFault } from '../../errors.ts'
+import { type ChangeAnswer, ChangeFaultSchema } from '../../journal/change-answers.ts'
 import { agreedKey, readAgreed } from '../../journal/part-records.ts'
-import { type ChangeAnswer, ChangeFaultSchema } from '../../journal/state/change-answers.ts'
 import {
   type AnyCommandKind,
   defineJournalCommand,

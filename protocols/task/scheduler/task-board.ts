@@ -185,10 +185,9 @@ export class TaskBoard {
 
   #dismiss(wanted: TaskChange[], { monotonic }: BoardTime): void {
     for (const worker of this.#workers.expired(monotonic)) {
-      // Asked for once in a lease.
-      worker.renewedAt = monotonic
-      const { registration } = worker.record
-      wanted.push({ do: 'dismiss', epoch: this.#epoch, worker: worker.peer, registration })
+      worker.renewedAt = monotonic // asked for once in a lease
+      const { peer, record } = worker
+      wanted.push({ do: 'dismiss', epoch: this.#epoch, worker: peer, registration: record.registration })
     }
   }
 
@@ -205,12 +204,9 @@ export class TaskBoard {
         const task = id === undefined ? undefined : this.#tasks.get(id)
         if (task === undefined) break
         task.isQueued = false
-        this.#take(task, worker.peer, type)
-        this.#ask(
-          task,
-          { do: 'place', epoch, id: task.id, worker: worker.peer, registration: worker.record.registration },
-          wanted,
-        )
+        const { peer, record: of } = worker
+        this.#take(task, peer, type)
+        this.#ask(task, { do: 'place', epoch, id: task.id, worker: peer, registration: of.registration }, wanted)
       }
     }
   }

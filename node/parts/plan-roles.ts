@@ -8,12 +8,11 @@ import { performanceMonitorProtocol, resourceManagerProtocol } from '../../proto
 import type { MetricValues } from '../../protocols/coordination/messages.ts'
 import type { ServiceRole } from '../../protocols/coordination/options.ts'
 import type { PlanResources, PlanServices } from '../../protocols/coordination/plan-needs.ts'
-import { PerformanceMonitor } from '../../protocols/coordination/services/performance-monitor.ts'
 import { MeshServices } from '../../protocols/coordination/services/plan-services.ts'
-import { resourceManager } from '../../protocols/coordination/services/resource-manager.ts'
+import { PerformanceMonitor, resourceManager } from '../../protocols/coordination/services/service-roles.ts'
 import type { CoordinatorFeature } from '../../protocols/coordinator/api.ts'
 import { wireId } from '../../protocols/define.ts'
-import { type Answers, answers } from '../../protocols/part.ts'
+import { type Answers, answers, type TableData } from '../../protocols/part.ts'
 import type { Port } from '../../protocols/port.ts'
 import type { Startup } from '../lifecycle/startup.ts'
 import type { Advertiser } from './advertise.ts'
@@ -21,6 +20,8 @@ import type { Advertiser } from './advertise.ts'
 export interface StartedServices {
   readonly used: PlanServices
   readonly handlers: readonly Answers[]
+  /** What agents measured, as this node was told, for people. */
+  table(): TableData
   stop(): void
 }
 
@@ -69,6 +70,7 @@ export const startServices = async (
       answers(performanceMonitorProtocol, monitor.handlers),
       answers(resourceManagerProtocol, resourceManager({ port, status: (options) => resources.status(options) })),
     ],
+    table: () => monitor.table(),
     stop: () => services.stop(),
   }
 }

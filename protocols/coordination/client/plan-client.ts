@@ -1,11 +1,17 @@
-/** Plans as any node reads them from the journal, for programs and people. Keeps no state. */
+/** Plans as any node makes them and reads them from the journal, for programs and people. Keeps no state. */
+
+import { checkedInput } from '../../checked-input.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Journal } from '../../journal/client/journal-client.ts'
 import type { TableData, TimelineData, TimelineEntry } from '../../part.ts'
 import type { Port } from '../../port.ts'
+import { newAllocationId } from '../../resource/resource-record.ts'
+import { newTaskId } from '../../task/client/submitted-task.ts'
+import type { SubmitTask } from '../../task/client/task-api.ts'
 import { limitedWait } from '../../task/client/wait-limit.ts'
-import type { PlanStatus, PlanWaitOptions } from '../api.ts'
-import { PLAN_PREFIX, type PlanRecord, planKey, readPlan } from '../plan-record.ts'
+import { checkKeys, keysOf } from '../../unknown-keys.ts'
+import type { MakePlan, PlanStatus, PlanWaitOptions } from '../api.ts'
+import { type Goal, GoalSchema, PLAN_PREFIX, PlanId, type PlanRecord, planKey, readPlan } from '../plan-record.ts'
 
 const READ_MS = 10_000
 /** A table is for somebody who looks at it. */
@@ -121,4 +127,31 @@ export class PlanReader {
       stop()
     }
   }
+}
+
+const MAX_FAILURES = 16
+const KEYS = keysOf<MakePlan>({
+  ...{ id: true, goal: true, tasks: true, generator: true, weights: true, zone: true, maxFailures: true },
+  ...{ signal: true, timeoutMs: true },
+})
+
+export interface WantedPlan {
+  readonly id: string
+  readonly goal: Goal
+  readonly tasks: readonly SubmitTask[]
+}
+
+/** @throws MSG001 */
+export const wantedPlan = (port: Pick<Port, 'clock' | 'random'>, what: MakePlan): WantedPlan => {
+  checkKeys(what, KEYS, 'a plan')
+  const { id = newAllocationId(port), goal, generator, weights, zone, maxFailures = MAX_FAILURES } = what
+  const plan = checkedInput(PlanId, id, 'a plan cannot be called so')
+  const tasks = what.tasks.map((task): SubmitTask => ({ ...task, id: task.id ?? newTaskId(port), plan }))
+  const wanted = {
+    ...{ goal, tasks: tasks.map((task) => task.id), maxFailures },
+    ...(generator !== undefined && { generator }),
+    ...(weights !== undefined && { weights }),
+    ...(zone !== undefined && { zone }),
+  }
+  return { id: plan, goal: checkedInput(GoalSchema, wanted, 'such a plan cannot be made'), tasks }
 }

@@ -1,12 +1,16 @@
 /**
- * What agents measure, and how plans went, as the performance monitor of seed 003 keeps it. Agents report of themselves alone, and
- * plans are reported by who coordinates. State: the newest samples of each agent and the newest reports (bounded).
+ * The services of seed 003 that a node can be. The performance monitor keeps what agents measure, and how plans went: agents report
+ * of themselves alone, and plans are reported by who coordinates. The resource manager says what nodes have free, from what the
+ * journal says of them. State: the newest samples of each agent and the newest reports (bounded).
  */
 import type { CoordinatorFeature } from '../../coordinator/api.ts'
 import type { Handlers } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
+import type { TableData } from '../../part.ts'
 import type { Port } from '../../port.ts'
-import type { performanceMonitorProtocol } from '../contract.ts'
+import type { ResourceStatus } from '../../resource/api.ts'
+import { amountOf, fits, NONE, plus, type Units } from '../../resource/units.ts'
+import type { performanceMonitorProtocol, resourceManagerProtocol } from '../contract.ts'
 import { isoTime, type MetricValues, type PerformanceReportData, type SystemMetricsData } from '../messages.ts'
 
 /** Samples of one agent. */
@@ -23,7 +27,7 @@ interface Sample {
 }
 
 /** Over some time: of one metric. */
-export interface MetricSummary {
+interface MetricSummary {
   readonly min: number
   readonly max: number
   readonly mean: number
@@ -106,9 +110,12 @@ export class PerformanceMonitor {
     return { request_id, timestamp: isoTime(clock.now()), window_ms, agents, totals: Object.fromEntries(totals) }
   }
 
-  /** Of one agent, all that is kept. */
-  summaries(agent: string): ReadonlyMap<string, MetricSummary> {
-    return summariesOf(this.#samples.get(agent) ?? [])
+  /** Of all that is kept, for people. */
+  table(): TableData {
+    const rows = [...this.#samples].flatMap(([agent, samples]) =>
+      [...summariesOf(samples)].map(([name, { min, max, mean, current }]) => [agent, name, min, max, mean, current]),
+    )
+    return { columns: ['agent', 'metric', 'min', 'max', 'mean', 'current'], rows }
   }
 
   /** How plans went, the newest last. */
@@ -145,3 +152,38 @@ interface MetricsAsked {
   readonly window_ms: number
   readonly names?: readonly string[] | undefined
 }
+
+const READ_MS = 800
+/** Resources that one answer names. */
+const MAX_LISTED = 8_192
+
+export interface ManagerDeps {
+  readonly port: Pick<Port, 'clock'>
+  /** Of all nodes. */
+  status(options: { readonly timeoutMs: number; readonly signal: AbortSignal }): Promise<readonly ResourceStatus[]>
+}
+
+/** Nodes that have so much free, and give. */
+const nodesWith = (all: readonly ResourceStatus[], requirements: Units): number => {
+  const free = new Map<string, Units>()
+  for (const { owner, name, status, capacity, used } of all) {
+    if (status === 'lost' || status === 'draining') continue
+    free.set(owner, plus(free.get(owner) ?? NONE, { [name]: capacity - used }))
+  }
+  return [...free.values()].filter((units) => fits(units, NONE, requirements)).length
+}
+
+export const resourceManager = ({ port, status }: ManagerDeps): Handlers<typeof resourceManagerProtocol> => ({
+  async resource_query({ request_id, requirements, count = 1 }, { signal }) {
+    const all = await status({ timeoutMs: READ_MS, signal })
+    const asked = all.filter(({ name }) => amountOf(requirements, name) > 0)
+    return {
+      request_id,
+      timestamp: isoTime(port.clock.now()),
+      available: nodesWith(all, requirements) >= count,
+      resources: asked
+        .slice(0, MAX_LISTED)
+        .map(({ resource_id, owner, capacity, used }) => ({ resource_id, owner, capacity, used })),
+    }
+  },
+})

@@ -1,8 +1,8 @@
 /** Answers of a command that carries several changes: each is let through or refused by itself. Pure. */
 import * as z from 'zod'
-import { isParleyError, toFault } from '../../errors.ts'
-import { JsonSchema } from './built-in-kinds.ts'
-import type { Json } from './command-kind.ts'
+import { isParleyError, toFault } from '../errors.ts'
+import { JsonSchema } from './state/built-in-kinds.ts'
+import type { Json } from './state/command-kind.ts'
 
 export const ChangeFaultSchema = z.object({
   code: z.string().max(16),
