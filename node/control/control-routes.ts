@@ -19,11 +19,19 @@ import { runBench } from './handlers/run-bench.ts'
 import { runCall } from './handlers/run-call.ts'
 import { publish, restoreRaftMember, transfer, withdrawRaftMember } from './handlers/run-commands.ts'
 import * as journal from './handlers/run-journal.ts'
-import { cancelPlan, listPlans, showPlan } from './handlers/run-plans.ts'
 import { send } from './handlers/run-send.ts'
 import { runSubscribe } from './handlers/run-subscribe.ts'
 import * as tasks from './handlers/run-tasks.ts'
-import { describe, outbox, showAllocations, showResources, topView } from './handlers/run-views.ts'
+import {
+  cancelPlan,
+  describe,
+  listPlans,
+  outbox,
+  showAllocations,
+  showPlan,
+  showResources,
+  topView,
+} from './handlers/run-views.ts'
 import * as journalSchemas from './journal-schemas.ts'
 import { CancelPlanSchema, PlanQuerySchema, PlansQuerySchema } from './plan-schemas.ts'
 import { ResourcesQuerySchema } from './resource-schemas.ts'

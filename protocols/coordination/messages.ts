@@ -111,7 +111,6 @@ export const CoordinationDirective = z.discriminatedUnion('action', [
   z.object({ ...directive, action: z.literal('adjust_resources'), parameters: AdjustResources }),
 ])
 export type Directive = z.output<typeof CoordinationDirective>
-export type DirectiveAction = Directive['action']
 
 /** Why an agent does not do what it is directed to. */
 export const REFUSALS = ['agent_unavailable', 'resource_conflict', 'directive_failed'] as const
@@ -156,7 +155,6 @@ export const ProgressUpdate = z.object({
   /** Of which task; ours. */
   task_id: TaskId.optional(),
 })
-export type ProgressUpdateData = z.output<typeof ProgressUpdate>
 
 export const MetricsRequest = z.object({
   request_id: RequestId,

@@ -5,6 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { createMesh, type Mesh, makeSecret, type PlanStatus } from '../../node/index.ts'
+import {
+  coordinationProtocol,
+  performanceMonitorProtocol,
+  resourceManagerProtocol,
+} from '../../protocols/coordination/contract.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
 import { failureOf, until } from '../support/until.ts'
 
@@ -92,6 +97,75 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     const over = await plan.ended({ timeoutMs: END_MS })
     assert.equal(over.outcome, 'completed')
     assert.ok(triggers(over).includes('retry_coordination'))
+  })
+
+  it('only who coordinates directs, and each agent tells of itself alone', async () => {
+    const target = one(0).id
+    const request_id = crypto.randomUUID()
+    const timestamp = new Date().toISOString()
+    const directive = {
+      ...{ directive_id: request_id, timestamp, target_agent: target, plan: 'forged', action: 'assign_task' as const },
+      fence: { term: 1, index: 1 },
+      parameters: { task_id: 'forged', type: 'quick', priority: 'high' as const, resources: [] },
+    }
+    const agent = ann.to(target, coordinationProtocol)
+    const refused = async (call: Promise<unknown>): Promise<unknown> =>
+      Reflect.get(Object(await failureOf(call)), 'code')
+    assert.equal(await refused(agent.coordination_directive(directive)), 'SEC002')
+    // Of an epoch that nobody reached, it might come from a coordinator that this agent has not heard of.
+    const later = { ...directive, fence: { term: 1_000, index: 1 } }
+    assert.equal(await refused(agent.coordination_directive(later)), 'STA003')
+    assert.equal(await refused(agent.coordination_directive({ ...directive, target_agent: one(1).id })), 'MSG001')
+    const status = await agent.agent_status({ request_id, timestamp, target_agent: target })
+    assert.deepEqual([...status.capabilities].sort(), ['quick', 'slow'])
+    assert.equal(status.source_agent, target)
+    const monitor = ann.to(target, performanceMonitorProtocol)
+    const metrics = { load: 1 }
+    assert.equal(await refused(monitor.metrics_update({ timestamp, source_agent: target, metrics })), 'SEC002')
+    const report = { report_id: request_id, timestamp, goal_id: 'first', from: 0, to: 1, outcome: 'completed' as const }
+    assert.equal(await refused(monitor.performance_report({ ...report, metrics, agents: [] })), 'SEC002')
+    await monitor.metrics_update({ timestamp, source_agent: ann.self.id, metrics: { load: 0.5 } })
+    const system = await monitor.metrics_request({ request_id, timestamp, window_ms: 60_000, names: ['load'] })
+    assert.deepEqual(system.agents.find(({ agent_id }) => agent_id === ann.self.id)?.metrics, { load: 0.5 })
+    const told = { task_id: 'first', timestamp, source_agent: target, status: 'completed' as const, metrics: {} }
+    assert.equal(await refused(agent.task_completion(told)), 'SEC002')
+  })
+
+  it('the resource manager says what nodes have free, and plans keep to it', async () => {
+    await one(1).ask('offerResources', { gpu: 1 })
+    const manager = ann.to(one(0).id, resourceManagerProtocol)
+    const ask = { request_id: crypto.randomUUID(), timestamp: new Date().toISOString() }
+    await until(
+      'it is known',
+      async () => (await manager.resource_query({ ...ask, requirements: { gpu: 1 } })).available,
+    )
+    assert.equal((await manager.resource_query({ ...ask, requirements: { gpu: 1 }, count: 2 })).available, false)
+    const requirements = { gpu_units: 1 }
+    const tasks = tasksOf('quick', 'g', 3).map((task) => ({ ...task, requirements }))
+    const plan = await ann.plans.make({ id: 'gpu', goal: 'three with a gpu', tasks })
+    const over = await plan.ended({ timeoutMs: END_MS })
+    assert.equal(over.outcome, 'completed')
+    assert.deepEqual(new Set(over.assignments.map(({ agent }) => agent)), new Set([one(1).id]))
+    const none = await ann.plans.make({
+      ...{ id: 'two-gpus', goal: 'nobody has two', maxFailures: 0 },
+      tasks: [{ id: 'two', type: 'quick', requirements: { gpu_units: 2 } }],
+    })
+    assert.match(String((await none.ended({ timeoutMs: END_MS })).reason), /no-such-capacity: .* gpu/)
+  })
+
+  it('a plan generator of a program chooses, and one that nobody has says so', async () => {
+    const last = one(2).id
+    for (const peer of peers) await peer.ask('chooseAlways', { agent: last })
+    const plan = await ann.plans.make({ goal: 'all at one', tasks: tasksOf('quick', 'o', 4), generator: 'always' })
+    const over = await plan.ended({ timeoutMs: END_MS })
+    assert.deepEqual(
+      [over.outcome, new Set(over.assignments.map(({ agent }) => agent))],
+      ['completed', new Set([last])],
+    )
+    const none = await ann.plans.make({
+      ...{ goal: 'nobody chooses', tasks: tasksOf('quick', 'n', 1), generator: 'unknown', maxFailures: 0 },
+    })
+    assert.match(String((await none.ended({ timeoutMs: END_MS })).reason), /no-generator: .* unknown/)
   })
 
   it('an agent that dies has its tasks done by others, and another coordinator goes on with the plan', async () => {

@@ -170,6 +170,7 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
       (id) => id.startsWith('/parley/') && !id.includes('admission'),
     )
     assert.deepEqual(ids.sort(), [
+      '/parley/coordination/1',
       '/parley/coordinator/1',
       '/parley/delivery/1',
       '/parley/directory/1',
@@ -177,11 +178,13 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
       '/parley/journal/1',
       '/parley/neighbours/1',
       '/parley/overlay/1',
+      '/parley/performance-monitor/1',
       '/parley/presence/1',
       '/parley/probe/1',
       '/parley/proof/1',
       '/parley/reach/1',
       '/parley/reply/1',
+      '/parley/resource-manager/1',
       '/parley/resource/1',
       '/parley/task-bytes/1',
       '/parley/task/1',

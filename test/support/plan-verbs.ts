@@ -31,4 +31,8 @@ export const planVerbs = (meshOf: (as: string) => Mesh) => ({
       refusing.has(as) ? { error: 'directive_failed', reason: 'not now' } : undefined,
     )
   },
+  /** Where it coordinates, plans that name `always` give all to this one. */
+  chooseAlways: async (as: string, { agent }: { agent: string }) => {
+    meshOf(as).plans.generator('always', ({ tasks }) => tasks.map(({ id }) => ({ task: id, agent })))
+  },
 })

@@ -117,6 +117,8 @@ export class PlanDriver {
   }
 
   async #coordinate(plan: PlanRecord): Promise<void> {
+    // What was refused just now is not asked for again at once.
+    if (plan.moves.at(-1)?.trigger === 'adjustment_needed' && plan.failures > 0) await this.#backOff(plan)
     const made = await this.#deps.maker.make(this.#id, plan, this.#signal)
     if (made.isNothingOpen || made.assignments.length > 0) {
       const { assignments, offline } = made
@@ -162,15 +164,18 @@ export class PlanDriver {
   }
 
   async #recover(plan: PlanRecord): Promise<void> {
-    const { clock } = this.#deps.port
     if (plan.failures > plan.maxFailures) {
       const reason = `given up after ${plan.failures} failures: ${plan.reason ?? ''}`.slice(0, 256)
       return this.#move(plan, { do: 'recovery_complete', reason })
     }
-    const backoff = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.max(0, plan.failures - 1))
-    const leftMs = plan.changedAt + backoff - clock.now()
-    if (leftMs > 0) await this.#pause(Math.min(leftMs, backoff))
+    await this.#backOff(plan)
     await this.#move(plan, { do: 'retry_coordination' })
+  }
+
+  async #backOff({ failures, changedAt }: PlanRecord): Promise<void> {
+    const backoff = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.max(0, failures - 1))
+    const leftMs = changedAt + backoff - this.#deps.port.clock.now()
+    if (leftMs > 0) await this.#pause(Math.min(leftMs, backoff))
   }
 
   #pause(ms: number): Promise<void> {

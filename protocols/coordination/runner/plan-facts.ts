@@ -1,7 +1,7 @@
 /** What a plan's coordinator reads of tasks, workers and nodes on its own copy of the journal. Keeps no state. */
 import type { JournalMember } from '../../journal/journal-server.ts'
 import { unitsOf } from '../../resource/requirements.ts'
-import { NODE_PREFIX, type NodeRecord, nodeKey } from '../../resource/resource-record.ts'
+import { type NodeRecord, nodeKey } from '../../resource/resource-record.ts'
 import { NONE, plus, type Units } from '../../resource/units.ts'
 import {
   readTask,
@@ -46,8 +46,6 @@ export const unitsOfNode = ({ machine }: Member, peer: string): NodeUnits => {
   if (node === undefined || node.isOver === true || node.draining === true) return { capacity: NONE, free: NONE }
   return { capacity: node.capacity, free: plus(node.capacity, node.used, -1) }
 }
-
-export const isNodeKey = (key: string): boolean => key.startsWith(NODE_PREFIX)
 
 export const isHeld = ({ status }: Pick<TaskRecord, 'status'>): boolean => status === 'queued' || status === 'submitted'
 
