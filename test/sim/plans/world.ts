@@ -6,7 +6,7 @@
  * there and connected again: each plan is over, as its tasks say, and none of its tasks is left.
  */
 
-import { isOver, PLAN_PREFIX, type PlanRecord, readPlan } from '../../../protocols/coordination/plan-record.ts'
+import { isOver, PLAN_PREFIX, type PlanRecord, planKey, readPlan } from '../../../protocols/coordination/plan-record.ts'
 import { readTask, TASK_PREFIX, type TaskRecord } from '../../../protocols/task/task-record.ts'
 import { isFinal } from '../../../protocols/task/task-status.ts'
 import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
@@ -108,6 +108,12 @@ class PlansWorld {
     return refuses
   }
 
+  /** As any of them has it. */
+  #isPlanned(plan: string, task: string, agent: string): boolean {
+    const all = this.#mesh.up().map((node) => readPlan(node.value(planKey(plan))))
+    return all.some((one) => one?.assignments.some((of) => of.task === task && of.agent === agent) === true)
+  }
+
   #make(): void {
     const from = this.#anyOf([...this.#running.values()])
     if (from === undefined || this.#open().length > MOST_OPEN) return
@@ -169,11 +175,15 @@ class PlansWorld {
     }
   }
 
-  #look(): void {
+  #watch(): void {
     for (const node of this.#mesh.up()) {
       const machine = node.seat()?.machine
       if (machine !== undefined) this.#observer.watch(machine, (problem) => void this.#problems.push(problem))
     }
+  }
+
+  #look(): void {
+    this.#watch()
     const [problem] = this.#problems
     if (problem !== undefined) throw new Error(problem)
   }
