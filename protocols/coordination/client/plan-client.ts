@@ -105,11 +105,20 @@ export class PlanReader {
   /** As it is now, then each change, until it is over. @throws STA001 where it is gone before that */
   async *updates(id: string, signal: AbortSignal | undefined): AsyncGenerator<PlanStatus, void> {
     const key = planKey(id)
-    for await (const change of this.#journal.watch({ prefix: key, ...(signal !== undefined && { signal }) })) {
+    const options = signal === undefined ? {} : { signal }
+    const found = readPlan((await this.#journal.get(key, options))?.value)
+    if (found === undefined) throw planNotFound(id)
+    yield planStatus(id, found)
+    if (found.outcome !== undefined) return
+    // Who is watched may not have all of that yet.
+    let told = found.fence.index
+    for await (const change of this.#journal.watch({ prefix: key, ...options })) {
       const changed = change.type === 'records' ? change.records.find((one) => one.key === key) : change
-      if (change.type !== 'records' && change.key !== key) continue
+      if (change.version < told || (change.type !== 'records' && change.key !== key)) continue
       const record = readPlan(changed?.value)
       if (record === undefined) throw planNotFound(id)
+      if (record.fence.index <= told) continue
+      told = record.fence.index
       yield planStatus(id, record)
       if (record.outcome !== undefined) return
     }

@@ -101,7 +101,9 @@ class PlansWorld {
   /** An agent is directed. @returns whether it refuses */
   #judged(plan: string, task: string, agent: string): boolean {
     this.#counts.directed += 1
-    if (!this.#observer.saidBy(plan, task, agent))
+    // A node that has just begun to coordinate may not be looked at yet.
+    this.#watch()
+    if (!this.#observer.saidBy(plan, task, agent) && !this.#isPlanned(plan, task, agent))
       this.#problems.push(`${agent} is directed to ${task}: no plan says so`)
     const refuses = this.#happens(0.1)
     if (refuses) this.#counts.refused += 1
