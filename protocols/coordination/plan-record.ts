@@ -21,9 +21,9 @@ export const planUsageKey = (peer: string): string => USAGE_PREFIX + peer
 /** Tasks of one plan. */
 export const MAX_PLAN_TASKS = 128
 /** Agents that a plan has marked offline. */
-export const MAX_OFFLINE = 64
+export const MAX_OFFLINE = 32
 /** Moves that are kept: the newest. */
-export const MAX_MOVES = 32
+export const MAX_MOVES = 16
 const MAX_TEXT = 1_024
 
 export const PlanId = AllocationId
@@ -34,7 +34,10 @@ export const GeneratorName = z
 const Count = z.int().nonnegative()
 const Millis = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER)
 export const PlanText = z.string().min(1).max(MAX_TEXT)
-export const PlanReason = z.string().max(256)
+/** Characters of why something is so. */
+export const MAX_REASON = 160
+export const PlanReason = z.string().max(MAX_REASON)
+export const planReason = (text: string): string => text.slice(0, MAX_REASON)
 /** How much each counts when an agent is chosen: 0 to 1,000. */
 const Weight = z.number().min(0).max(1_000)
 
@@ -109,7 +112,7 @@ export const PlanRecordSchema = GoalSchema.extend({
   /** Of the decision that it is as of: directives carry it. */
   fence: FenceSchema,
   moves: z.array(MoveSchema).max(MAX_MOVES),
-  /** What its owner answers for, bytes. */
+  /** What its owner answers for, bytes; nothing once it is over. */
   size: Count,
 })
 export type PlanRecord = z.output<typeof PlanRecordSchema>

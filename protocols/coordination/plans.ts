@@ -37,7 +37,7 @@ import { decidePlans } from './journal/plan-kinds.ts'
 import { AgentStatusResponse, type Coalition, type Directive, type MetricValues } from './messages.ts'
 import { type PlanFigures, planFigures } from './plan-figures.ts'
 import { NO_SERVICES, type PlanResources, type PlanServices } from './plan-needs.ts'
-import { GeneratorName } from './plan-record.ts'
+import { GeneratorName, planReason } from './plan-record.ts'
 import type { PlanGenerator } from './planner/generator.ts'
 import { AgentSurvey } from './runner/agent-survey.ts'
 import { DirectiveSender } from './runner/directive-sender.ts'
@@ -172,7 +172,7 @@ class NodePlans implements PlansFeature {
       updates: ({ signal } = {}) => this.#reader.updates(id, signal),
       ended: (options = {}) => this.#reader.ended(id, options),
       cancel: async (reason) => {
-        await this.#batcher.decide({ do: 'cancel', id, ...(reason !== undefined && { reason: reason.slice(0, 256) }) })
+        await this.#batcher.decide({ do: 'cancel', id, ...(reason !== undefined && { reason: planReason(reason) }) })
       },
     }
   }

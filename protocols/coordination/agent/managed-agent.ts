@@ -21,6 +21,7 @@ import {
   type TaskCompletionData,
 } from '../messages.ts'
 import type { PlanResources } from '../plan-needs.ts'
+import { planReason } from '../plan-record.ts'
 
 const MAX_REMEMBERED = 4_096
 
@@ -205,7 +206,7 @@ export class ManagedAgent {
     } catch (error) {
       this.#deps.port.log.warn('a directive could not be carried out', { directive: directive.directive_id, error })
       const reason = isParleyError(error) ? error.message : 'it failed at the agent'
-      return { error: 'directive_failed', reason: reason.slice(0, 256) }
+      return { error: 'directive_failed', reason: planReason(reason) }
     }
   }
 
@@ -268,6 +269,6 @@ export class ManagedAgent {
     this.#counts[verdict === undefined ? 'accepted' : 'refused'] += 1
     if (verdict === undefined) return { ...answer, status: 'accepted' }
     const { error, reason } = verdict
-    return { ...answer, status: 'refused', error, ...(reason !== undefined && { reason: reason.slice(0, 256) }) }
+    return { ...answer, status: 'refused', error, ...(reason !== undefined && { reason: planReason(reason) }) }
   }
 }

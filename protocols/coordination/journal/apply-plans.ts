@@ -8,6 +8,7 @@ import {
   type OfflineAgent,
   type PlanOutcome,
   type PlanRecord,
+  planReason,
 } from '../plan-record.ts'
 import { nextState, type PlanState } from '../plan-states.ts'
 import type { PlanChange, PlanChangeOf, PlanMoveChange } from './plan-changes.ts'
@@ -46,7 +47,7 @@ const cancel = (ledger: PlanLedger, { id, reason }: PlanChangeOf<'cancel'>): nul
   if (record.owner !== by)
     throw new ParleyError('SEC002', `the plan ${id} is of somebody else`, { hint: 'only who made it cancels it' })
   const { reason: _reason, ...rest } = record
-  ledger.put(id, { ...rest, outcome: 'canceled', changedAt: at, fence, ...(reason !== undefined && { reason }) })
+  ledger.end(id, { ...rest, outcome: 'canceled', changedAt: at, fence, ...(reason !== undefined && { reason }) })
   return null
 }
 
@@ -112,7 +113,7 @@ const effectOf = (record: PlanRecord, change: PlanMoveChange): Moved => {
 const reasonOf = (change: PlanMoveChange): string | undefined => {
   const said = 'reason' in change ? change.reason : undefined
   if (change.do !== 'adjustment_needed') return said
-  return said === undefined ? change.adjustment : `${change.adjustment}: ${said}`.slice(0, 256)
+  return said === undefined ? change.adjustment : planReason(`${change.adjustment}: ${said}`)
 }
 
 const changedMeanwhile = (id: string, state: PlanState): ParleyError =>
@@ -128,7 +129,9 @@ const move = (ledger: PlanLedger, change: PlanMoveChange): null => {
   const { at, fence } = ledger.facts
   const said = reason !== undefined && { reason }
   const moves = [...record.moves, { at, trigger: change.do, state, epoch: change.epoch, ...said }].slice(-MAX_MOVES)
-  ledger.put(id, { ...record, ...effectOf(record, change), ...said, state, changedAt: at, fence, moves })
+  const next = { ...record, ...effectOf(record, change), ...said, state, changedAt: at, fence, moves }
+  if (next.outcome === undefined) ledger.put(id, next)
+  else ledger.end(id, next)
   return null
 }
 
@@ -136,7 +139,7 @@ const forget = (ledger: PlanLedger, { epoch, ids }: PlanChangeOf<'forget'>): nul
   ledger.requireCoordinator(epoch)
   for (const id of ids) {
     const record = ledger.find(id)
-    if (record !== undefined && isOver(record)) ledger.delete(id, record)
+    if (record !== undefined && isOver(record)) ledger.forget(id)
   }
   return null
 }

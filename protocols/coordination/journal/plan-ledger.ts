@@ -7,15 +7,15 @@ import { requireCoordinator } from '../../journal/fencing/require-coordinator.ts
 import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
 import { type PlanRecord, planKey, planUsageKey, readPlan } from '../plan-record.ts'
 
-/** Of all owners, with those that are over and are kept to be read. */
+/** Of all owners, that are not over. */
 export const MAX_PLANS = 4_096
-export const MAX_PLAN_BYTES = 10 * 1024 * 1024
+export const MAX_PLAN_BYTES = 8 * 1024 * 1024
 /** An owner may have three times of what is free, as shares of the journal are cut. */
 const TIMES_FREE = 3
 const EVERYBODY = 'all'
 /** What a plan may become: an assignment for each task, and what else it keeps. */
 const BYTES_OF_TASK = 320
-const BYTES_OF_PLAN = 16_384
+const BYTES_OF_PLAN = 7_168
 
 interface Usage {
   readonly plans: number
@@ -83,10 +83,16 @@ export class PlanLedger {
     this.#count(record.owner, 1, size)
   }
 
-  delete(id: string, { owner, size }: PlanRecord): void {
+  /** It is over: it is kept to be read, and its owner answers for it no more. */
+  end(id: string, record: PlanRecord): void {
+    this.#count(record.owner, -1, -record.size)
+    this.put(id, { ...record, size: 0 })
+  }
+
+  /** One that is over. */
+  forget(id: string): void {
     this.hasWritten = true
     this.tx.delete(planKey(id))
-    this.#count(owner, -1, -size)
   }
 
   #usage(peer: string): Usage {

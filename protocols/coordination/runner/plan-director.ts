@@ -10,7 +10,7 @@ import type { TaskRecord } from '../../task/task-record.ts'
 import { isFinal } from '../../task/task-status.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import { type Directive, type DirectiveAnswer, isoTime, REFUSALS, type Refusal } from '../messages.ts'
-import type { Assignment, OfflineAgent, PlanRecord } from '../plan-record.ts'
+import { type Assignment, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import type { DirectiveSender } from './directive-sender.ts'
 import { isHeld, taskOf, workerOf } from './plan-facts.ts'
 
@@ -117,7 +117,7 @@ export class PlanDirector {
       const these = refused.filter((one) => one.error === error)
       const [first] = these
       if (first === undefined) continue
-      const reason = `${first.source_agent}: ${first.reason ?? 'it refused'}`.slice(0, 256)
+      const reason = planReason(`${first.source_agent}: ${first.reason ?? 'it refused'}`)
       if (error !== 'agent_unavailable') return { error, offline: [], reason }
       const offline = new Map(these.map(({ source_agent: agent }) => [agent, this.#mark(agent)]))
       return { error, offline: [...offline.values()].filter((one) => one !== undefined), reason }

@@ -11,7 +11,7 @@ import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { TaskStatus } from '../../task/task-status.ts'
 import type { PlanMoveChange } from '../journal/plan-changes.ts'
-import type { Adjustment, OfflineAgent, PlanRecord } from '../plan-record.ts'
+import { type Adjustment, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { planOf } from './plan-facts.ts'
 import type { PlanMaker } from './plan-maker.ts'
@@ -107,7 +107,7 @@ export class PlanDriver {
     const missing = await this.#missing(plan)
     if (missing === undefined) return this.#move(plan, { do: 'system_state_change' })
     if (clock.now() - plan.madeAt < SUBMITTED_MS) return this.#untilNews(LOOK_MS)
-    await this.#move(plan, { do: 'system_state_change', reason: `its task ${missing} was not submitted`.slice(0, 256) })
+    await this.#move(plan, { do: 'system_state_change', reason: planReason(`its task ${missing} was not submitted`) })
   }
 
   /** The first of its tasks that nobody has submitted. */
@@ -143,7 +143,7 @@ export class PlanDriver {
       do: 'adjustment_needed',
       adjustment,
       offline: [...offline],
-      reason: reason.slice(0, 256),
+      reason: planReason(reason),
     })
   }
 
@@ -165,7 +165,7 @@ export class PlanDriver {
 
   async #recover(plan: PlanRecord): Promise<void> {
     if (plan.failures > plan.maxFailures) {
-      const reason = `given up after ${plan.failures} failures: ${plan.reason ?? ''}`.slice(0, 256)
+      const reason = planReason(`given up after ${plan.failures} failures: ${plan.reason ?? ''}`)
       return this.#move(plan, { do: 'recovery_complete', reason })
     }
     await this.#backOff(plan)

@@ -10,7 +10,7 @@ import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { WorkerRecord } from '../../task/task-record.ts'
 import { isFinal } from '../../task/task-status.ts'
 import { uuid7 } from '../../wire/message-id.ts'
-import { type Assignment, MAX_OFFLINE, type OfflineAgent, type PlanRecord } from '../plan-record.ts'
+import { type Assignment, MAX_OFFLINE, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import {
   type ChosenAgent,
   canDo,
@@ -63,7 +63,7 @@ interface Candidate {
 }
 
 const none = (why: string, offline: readonly OfflineAgent[] = []): MadePlan => ({
-  ...{ assignments: [], offline, isNothingOpen: false, why: why.slice(0, 256) },
+  ...{ assignments: [], offline, isNothingOpen: false, why: planReason(why) },
 })
 
 export class PlanMaker {

@@ -26,9 +26,10 @@ const MAX_DRIVEN = 1_024
 const SWEEP_MS = 5_000
 /** Tasks of a plan that nobody knows are free after that, so that nothing is held for ever. */
 const UNKNOWN_MS = 60_000
-/** What became of plans is kept for an hour; half of the room that plans have is for those that are not over. */
+/** What became of plans is kept for an hour, as far as there is room: the oldest go. */
 const RETAIN_MS = 3_600_000
 const MOST_OVER = 2_048
+const MOST_OVER_BYTES = 2 * 1024 * 1024
 const FORGET_AT_ONCE = 256
 /** Tasks that end with a plan: decisions on their way at once. */
 const END_AT_ONCE = 32
@@ -73,7 +74,10 @@ export class PlanRunner {
   readonly #drivers = new Map<string, PlanDriver>()
   /** Open plans without a driver, in their order. */
   readonly #waiting = new Set<string>()
-  readonly #over = new Map<string, number>()
+  /** Those that are over, the oldest first: since when, and how many bytes. */
+  readonly #over = new Map<string, { readonly at: number; readonly bytes: number }>()
+  #overBytes = 0
+  #isForgetting = false
   readonly #facts: RunnerFacts
   readonly #maker: PlanMaker
   readonly #director: PlanDirector
@@ -117,6 +121,7 @@ export class PlanRunner {
         if (this.#agents.look()) for (const driver of this.#drivers.values()) driver.wake()
         this.#drive()
         this.#sweep()
+        void this.#forget()
         await this.#untilNews()
       }
     } finally {
@@ -139,8 +144,13 @@ export class PlanRunner {
   }
 
   #setPlan({ id, record }: PlanViewChange): void {
+    this.#overBytes -= this.#over.get(id)?.bytes ?? 0
     this.#over.delete(id)
-    if (record !== undefined && isOver(record)) this.#over.set(id, record.changedAt)
+    if (record !== undefined && isOver(record)) {
+      const bytes = JSON.stringify(record).length
+      this.#over.set(id, { at: record.changedAt, bytes })
+      this.#overBytes += bytes
+    }
     if (record === undefined) this.#waiting.delete(id)
     else if (!this.#drivers.has(id)) this.#waiting.add(id)
     this.#drivers.get(id)?.wake()
@@ -195,7 +205,7 @@ export class PlanRunner {
 
   /** What is left over: tasks that are held for nothing, and plans that were over a while ago. */
   #sweep(): void {
-    const { port, member, freeTask, cancelTask, decide } = this.#deps
+    const { port, member, freeTask, cancelTask } = this.#deps
     const now = port.clock.monotonic()
     if (now - this.#sweptAt < SWEEP_MS) return
     this.#sweptAt = now
@@ -214,17 +224,33 @@ export class PlanRunner {
           : cancelTask(task, `plan-${plan?.outcome}`, this.#epoch, this.#signal),
       )
     }
-    const ids = this.#toForget(port.clock.now())
-    if (ids.length > 0) void this.#quietly(decide({ do: 'forget', epoch: this.#epoch, ids }, this.#signal))
+  }
+
+  /** Those that nobody drives: they are not read any more. */
+  async #forget(): Promise<void> {
+    if (this.#isForgetting) return
+    this.#isForgetting = true
+    const { port, decide } = this.#deps
+    for (let ids = this.#toForget(port.clock.now()); ids.length > 0; ids = this.#toForget(port.clock.now())) {
+      await this.#quietly(decide({ do: 'forget', epoch: this.#epoch, ids }, this.#signal))
+      // What was decided is read by the next look.
+      if (ids.length < FORGET_AT_ONCE || this.#signal.aborted) break
+    }
+    this.#isForgetting = false
   }
 
   #toForget(now: number): string[] {
-    const oldest = [...this.#over].sort(([, a], [, b]) => a - b)
-    const tooMany = oldest.length - MOST_OVER
-    return oldest
-      .filter(([id, at], i) => (i < tooMany || now - at > RETAIN_MS) && !this.#drivers.has(id))
-      .slice(0, FORGET_AT_ONCE)
-      .map(([id]) => id)
+    const ids: string[] = []
+    let [count, bytes] = [this.#over.size, this.#overBytes]
+    for (const [id, over] of this.#over) {
+      const isTooMuch = count > MOST_OVER || bytes > MOST_OVER_BYTES || now - over.at > RETAIN_MS
+      if (!isTooMuch || ids.length >= FORGET_AT_ONCE) break
+      if (this.#drivers.has(id)) continue
+      ids.push(id)
+      count -= 1
+      bytes -= over.bytes
+    }
+    return ids
   }
 
   #untilNews(): Promise<void> {

@@ -8,7 +8,7 @@ import type { JournalMachine } from '../../../protocols/journal/state/journal-ma
 import { readTask, TASK_PREFIX, type TaskRecord } from '../../../protocols/task/task-record.ts'
 
 /** Moves that a plan keeps. */
-const KEPT = 32
+const KEPT = 16
 
 /** @returns what is wrong with how it came to its state */
 const wrongMoves = ({ moves, state, outcome }: PlanRecord): string | undefined => {

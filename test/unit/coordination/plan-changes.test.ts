@@ -174,7 +174,10 @@ test('an owner has three times of what is free, and what is forgotten frees its 
   assert.equal(journal.one(LEADER, { do: 'forget', epoch: 1, ids: ['p0', 'p1', 'nobody'] }), null)
   assert.equal(journal.share('ann'), made)
   journal.one('ann', { do: 'cancel', id: 'p0' })
+  // What is over counts for nobody, until it is forgotten and after that.
+  assert.equal(journal.share('ann'), made - 1)
   assert.equal(journal.one(LEADER, { do: 'forget', epoch: 1, ids: ['p0'] }), null)
+  assert.equal(journal.get('p0'), undefined)
   assert.equal(journal.share('ann'), made - 1)
   assert.deepEqual(journal.bugs, [])
 })
