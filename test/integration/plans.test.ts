@@ -93,7 +93,14 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
   it('where nobody takes its tasks it waits in error, and goes on once somebody does', async () => {
     const plan = await ann.plans.make({ id: 'late', goal: 'wait for it', tasks: tasksOf('rare', 'l', 1) })
     await until('it says why', async () => /no-agent/.test(String((await plan.status()).reason)))
+    const partly = await ann.plans.make({
+      ...{ id: 'partly', goal: 'as far as it goes' },
+      tasks: [...tasksOf('rare', 'lp', 1), ...tasksOf('quick', 'lq', 1)],
+    })
+    await until('what can be done is done', async () => (await partly.tasks[1]?.state())?.status === 'completed')
+    assert.match(String((await partly.status()).reason), /1 tasks wait: no-agent/)
     await one(1).ask('workFor', { type: 'rare', slots: 1, ms: 1 })
+    assert.equal((await partly.ended({ timeoutMs: END_MS })).outcome, 'completed')
     const over = await plan.ended({ timeoutMs: END_MS })
     assert.equal(over.outcome, 'completed')
     assert.ok(triggers(over).includes('retry_coordination'))

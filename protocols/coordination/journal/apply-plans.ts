@@ -122,10 +122,11 @@ const changedMeanwhile = (id: string, state: PlanState): ParleyError =>
 const move = (ledger: PlanLedger, change: PlanMoveChange): null => {
   const { id, as } = change
   ledger.requireCoordinator(change.epoch)
-  const { reason: _reason, ...record } = ledger.open(id)
+  const { reason: before, ...record } = ledger.open(id)
   const state = nextState(record.state, change.do)
   if (record.fence.index !== as || state === undefined) throw changedMeanwhile(id, record.state)
-  const reason = reasonOf(change)
+  // Why some tasks have no agent is true until the plan is made anew.
+  const reason = change.do === 'execution_started' ? before : reasonOf(change)
   const { at, fence } = ledger.facts
   const said = reason !== undefined && { reason }
   const moves = [...record.moves, { at, trigger: change.do, state, epoch: change.epoch, ...said }].slice(-MAX_MOVES)

@@ -30,7 +30,13 @@ export const PlanChangeSchema = z.discriminatedUnion('do', [
   z.object({ do: z.literal('cancel'), id: PlanId, reason: PlanReason.optional() }),
 
   z.object({ do: z.literal('system_state_change'), ...ofPlan, reason: PlanReason.optional() }),
-  z.object({ do: z.literal('plan_ready'), ...ofPlan, assignments: Assignments, ...marked }),
+  z.object({
+    do: z.literal('plan_ready'),
+    ...ofPlan,
+    assignments: Assignments,
+    ...marked,
+    reason: PlanReason.optional(),
+  }),
   z.object({ do: z.literal('coordination_failure'), ...ofPlan, reason: PlanReason, ...marked }),
   z.object({ do: z.literal('execution_started'), ...ofPlan }),
   z.object({

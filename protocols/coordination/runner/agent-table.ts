@@ -2,12 +2,10 @@
  * Agents as a plan's coordinator sees them: whether each is there, and what it has in work, by type; and which plans the tasks that
  * changed are of. Told of each change of the journal. State: the workers that are registered, tasks of plans, and tasks in work.
  */
-import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import { inWork } from '../../task/scheduler/board-task.ts'
 import { type Detected, type Liveness, WorkerPresence } from '../../task/scheduler/worker-presence.ts'
-import type { TaskRecord } from '../../task/task-record.ts'
-import { workersOf } from './plan-facts.ts'
+import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
 
 interface KnownTask {
   /** What of its worker it takes; undefined: it is not in work. */
@@ -19,27 +17,38 @@ const placeOf = (peer: string, type: string): string => `${peer} ${type}`
 
 export class AgentTable {
   readonly #port: Pick<Port, 'self' | 'clock' | 'members'>
-  readonly #member: Pick<JournalMember, 'machine'>
   readonly #detected: (peer: string) => Detected
   readonly #presence = new WorkerPresence()
+  readonly #workers = new Map<string, WorkerRecord>()
   readonly #liveness = new Map<string, Liveness>()
+  /** Workers came or went since it was looked who is there. */
+  #isChanged = false
   readonly #tasks = new Map<string, KnownTask>()
   readonly #running = new Map<string, number>()
 
   /** @param detected what the failure detector believes of a peer */
-  constructor(
-    port: Pick<Port, 'self' | 'clock' | 'members'>,
-    member: Pick<JournalMember, 'machine'>,
-    detected: (peer: string) => Detected,
-  ) {
+  constructor(port: Pick<Port, 'self' | 'clock' | 'members'>, detected: (peer: string) => Detected) {
     this.#port = port
-    this.#member = member
     this.#detected = detected
   }
 
-  clearTasks(): void {
+  /** All of it is told anew. */
+  clear(): void {
     this.#tasks.clear()
     this.#running.clear()
+    this.#workers.clear()
+    this.#isChanged = true
+  }
+
+  /** Undefined: it is registered no more. */
+  setWorker(peer: string, record: WorkerRecord | undefined): void {
+    if (record === undefined) this.#workers.delete(peer)
+    else this.#workers.set(peer, record)
+    this.#isChanged = true
+  }
+
+  workers(): ReadonlyMap<string, WorkerRecord> {
+    return this.#workers
   }
 
   /** @returns the plan that the task is, or was, of */
@@ -68,21 +77,24 @@ export class AgentTable {
     for (const [id, { plan }] of this.#tasks) if (plan !== undefined) yield [id, plan]
   }
 
+  hasNews(): boolean {
+    return this.#isChanged
+  }
+
   /** Looks who is there. @returns whether anything is otherwise than before */
   look(): boolean {
     const { members, self, clock } = this.#port
     const connected = new Set(members().map(({ id }) => id)).add(self.id)
-    const seen = new Set<string>()
-    let isChanged = false
-    for (const [peer] of workersOf(this.#member)) {
-      seen.add(peer)
+    let isChanged = this.#isChanged
+    this.#isChanged = false
+    for (const peer of this.#workers.keys()) {
       const { presence } = this.#presence.of(peer, connected.has(peer), this.#detected(peer), clock.monotonic())
       if (this.#liveness.get(peer) === presence) continue
       this.#liveness.set(peer, presence)
       isChanged = true
     }
     for (const peer of this.#liveness.keys()) {
-      if (seen.has(peer)) continue
+      if (this.#workers.has(peer)) continue
       this.#liveness.delete(peer)
       this.#presence.forget(peer)
       isChanged = true

@@ -121,8 +121,9 @@ export class PlanDriver {
     if (plan.moves.at(-1)?.trigger === 'adjustment_needed' && plan.failures > 0) await this.#backOff(plan)
     const made = await this.#deps.maker.make(this.#id, plan, this.#signal)
     if (made.isNothingOpen || made.assignments.length > 0) {
-      const { assignments, offline } = made
-      return this.#move(plan, { do: 'plan_ready', assignments: [...assignments], offline: [...offline] })
+      const { assignments, offline, why } = made
+      const reason = why !== '' && { reason: why }
+      return this.#move(plan, { do: 'plan_ready', assignments: [...assignments], offline: [...offline], ...reason })
     }
     this.#deps.coordinated(false)
     await this.#move(plan, { do: 'coordination_failure', reason: made.why, offline: [...made.offline] })

@@ -6,9 +6,9 @@ import { NONE, plus, type Units } from '../../resource/units.ts'
 import {
   readTask,
   readWorker,
+  TASK_PREFIX,
   type TaskRecord,
   taskKey,
-  WORKER_PREFIX,
   type WorkerRecord,
   workerKey,
 } from '../../task/task-record.ts'
@@ -24,15 +24,16 @@ export const planOf = ({ machine }: Member, id: string): PlanRecord | undefined 
 export const taskOf = ({ machine }: Member, id: string): TaskRecord | undefined =>
   readTask(machine.records.get(taskKey(id))?.value)
 
-export const workerOf = ({ machine }: Member, peer: string): WorkerRecord | undefined =>
-  readWorker(machine.records.get(workerKey(peer))?.value)
-
-export const workersOf = function* ({ machine }: Member): Generator<readonly [peer: string, record: WorkerRecord]> {
+/** Of all tasks those that name a plan: it looks at each record. */
+export const tasksOfPlans = function* ({ machine }: Member): Generator<readonly [id: string, plan: string]> {
   for (const { key, value } of machine.records.all()) {
-    const record = key.startsWith(WORKER_PREFIX) ? readWorker(value) : undefined
-    if (record !== undefined) yield [key.slice(WORKER_PREFIX.length), record]
+    const plan = key.startsWith(TASK_PREFIX) ? readTask(value)?.plan : undefined
+    if (plan !== undefined) yield [key.slice(TASK_PREFIX.length), plan]
   }
 }
+
+export const workerOf = ({ machine }: Member, peer: string): WorkerRecord | undefined =>
+  readWorker(machine.records.get(workerKey(peer))?.value)
 
 export interface NodeUnits {
   readonly capacity: Units

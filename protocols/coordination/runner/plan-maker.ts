@@ -22,7 +22,7 @@ import {
   whyNobody,
 } from '../planner/generator.ts'
 import type { AgentSurvey, SurveyedAgent } from './agent-survey.ts'
-import { capabilitiesOf, isHeld, type NodeUnits, plannableTask, taskOf, unitsOfNode, workersOf } from './plan-facts.ts'
+import { capabilitiesOf, isHeld, type NodeUnits, plannableTask, taskOf, unitsOfNode } from './plan-facts.ts'
 
 /** Agents that are asked for one plan: those with most room. */
 const MAX_ASKED = 256
@@ -34,7 +34,7 @@ export interface MadePlan {
   readonly offline: readonly OfflineAgent[]
   /** All tasks have ended or are in work: there is nothing to choose. */
   readonly isNothingOpen: boolean
-  /** Where there is no assignment: why. */
+  /** Why some tasks have no agent; empty: all have one. */
   readonly why: string
 }
 
@@ -44,6 +44,7 @@ export interface MakerDeps {
   readonly survey: Pick<AgentSurvey, 'ask'>
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
+  workers(): ReadonlyMap<string, WorkerRecord>
   generator(name: string): PlanGenerator | undefined
   /** What the resource manager says that nodes have, by peer id; undefined where none answers. */
   verify(needs: Units, signal: AbortSignal): Promise<ReadonlyMap<string, NodeUnits> | undefined>
@@ -99,7 +100,11 @@ export class PlanMaker {
     const [first] = plannable
     if (chosen.length === 0 && kept.length === 0)
       return none(first === undefined ? 'there is no task' : whyNobody(agents, first), offline)
-    return { assignments: [...kept, ...this.#assign(plan, chosen)], offline, isNothingOpen: false, why: '' }
+    const placed = new Set(chosen.map(({ task }) => task))
+    const left = plannable.filter((task) => !placed.has(task.id))
+    const [next] = left
+    const why = next === undefined ? '' : planReason(`${left.length} tasks wait: ${whyNobody(agents, next)}`)
+    return { assignments: [...kept, ...this.#assign(plan, chosen)], offline, isNothingOpen: false, why }
   }
 
   #openTasks({ tasks, assignments }: PlanRecord): OpenTasks {
@@ -118,11 +123,11 @@ export class PlanMaker {
 
   /** Workers that are there and take one of the types; those that are marked offline where nobody else does. */
   #candidates({ offline }: PlanRecord, tasks: readonly PlannableTask[]): Candidate[] {
-    const { member, presenceOf, running } = this.#deps
+    const { workers, presenceOf, running } = this.#deps
     const types = new Set(tasks.map(({ type }) => type))
     const marked = new Map(offline.map(({ agent, registration }) => [agent, registration]))
     const found: (Candidate & { readonly room: number; readonly isMarked: boolean })[] = []
-    for (const [peer, record] of workersOf(member)) {
+    for (const [peer, record] of workers()) {
       if (record.draining === true || presenceOf(peer) !== 'there') continue
       const offers = record.offers.filter(({ type }) => types.has(type))
       if (offers.length === 0) continue

@@ -8,14 +8,16 @@ import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { Detected, Liveness } from '../../task/scheduler/worker-presence.ts'
+import type { WorkerRecord } from '../../task/task-record.ts'
 import { isFinal, type TaskStatus } from '../../task/task-status.ts'
-import { type ViewChange, viewOfTasks } from '../../task/task-view.ts'
+import { type TaskView, viewOfTasks } from '../../task/task-view.ts'
 import type { PlanChange } from '../journal/plan-changes.ts'
-import { isOver, PLAN_PREFIX, type PlanRecord, readPlan } from '../plan-record.ts'
+import { PLAN_PREFIX, type PlanRecord, readPlan } from '../plan-record.ts'
 import { AgentTable } from './agent-table.ts'
+import { OverPlans } from './over-plans.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { PlanDriver } from './plan-driver.ts'
-import { isHeld, planOf, taskOf } from './plan-facts.ts'
+import { isHeld, planOf, taskOf, tasksOfPlans } from './plan-facts.ts'
 import type { PlanMaker } from './plan-maker.ts'
 import { PlanWatch } from './plan-watch.ts'
 
@@ -23,14 +25,13 @@ import { PlanWatch } from './plan-watch.ts'
 const LOOK_MS = 250
 /** Plans that are driven at once; others wait until one of these is over. */
 const MAX_DRIVEN = 1_024
+/** So long after the last plan was over tasks are not followed any more. */
+const IDLE_MS = 60_000
 const SWEEP_MS = 5_000
+/** What is over for longer was reported by the coordinator of then. */
+const REPORT_MS = 10_000
 /** Tasks of a plan that nobody knows are free after that, so that nothing is held for ever. */
 const UNKNOWN_MS = 60_000
-/** What became of plans is kept for an hour, as far as there is room: the oldest go. */
-const RETAIN_MS = 3_600_000
-const MOST_OVER = 2_048
-const MOST_OVER_BYTES = 2 * 1024 * 1024
-const FORGET_AT_ONCE = 256
 /** Tasks that end with a plan: decisions on their way at once. */
 const END_AT_ONCE = 32
 
@@ -57,6 +58,7 @@ export interface RunnerFacts {
   readonly epoch: number
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
+  workers(): ReadonlyMap<string, WorkerRecord>
 }
 
 interface PlanViewChange {
@@ -74,9 +76,7 @@ export class PlanRunner {
   readonly #drivers = new Map<string, PlanDriver>()
   /** Open plans without a driver, in their order. */
   readonly #waiting = new Set<string>()
-  /** Those that are over, the oldest first: since when, and how many bytes. */
-  readonly #over = new Map<string, { readonly at: number; readonly bytes: number }>()
-  #overBytes = 0
+  readonly #over = new OverPlans()
   #isForgetting = false
   readonly #facts: RunnerFacts
   readonly #maker: PlanMaker
@@ -84,17 +84,23 @@ export class PlanRunner {
   readonly #watch: PlanWatch
   #wake: (() => void) | undefined
   #sweptAt = 0
+  /** Undefined: there was no plan for a while. */
+  #tasks: TaskView | undefined
+  /** When there was a plan last, and when it was looked who is there: monotonic milliseconds. */
+  #openAt = Number.NEGATIVE_INFINITY
+  #lookedAt: number | undefined
 
   constructor(deps: PlanRunnerDeps, epoch: number, signal: AbortSignal) {
     this.#deps = deps
     this.#epoch = epoch
     this.#signal = signal
     const { member, port, statusOf, presenceOf } = deps
-    this.#agents = new AgentTable(port, member, presenceOf)
+    this.#agents = new AgentTable(port, presenceOf)
     this.#facts = {
       ...{ member, epoch },
       presenceOf: (peer) => this.#agents.presenceOf(peer),
       running: (peer, type) => this.#agents.running(peer, type),
+      workers: () => this.#agents.workers(),
     }
     this.#maker = deps.maker(this.#facts)
     this.#director = deps.director(this.#facts)
@@ -102,23 +108,25 @@ export class PlanRunner {
   }
 
   counts(): { readonly open: number; readonly over: number } {
-    return { open: this.#drivers.size + this.#waiting.size, over: this.#over.size }
+    return { open: this.#drivers.size + this.#waiting.size, over: this.#over.size() }
   }
 
   /** Resolves once this node coordinates no more. */
   async run(): Promise<void> {
     const { port, member, onPresence } = this.#deps
     const plans = new JournalView(member, readChange)
-    const tasks = viewOfTasks(member)
     const wake = (): void => this.#wake?.()
-    const stops = [member.machine.onApplied(wake), onPresence(wake), port.onMember(wake)]
-    this.#loadTasks(tasks.all())
+    const lookAgain = (): void => {
+      this.#lookedAt = undefined
+      wake()
+    }
+    const stops = [member.machine.onApplied(wake), onPresence(lookAgain), port.onMember(lookAgain)]
     for (const one of plans.all()) this.#setPlan(one)
     try {
       while (!this.#signal.aborted) {
-        this.#readTasks(tasks.changes() ?? this.#loadTasks(tasks.all()))
         for (const one of plans.changes() ?? plans.all()) this.#setPlan(one)
-        if (this.#agents.look()) for (const driver of this.#drivers.values()) driver.wake()
+        this.#readTasks()
+        this.#lookForAgents()
         this.#drive()
         this.#sweep()
         void this.#forget()
@@ -130,27 +138,35 @@ export class PlanRunner {
     }
   }
 
-  #loadTasks(all: readonly ViewChange[]): readonly ViewChange[] {
-    this.#agents.clearTasks()
-    return all
+  /** Tasks and workers are of interest while there are plans: a mesh without them pays nothing for that. */
+  #readTasks(): void {
+    const now = this.#deps.port.clock.monotonic()
+    if (this.#drivers.size + this.#waiting.size > 0) this.#openAt = now
+    else if (now - this.#openAt > IDLE_MS) this.#tasks = undefined
+    if (this.#tasks === undefined && this.#openAt < now) return
+    const known = this.#tasks?.changes()
+    const view = this.#tasks ?? viewOfTasks(this.#deps.member)
+    this.#tasks = view
+    if (known === undefined) this.#agents.clear()
+    for (const change of known ?? view.all()) {
+      if (change.type === 'worker') this.#agents.setWorker(change.peer, change.record)
+      else {
+        const plan = this.#agents.setTask(change.id, change.record)
+        if (plan !== undefined) this.#drivers.get(plan)?.wake()
+      }
+    }
   }
 
-  #readTasks(changes: readonly ViewChange[]): void {
-    for (const change of changes) {
-      if (change.type === 'worker') continue
-      const plan = this.#agents.setTask(change.id, change.record)
-      if (plan !== undefined) this.#drivers.get(plan)?.wake()
-    }
+  #lookForAgents(): void {
+    const now = this.#deps.port.clock.monotonic()
+    const isDue = this.#lookedAt === undefined || now - this.#lookedAt >= LOOK_MS || this.#agents.hasNews()
+    if (this.#tasks === undefined || !isDue) return
+    this.#lookedAt = now
+    if (this.#agents.look()) for (const driver of this.#drivers.values()) driver.wake()
   }
 
   #setPlan({ id, record }: PlanViewChange): void {
-    this.#overBytes -= this.#over.get(id)?.bytes ?? 0
-    this.#over.delete(id)
-    if (record !== undefined && isOver(record)) {
-      const bytes = JSON.stringify(record).length
-      this.#over.set(id, { at: record.changedAt, bytes })
-      this.#overBytes += bytes
-    }
+    this.#over.set(id, record)
     if (record === undefined) this.#waiting.delete(id)
     else if (!this.#drivers.has(id)) this.#waiting.add(id)
     this.#drivers.get(id)?.wake()
@@ -181,7 +197,7 @@ export class PlanRunner {
 
   /** What is still open of it ends with it. */
   async #ended(id: string, plan: PlanRecord): Promise<void> {
-    const { member, cancelTask, reported } = this.#deps
+    const { port, member, cancelTask, reported } = this.#deps
     const open = plan.tasks.filter((task) => {
       const record = taskOf(member, task)
       return record !== undefined && record.plan === id && !isFinal(record.status)
@@ -191,7 +207,7 @@ export class PlanRunner {
         await this.#quietly(cancelTask(task, `plan-${plan.outcome}`, this.#epoch, this.#signal))
     }
     await Promise.all(Array.from({ length: Math.min(END_AT_ONCE, open.length) }, next))
-    reported(id, plan, this.#signal)
+    if (port.clock.now() - plan.changedAt < REPORT_MS) reported(id, plan, this.#signal)
   }
 
   async #quietly(decision: Promise<unknown>): Promise<void> {
@@ -203,54 +219,36 @@ export class PlanRunner {
     }
   }
 
-  /** What is left over: tasks that are held for nothing, and plans that were over a while ago. */
+  /** What is left over: tasks that are held for a plan that nobody knows, or that is over. */
   #sweep(): void {
     const { port, member, freeTask, cancelTask } = this.#deps
     const now = port.clock.monotonic()
-    if (now - this.#sweptAt < SWEEP_MS) return
+    if (now - this.#sweptAt < (this.#tasks === undefined ? UNKNOWN_MS : SWEEP_MS)) return
     this.#sweptAt = now
     let asked = 0
-    for (const [task, id] of this.#agents.tasksOfPlans()) {
-      const record = asked < FORGET_AT_ONCE ? taskOf(member, task) : undefined
-      if (record === undefined || !isHeld(record)) continue
+    for (const [task, id] of this.#tasks === undefined ? tasksOfPlans(member) : this.#agents.tasksOfPlans()) {
+      const record = asked < END_AT_ONCE ? taskOf(member, task) : undefined
+      if (record === undefined || !isHeld(record) || this.#drivers.has(id)) continue
       const plan = planOf(member, id)
       const isUnknown = plan === undefined && port.clock.now() - record.submittedAt > UNKNOWN_MS
-      const isLate = plan !== undefined && isOver(plan) && !this.#drivers.has(id)
-      if (!isUnknown && !isLate) continue
+      if (!isUnknown && plan?.outcome === undefined) continue
       asked += 1
-      void this.#quietly(
-        isUnknown
-          ? freeTask(task, id, this.#epoch, this.#signal)
-          : cancelTask(task, `plan-${plan?.outcome}`, this.#epoch, this.#signal),
-      )
+      const ending = isUnknown
+        ? freeTask(task, id, this.#epoch, this.#signal)
+        : cancelTask(task, `plan-${plan?.outcome}`, this.#epoch, this.#signal)
+      void this.#quietly(ending)
     }
   }
 
   /** Those that nobody drives: they are not read any more. */
   async #forget(): Promise<void> {
-    if (this.#isForgetting) return
-    this.#isForgetting = true
     const { port, decide } = this.#deps
-    for (let ids = this.#toForget(port.clock.now()); ids.length > 0; ids = this.#toForget(port.clock.now())) {
-      await this.#quietly(decide({ do: 'forget', epoch: this.#epoch, ids }, this.#signal))
-      // What was decided is read by the next look.
-      if (ids.length < FORGET_AT_ONCE || this.#signal.aborted) break
-    }
+    const ids = this.#isForgetting ? [] : this.#over.toForget(port.clock.now(), (id) => this.#drivers.has(id))
+    if (ids.length === 0) return
+    this.#isForgetting = true
+    // What else is to go is found by the look at what was decided.
+    await this.#quietly(decide({ do: 'forget', epoch: this.#epoch, ids }, this.#signal))
     this.#isForgetting = false
-  }
-
-  #toForget(now: number): string[] {
-    const ids: string[] = []
-    let [count, bytes] = [this.#over.size, this.#overBytes]
-    for (const [id, over] of this.#over) {
-      const isTooMuch = count > MOST_OVER || bytes > MOST_OVER_BYTES || now - over.at > RETAIN_MS
-      if (!isTooMuch || ids.length >= FORGET_AT_ONCE) break
-      if (this.#drivers.has(id)) continue
-      ids.push(id)
-      count -= 1
-      bytes -= over.bytes
-    }
-    return ids
   }
 
   #untilNews(): Promise<void> {

@@ -8,7 +8,7 @@ import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
 import { isFinal, type TaskStatus } from '../../task/task-status.ts'
 import type { Adjustment, OfflineAgent, PlanOutcome, PlanRecord } from '../plan-record.ts'
-import { isHeld, taskOf, workerOf, workersOf } from './plan-facts.ts'
+import { isHeld, taskOf, workerOf } from './plan-facts.ts'
 
 /** Milliseconds that a task waits at its agent before it is moved to another one. */
 const WAITED_MS = 500
@@ -32,6 +32,7 @@ export interface WatchDeps {
   readonly member: JournalMember
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
+  workers(): ReadonlyMap<string, WorkerRecord>
   statusOf(task: string, signal: AbortSignal): Promise<TaskStatus | undefined>
 }
 
@@ -121,7 +122,7 @@ export class PlanWatch {
   }
 
   #freeAgent(types: ReadonlyMap<string, TaskRecord>): { readonly peer: string; readonly type: string } | undefined {
-    const { member, presenceOf, running } = this.#deps
+    const { workers, presenceOf, running } = this.#deps
     const takes = ({ offers, draining }: WorkerRecord, peer: string): string | undefined =>
       draining === true
         ? undefined
@@ -130,7 +131,7 @@ export class PlanWatch {
             const isRight = task?.typeVersion === undefined || versions?.includes(task.typeVersion) === true
             return task !== undefined && isRight && running(peer, type) < slots
           })?.type
-    for (const [peer, record] of workersOf(member)) {
+    for (const [peer, record] of workers()) {
       const type = takes(record, peer)
       if (type !== undefined && presenceOf(peer) === 'there') return { peer, type }
     }

@@ -52,7 +52,8 @@ export const startPlans = async (mesh: JournalMesh, name: string, options: PlanN
       : undefined,
   )
   // Where nobody coordinates it takes a while.
-  for (const type of random() < 0.7 ? ['a', 'b'] : ['a'])
+  // One of them takes both, so that each task has somebody who does it.
+  for (const type of name === 'm0' || random() < 0.7 ? ['a', 'b'] : ['a'])
     tasks
       .work(
         type,

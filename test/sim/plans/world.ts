@@ -241,7 +241,11 @@ class PlansWorld {
     const { time } = this.#mesh
     const until = time.now() + HEAL_MS
     for (let why = what(); why !== undefined; why = what()) {
-      if (time.now() > until) throw new Error(why)
+      if (time.now() > until) {
+        for (const [id, record] of this.#open()) this.#tell(`${id} ${JSON.stringify(record)}`)
+        for (const [id, record] of this.#openTasks()) this.#tell(`${id} ${JSON.stringify(record)}`)
+        throw new Error(why)
+      }
       await time.run(LOOK_MS)
       this.#look()
     }
