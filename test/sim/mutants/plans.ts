@@ -1,0 +1,82 @@
+/** Deliberate bugs of plans, for the scenario of that name. */
+import type { Mutant } from './mutant.ts'
+
+const COORDINATION = 'protocols/coordination'
+const TASK = 'protocols/task'
+
+const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
+  {
+    bug: 'a plan is moved as of what it was before',
+    file: `${COORDINATION}/journal/apply-plans.ts`,
+    find: 'if (record.fence.index !== as || state === undefined)',
+    replace: 'if (state === undefined)',
+  },
+  {
+    bug: 'any state follows on any',
+    file: `${COORDINATION}/journal/apply-plans.ts`,
+    find: '  const state = nextState(record.state, change.do)\n',
+    replace: "  const state = nextState(record.state, change.do) ?? ('monitoring' as PlanState)\n",
+  },
+  {
+    bug: 'what is over is moved',
+    file: `${COORDINATION}/journal/plan-ledger.ts`,
+    find: 'if (found.outcome === undefined) return found',
+    replace: 'if (found.goal !== undefined) return found',
+  },
+  {
+    bug: 'a task of a plan is placed where it was chosen for before',
+    file: `${TASK}/journal/coordinator-changes.ts`,
+    find: '  if (record.plan !== undefined && record.assignee !== worker) throw changed(id)\n',
+    replace: '',
+  },
+  {
+    bug: 'a task goes on to whoever is free',
+    file: `${TASK}/scheduler/type-queues.ts`,
+    find: '  if (isHeld) return undefined\n  if (assignee === undefined)',
+    replace: '  if (assignee === undefined || isHeld)',
+  },
+  {
+    bug: 'agents get tasks although one has refused',
+    file: `${COORDINATION}/runner/plan-director.ts`,
+    find: '    if (failed !== undefined) return failed\n',
+    replace: '',
+  },
+  {
+    bug: 'a directive says something else after a while',
+    file: `${COORDINATION}/runner/plan-maker.ts`,
+    find: 'return known?.agent === agent ? known :',
+    replace: 'return known !== undefined ? { ...known, agent } :',
+  },
+  {
+    bug: 'who is gone keeps what it was to do',
+    file: `${COORDINATION}/runner/plan-watch.ts`,
+    find: 'return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held)',
+    replace: 'return this.#moveOf(plan, held)',
+  },
+  {
+    bug: 'a new coordinator does not read the plans that there are',
+    file: `${COORDINATION}/runner/plan-runner.ts`,
+    find: '    for (const one of plans.all()) this.#setPlan(one)\n    try {',
+    replace: '    try {',
+  },
+  {
+    bug: 'tasks of a plan that is over stay',
+    file: `${COORDINATION}/runner/plan-runner.ts`,
+    find: '      return record !== undefined && record.plan === id && !isFinal(record.status)\n',
+    replace: '      return record === undefined && id === task\n',
+  },
+  {
+    bug: 'a plan whose tasks have ended goes on',
+    file: `${COORDINATION}/runner/plan-watch.ts`,
+    find: 'if (open.length === 0) return this.#completed(plan, signal)',
+    replace: '',
+  },
+  {
+    bug: 'a plan in error is not tried again',
+    file: `${COORDINATION}/runner/plan-driver.ts`,
+    find: "    await this.#move(plan, { do: 'retry_coordination' })\n",
+    replace: '    await this.#untilNews(LOOK_MS)\n',
+  },
+]
+
+export const PLAN_MUTANTS: readonly Mutant[] = BUGS.map((bug) => ({ ...bug, scenario: 'plans' }))
