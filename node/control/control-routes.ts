@@ -26,6 +26,7 @@ import {
   cancelPlan,
   describe,
   listPlans,
+  makePlan,
   outbox,
   showAllocations,
   showPlan,
@@ -33,7 +34,7 @@ import {
   topView,
 } from './handlers/run-views.ts'
 import * as journalSchemas from './journal-schemas.ts'
-import { CancelPlanSchema, PlanQuerySchema, PlansQuerySchema } from './plan-schemas.ts'
+import { CancelPlanSchema, MakePlanSchema, PlanQuerySchema, PlansQuerySchema } from './plan-schemas.ts'
 import { ResourcesQuerySchema } from './resource-schemas.ts'
 import * as taskSchemas from './task-schemas.ts'
 
@@ -147,6 +148,7 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
     '/api/tasks/retry': (input) => tasks.retryTask(deps.mesh(), read(taskSchemas.TaskRetrySchema, input)),
     '/api/tasks/control': (input) => tasks.controlTask(deps.mesh(), read(taskSchemas.TaskControlSchema, input)),
     '/api/plans/list': (input) => listPlans(deps.mesh(), read(PlansQuerySchema, input)),
+    '/api/plans/make': (input) => makePlan(deps.mesh(), read(MakePlanSchema, input)),
     '/api/plans/show': (input) => showPlan(deps.mesh(), read(PlanQuerySchema, input)),
     '/api/plans/cancel': (input) => cancelPlan(deps.mesh(), read(CancelPlanSchema, input)),
     '/api/resources/status': (input) => showResources(deps.mesh(), read(ResourcesQuerySchema, input)),

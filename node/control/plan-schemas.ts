@@ -1,11 +1,27 @@
-/** What travels over the control socket for `parley plan`: POST `/api/plans/list`, `/api/plans/show`, `/api/plans/cancel`. */
+/** What travels over the control socket for `parley plan`: POST `/api/plans/list`, `make`, `show` and `cancel`. */
 import * as z from 'zod'
-import { AssignmentSchema, OUTCOMES, PlanId, PlanReason } from '../../protocols/coordination/plan-record.ts'
+import {
+  AssignmentSchema,
+  MAX_PLAN_TASKS,
+  OUTCOMES,
+  PlanId,
+  PlanReason,
+  PlanText,
+} from '../../protocols/coordination/plan-record.ts'
 import { PLAN_STATES, PLAN_TRIGGERS } from '../../protocols/coordination/plan-states.ts'
 import { TimeoutSchema } from './control-schemas.ts'
 
 export const PlansQuerySchema = z.strictObject({ timeoutMs: TimeoutSchema })
 export const PlanQuerySchema = z.strictObject({ id: PlanId, timeoutMs: TimeoutSchema })
+export const MakePlanSchema = z.strictObject({
+  id: PlanId.optional(),
+  goal: PlanText,
+  /** Of its tasks. */
+  type: z.string().min(1).max(64),
+  /** One task for each. */
+  inputs: z.array(z.unknown()).min(1).max(MAX_PLAN_TASKS),
+  timeoutMs: TimeoutSchema,
+})
 export const CancelPlanSchema = PlanQuerySchema.extend({ reason: PlanReason.optional() })
 
 export const PlanShownSchema = z.object({

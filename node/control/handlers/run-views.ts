@@ -2,6 +2,7 @@
 import type * as z from 'zod'
 import type { PlanStatus } from '../../../protocols/coordination/api.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
+import type { Json } from '../../../protocols/journal/state/command-kind.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'
 import type { Mesh } from '../../api.ts'
 import type { DebugSource } from '../../observe/debug/debug-schemas.ts'
@@ -86,6 +87,16 @@ export const showPlan = async (
   { plans }: Pick<Mesh, 'plans'>,
   { id, ...options }: z.output<typeof planSchemas.PlanQuerySchema>,
 ): Promise<PlanShown> => planShown(await (await plans.get(id, options)).status(options))
+
+/** @throws as `mesh.plans.make` does */
+export const makePlan = async (
+  { plans }: Pick<Mesh, 'plans'>,
+  { inputs, type, id, goal, timeoutMs }: z.output<typeof planSchemas.MakePlanSchema>,
+): Promise<PlanShown> => {
+  const tasks = inputs.map((input) => ({ type, input: input as Json }))
+  const plan = await plans.make({ goal, tasks, timeoutMs, ...(id !== undefined && { id }) })
+  return planShown(await plan.status({ timeoutMs }))
+}
 
 /** @throws STA001, STA003 `ended`, SEC002 for a plan of another node */
 export const cancelPlan = async (

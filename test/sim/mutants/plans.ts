@@ -6,18 +6,6 @@ const TASK = 'protocols/task'
 
 const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
-    bug: 'a plan is moved as of what it was before',
-    file: `${COORDINATION}/journal/apply-plans.ts`,
-    find: 'if (record.fence.index !== as || state === undefined)',
-    replace: 'if (state === undefined)',
-  },
-  {
-    bug: 'any state follows on any',
-    file: `${COORDINATION}/journal/apply-plans.ts`,
-    find: '  const state = nextState(record.state, change.do)\n',
-    replace: "  const state = nextState(record.state, change.do) ?? ('monitoring' as PlanState)\n",
-  },
-  {
     bug: 'what is over is moved',
     file: `${COORDINATION}/journal/plan-ledger.ts`,
     find: 'if (found.outcome === undefined) return found',
@@ -28,12 +16,6 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
     file: `${TASK}/journal/coordinator-changes.ts`,
     find: '  if (record.plan !== undefined && record.assignee !== worker) throw changed(id)\n',
     replace: '',
-  },
-  {
-    bug: 'a task goes on to whoever is free',
-    file: `${TASK}/scheduler/type-queues.ts`,
-    find: '  if (isHeld) return undefined\n  if (assignee === undefined)',
-    replace: '  if (assignee === undefined || isHeld)',
   },
   {
     bug: 'agents get tasks although one has refused',
@@ -58,12 +40,6 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
     file: `${COORDINATION}/runner/plan-runner.ts`,
     find: '    for (const one of plans.all()) this.#setPlan(one)\n    try {',
     replace: '    try {',
-  },
-  {
-    bug: 'tasks of a plan that is over stay',
-    file: `${COORDINATION}/runner/plan-runner.ts`,
-    find: '      return record !== undefined && record.plan === id && !isFinal(record.status)\n',
-    replace: '      return record === undefined && id === task\n',
   },
   {
     bug: 'a plan whose tasks have ended goes on',

@@ -22,8 +22,12 @@ export interface PlanNodeOptions {
   readonly random: () => number
   /** It is directed to do a task. @returns whether it refuses */
   judged(plan: string, task: string, agent: string): boolean
-  worked(): void
+  /** It begins to work on a task. */
+  worked(task: string, agent: string): void
 }
+
+/** It does whatever there is to do. */
+export const FIRST = 'm0'
 
 /** Parts that all voters are known to have. */
 export const decidedParts = (mesh: JournalMesh): string[] => {
@@ -53,14 +57,14 @@ export const startPlans = async (mesh: JournalMesh, name: string, options: PlanN
   )
   // Where nobody coordinates it takes a while.
   // One of them takes both, so that each task has somebody who does it.
-  for (const type of name === 'm0' || random() < 0.7 ? ['a', 'b'] : ['a'])
+  for (const type of name === FIRST || random() < 0.7 ? ['a', 'b'] : ['a'])
     tasks
       .work(
         type,
-        async ({ input }) => {
+        async ({ id, input }) => {
           const { ms, fails } = input as { ms: number; fails: boolean }
+          worked(id, node.id)
           await sleep(node, ms)
-          worked()
           if (fails) throw new Error('as it was told')
           return node.id
         },

@@ -10,7 +10,7 @@ import { isOver, PLAN_PREFIX, type PlanRecord, planKey, readPlan } from '../../.
 import { readTask, TASK_PREFIX, type TaskRecord } from '../../../protocols/task/task-record.ts'
 import { isFinal } from '../../../protocols/task/task-status.ts'
 import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
-import { decidedParts, PLAN_PARTS, type PlanNode, startPlans } from './nodes.ts'
+import { decidedParts, FIRST, PLAN_PARTS, type PlanNode, startPlans } from './nodes.ts'
 import { PlanObserver } from './observer.ts'
 
 const STEP_MS = [50, 500] as const
@@ -23,6 +23,9 @@ const COUNTS = [3, 4, 5]
 const MOST_OPEN = 12
 const CUT_MS = [200, 6_000] as const
 const FROZEN_MS = 4_000
+const OUTAGE_SHARE = 0.3
+/** Until what an agent that is gone was to do is planned elsewhere, also where a plan waits after failures. */
+const REPLANNED_MS = 40_000
 
 export interface PlansOptions {
   readonly seed: number
@@ -39,7 +42,19 @@ class PlansWorld {
   readonly #running = new Map<string, PlanNode>()
   readonly #names: readonly string[]
   readonly #made = new Map<string, string>()
-  readonly #counts = { kills: 0, powerCuts: 0, cuts: 0, freezes: 0, refused: 0, directed: 0, worked: 0, unmade: 0 }
+  /** Whether an agent refused a task when it was directed to do it last. */
+  readonly #refuses = new Map<string, boolean>()
+  readonly #counts = {
+    kills: 0,
+    powerCuts: 0,
+    cuts: 0,
+    freezes: 0,
+    refused: 0,
+    directed: 0,
+    worked: 0,
+    unmade: 0,
+    outages: 0,
+  }
 
   constructor({ seed, trace }: PlansOptions) {
     this.#mesh = createJournalMesh({
@@ -64,6 +79,7 @@ class PlansWorld {
       await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
       this.#look()
     }
+    if (this.#happens(OUTAGE_SHARE)) await this.#outage()
     await this.#conclude()
     for (const { node } of this.#running.values()) this.#mesh.kill(node)
     return { steps, ...this.#counts, ...this.#observer.counts }
@@ -90,9 +106,7 @@ class PlansWorld {
       ...(expect !== undefined && { expect }),
       random: this.#random,
       judged: (plan, task, agent) => this.#judged(plan, task, agent),
-      worked: () => {
-        this.#counts.worked += 1
-      },
+      worked: (task, agent) => this.#worked(task, agent),
     })
     this.#running.set(name, one)
     this.#tell(`${name} starts`)
@@ -107,7 +121,16 @@ class PlansWorld {
       this.#problems.push(`${agent} is directed to ${task}: no plan says so`)
     const refuses = this.#happens(0.1)
     if (refuses) this.#counts.refused += 1
+    this.#refuses.set(`${task} ${agent}`, refuses)
     return refuses
+  }
+
+  /** An agent begins. */
+  #worked(task: string, agent: string): void {
+    this.#counts.worked += 1
+    const refuses = this.#refuses.get(`${task} ${agent}`)
+    if (refuses !== false)
+      this.#problems.push(`${agent} works on ${task}, which it ${refuses ? 'refused' : 'never agreed to'}`)
   }
 
   /** As any of them has it. */
@@ -175,6 +198,29 @@ class PlansWorld {
       this.#mesh.kill(node, power)
       this.#running.delete(node.name)
     }
+  }
+
+  /** One is gone for long, while others who do the same are there: what it was to do is done by them. */
+  async #outage(): Promise<void> {
+    const { time } = this.#mesh
+    for (const name of this.#names) if (!this.#running.has(name)) await this.#start(name)
+    this.#mesh.heal()
+    await this.#mesh.untilLeader(LEADER_MS)
+    // The first one does whatever there is to do.
+    const gone = this.#anyOf([...this.#running.values()].filter(({ node }) => node.name !== FIRST))
+    if (gone === undefined) return
+    for (let i = 0; i < 3; i += 1) this.#make()
+    await time.run(STEP_MS[1])
+    this.#tell(`${gone.node.name} is gone for long`)
+    this.#mesh.kill(gone.node)
+    this.#running.delete(gone.node.name)
+    await time.run(REPLANNED_MS)
+    this.#look()
+    const left = this.#openTasks().filter(
+      ([, { status, assignee }]) => status === 'queued' && assignee === gone.node.id,
+    )
+    if (left.length > 0) throw new Error(`${gone.node.name} is gone, and is to do ${left.map(([id]) => id).join(', ')}`)
+    this.#counts.outages += 1
   }
 
   #watch(): void {

@@ -1,6 +1,7 @@
 /** `parley plan`: plans, and what becomes of one, as a running node reads them. */
 import type * as z from 'zod'
 import { PlanShownSchema, PlansShownSchema } from '../../../control/plan-schemas.ts'
+import { readJsonInput } from '../../input/stdin.ts'
 import { print } from '../../output/print.ts'
 import { shownId, table, tableWidth } from '../../output/table.ts'
 import { agoOf, controlOf, GRACE_MS, type TasksCommandOptions } from './tasks-command.ts'
@@ -43,6 +44,23 @@ const printPlan = (plan: Plan, wide: boolean | undefined): void => {
   if (moved.length > 0) print(table(['when', 'trigger!', 'state', 'epoch', 'reason'], moved, tableWidth(wide)))
   const rows = assignments.map(({ task, agent, directive }) => [task, shownId(agent, wide), shownId(directive, wide)])
   if (rows.length > 0) print(table(['task!', 'agent', 'directive'], rows, tableWidth(wide)))
+}
+
+export const makePlan = async (
+  goal: string,
+  type: string,
+  texts: readonly string[],
+  options: PlanOptions & { readonly id?: string },
+): Promise<void> => {
+  const control = await controlOf(options)
+  const { timeout: timeoutMs, json, wide, id } = options
+  const inputs = await Promise.all(texts.map((text) => readJsonInput(text)))
+  const plan = await control.ask('POST', '/api/plans/make', PlanShownSchema, {
+    body: { goal, type, inputs, timeoutMs, ...(id !== undefined && { id }) },
+    timeoutMs: timeoutMs + GRACE_MS,
+  })
+  if (json === true) return print(JSON.stringify(plan))
+  printPlan(plan, wide)
 }
 
 export const showPlan = async (id: string, options: PlanOptions): Promise<void> => {
