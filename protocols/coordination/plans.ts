@@ -239,9 +239,9 @@ class NodePlans implements PlansFeature {
             ...{ ...facts, port, survey: this.#survey, verify: services.verify, metrics: services.metrics },
             generator: (name) => this.#generators.get(name),
           }),
-        director: ({ member: of }) =>
+        director: ({ member: of, noteRefusal }) =>
           new PlanDirector({
-            ...{ port, member: of, sender: this.sender },
+            ...{ port, member: of, sender: this.sender, noteRefusal },
             steer: (change, ends) => tasks.steer({ ...change, epoch }, { signal: ends }),
             told: (directive) => this.#tell(directive),
           }),

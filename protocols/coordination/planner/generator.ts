@@ -16,6 +16,8 @@ export interface PlannableTask {
   readonly needs: Units
   /** Who has it by the plan before, where there is one. */
   readonly assignee: string | undefined
+  /** Peer ids of agents that refused it lately: they may again. */
+  readonly refusedBy: readonly string[]
 }
 
 /** What an agent takes of one type of task. */
@@ -76,6 +78,9 @@ const WEIGHTS = { load: 1, price: 0.25, locality: 0.25 } as const
 /** A task that would have to wait for resources is better done elsewhere, unless that is much worse otherwise. */
 const WAITS_FOR_RESOURCES = 1
 
+/** Who refused it lately is asked where all others are much worse. */
+const REFUSED = 4
+
 /** What the agent takes of such tasks; undefined: it does none. */
 export const capabilityFor = (
   { capabilities }: Pick<PlannableAgent, 'capabilities'>,
@@ -114,7 +119,8 @@ const scoreOf = (
   const distance = zone === undefined || zone === agent.zone ? 0 : 1
   const waits = fits(agent.free, used, task.needs) ? 0 : WAITS_FOR_RESOURCES
   const { load: byLoad = WEIGHTS.load, price: byPrice = WEIGHTS.price, locality = WEIGHTS.locality } = weights
-  return byLoad * (load + waits) + byPrice * price + locality * distance
+  const refused = task.refusedBy.includes(agent.agent) ? REFUSED : 0
+  return refused + byLoad * (load + waits) + byPrice * price + locality * distance
 }
 
 export const defaultGenerator: PlanGenerator = (input) => {

@@ -1,11 +1,16 @@
 /**
  * Agents as a plan's coordinator sees them: whether each is there, and what it has in work, by type; and which plans the tasks that
- * changed are of. Told of each change of the journal. State: the workers that are registered, tasks of plans, and tasks in work.
+ * changed are of. Told of each change of the journal. State: the workers that are registered, tasks of plans, tasks
+ * in work, and who refused which task lately (bounded).
  */
 import type { Port } from '../../port.ts'
 import { inWork } from '../../task/scheduler/board-task.ts'
 import { type Detected, type Liveness, WorkerPresence } from '../../task/scheduler/worker-presence.ts'
 import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
+
+/** Milliseconds that others are preferred to who refused a task. */
+const REFUSED_MS = 60_000
+const MOST_REFUSALS = 4_096
 
 interface KnownTask {
   /** What of its worker it takes; undefined: it is not in work. */
@@ -25,6 +30,8 @@ export class AgentTable {
   #isChanged = false
   readonly #tasks = new Map<string, KnownTask>()
   readonly #running = new Map<string, number>()
+  /** By task, then by agent: until when. */
+  readonly #refusals = new Map<string, Map<string, number>>()
 
   /** @param detected what the failure detector believes of a peer */
   constructor(port: Pick<Port, 'self' | 'clock' | 'members'>, detected: (peer: string) => Detected) {
@@ -66,6 +73,22 @@ export class AgentTable {
 
   running(peer: string, type: string): number {
     return this.#running.get(placeOf(peer, type)) ?? 0
+  }
+
+  /** The agent does not do that task. */
+  noteRefusal(task: string, agent: string): void {
+    const of = this.#refusals.get(task) ?? new Map<string, number>()
+    of.set(agent, this.#port.clock.monotonic() + REFUSED_MS)
+    this.#refusals.delete(task)
+    this.#refusals.set(task, of)
+    const [oldest] = this.#refusals.keys()
+    if (this.#refusals.size > MOST_REFUSALS && oldest !== undefined) this.#refusals.delete(oldest)
+  }
+
+  /** Peer ids of agents that refused it lately. */
+  refusedBy(task: string): string[] {
+    const now = this.#port.clock.monotonic()
+    return [...(this.#refusals.get(task) ?? [])].flatMap(([agent, until]) => (until > now ? [agent] : []))
   }
 
   presenceOf(peer: string): Liveness {

@@ -31,6 +31,7 @@ export interface DirectorDeps {
   readonly member: JournalMember
   readonly sender: Pick<DirectiveSender, 'send'>
   readonly steer: Steer
+  noteRefusal(task: string, agent: string): void
   /** Tells who listens of a directive. */
   told(directive: Directive): void
 }
@@ -89,7 +90,10 @@ export class PlanDirector {
       for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
         const directive = this.#directive(id, plan, one)
         this.#deps.told(directive)
-        answers.push(await this.#deps.sender.send(directive, signal))
+        const answer = await this.#deps.sender.send(directive, signal)
+        const { task, agent } = one.assignment
+        if (answer.status === 'refused') this.#deps.noteRefusal(task, agent)
+        answers.push(answer)
       }
     }
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, directed.length) }, next))

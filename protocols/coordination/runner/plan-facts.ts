@@ -53,8 +53,8 @@ export const isHeld = ({ status }: Pick<TaskRecord, 'status'>): boolean => statu
 export const capabilitiesOf = ({ offers }: WorkerRecord, runningOf: (type: string) => number): AgentCapability[] =>
   offers.map(({ type, versions, slots }) => ({ type, versions, slots, running: runningOf(type) }))
 
-export const plannableTask = (id: string, record: TaskRecord, assignee: string | undefined): PlannableTask => {
-  const { type, typeVersion: version, priority, requirements } = record
+export const plannableTask = (id: string, record: TaskRecord, refusedBy: readonly string[]): PlannableTask => {
+  const { type, typeVersion: version, priority, requirements, assignee } = record
   const needs = requirements === undefined ? NONE : unitsOf(requirements)
-  return { id, type, version, priority, needs, assignee }
+  return { id, type, version, priority, needs, assignee, refusedBy }
 }

@@ -45,6 +45,7 @@ export interface MakerDeps {
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
   workers(): ReadonlyMap<string, WorkerRecord>
+  refusedBy(task: string): readonly string[]
   generator(name: string): PlanGenerator | undefined
   /** What the resource manager says that nodes have, by peer id; undefined where none answers. */
   verify(needs: Units, signal: AbortSignal): Promise<ReadonlyMap<string, NodeUnits> | undefined>
@@ -104,7 +105,7 @@ export class PlanMaker {
     const left = plannable.filter((task) => !placed.has(task.id))
     const [next] = left
     const why = next === undefined ? '' : planReason(`${left.length} tasks wait: ${whyNobody(agents, next)}`)
-    return { assignments: [...kept, ...this.#assign(plan, chosen)], offline, isNothingOpen: false, why }
+    return { assignments: [...kept, ...this.#assign(plan, plannable, chosen)], offline, isNothingOpen: false, why }
   }
 
   #openTasks({ tasks, assignments }: PlanRecord): OpenTasks {
@@ -114,7 +115,7 @@ export class PlanMaker {
       const record = taskOf(this.#deps.member, id)
       if (record === undefined || isFinal(record.status)) continue
       const assignment = before.get(id)
-      if (isHeld(record)) plannable.push(plannableTask(id, record, record.assignee))
+      if (isHeld(record)) plannable.push(plannableTask(id, record, this.#deps.refusedBy(id)))
       else if (assignment !== undefined) kept.push(assignment)
     }
     // The sort is stable: of the same priority the order of the plan counts.
@@ -183,12 +184,15 @@ export class PlanMaker {
   }
 
   /** Who has a task already, by a directive that it acknowledged, is not directed anew. */
-  #assign({ assignments }: PlanRecord, chosen: readonly ChosenAgent[]): Assignment[] {
+  #assign({ assignments }: PlanRecord, tasks: readonly PlannableTask[], chosen: readonly ChosenAgent[]): Assignment[] {
     const { clock, random } = this.#deps.port
     const before = new Map(assignments.map((one) => [one.task, one]))
+    const has = new Map(tasks.map(({ id, assignee }) => [id, assignee]))
     return chosen.map(({ task, agent }) => {
       const known = before.get(task)
-      return known?.agent === agent ? known : { task, agent, directive: uuid7(clock.now(), random(10)) }
+      return known?.agent === agent && has.get(task) === agent
+        ? known
+        : { task, agent, directive: uuid7(clock.now(), random(10)) }
     })
   }
 }

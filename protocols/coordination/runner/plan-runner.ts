@@ -3,7 +3,6 @@
  * wake. State: the drivers, and what workers have in work; a new coordinator builds it from the journal.
  */
 import { waitFor } from '../../async.ts'
-import { isParleyError } from '../../errors.ts'
 import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
@@ -11,13 +10,12 @@ import type { Detected, Liveness } from '../../task/scheduler/worker-presence.ts
 import type { WorkerRecord } from '../../task/task-record.ts'
 import { isFinal, type TaskStatus } from '../../task/task-status.ts'
 import { type TaskView, viewOfTasks } from '../../task/task-view.ts'
-import type { PlanChange } from '../journal/plan-changes.ts'
 import { PLAN_PREFIX, type PlanRecord, readPlan } from '../plan-record.ts'
 import { AgentTable } from './agent-table.ts'
-import { OverPlans } from './over-plans.ts'
+import { type CleanerDeps, PlanCleaner } from './plan-cleaner.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { PlanDriver } from './plan-driver.ts'
-import { isHeld, planOf, taskOf, tasksOfPlans } from './plan-facts.ts'
+import { taskOf } from './plan-facts.ts'
 import type { PlanMaker } from './plan-maker.ts'
 import { PlanWatch } from './plan-watch.ts'
 
@@ -27,27 +25,18 @@ const LOOK_MS = 250
 const MAX_DRIVEN = 1_024
 /** So long after the last plan was over tasks are not followed any more. */
 const IDLE_MS = 60_000
-const SWEEP_MS = 5_000
 /** What is over for longer was reported by the coordinator of then. */
 const REPORT_MS = 10_000
-/** Tasks of a plan that nobody knows are free after that, so that nothing is held for ever. */
-const UNKNOWN_MS = 60_000
 /** Tasks that end with a plan: decisions on their way at once. */
 const END_AT_ONCE = 32
 
-export interface PlanRunnerDeps {
+export interface PlanRunnerDeps extends CleanerDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'members' | 'onMember'>
-  readonly member: JournalMember
   presenceOf(peer: string): Detected
   onPresence(fn: (peer: string, presence: Detected) => void): () => void
   maker(facts: RunnerFacts): PlanMaker
-  director(facts: Pick<RunnerFacts, 'member'>): PlanDirector
-  decide(change: PlanChange, signal: AbortSignal): Promise<unknown>
+  director(facts: Pick<RunnerFacts, 'member' | 'noteRefusal'>): PlanDirector
   statusOf(task: string, signal: AbortSignal): Promise<TaskStatus | undefined>
-  /** Ends a task of a plan that is over. */
-  cancelTask(id: string, reason: string, epoch: number, signal: AbortSignal): Promise<void>
-  /** An ordinary task from then on. */
-  freeTask(id: string, plan: string, epoch: number, signal: AbortSignal): Promise<void>
   coordinated(isSuccess: boolean): void
   /** A plan is over, and was not before. */
   reported(id: string, plan: PlanRecord, signal: AbortSignal): void
@@ -59,6 +48,9 @@ export interface RunnerFacts {
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
   workers(): ReadonlyMap<string, WorkerRecord>
+  /** Peer ids of agents that refused the task lately. */
+  refusedBy(task: string): readonly string[]
+  noteRefusal(task: string, agent: string): void
 }
 
 interface PlanViewChange {
@@ -76,14 +68,12 @@ export class PlanRunner {
   readonly #drivers = new Map<string, PlanDriver>()
   /** Open plans without a driver, in their order. */
   readonly #waiting = new Set<string>()
-  readonly #over = new OverPlans()
-  #isForgetting = false
+  readonly #cleaner: PlanCleaner
   readonly #facts: RunnerFacts
   readonly #maker: PlanMaker
   readonly #director: PlanDirector
   readonly #watch: PlanWatch
   #wake: (() => void) | undefined
-  #sweptAt = 0
   /** Undefined: there was no plan for a while. */
   #tasks: TaskView | undefined
   /** When there was a plan last, and when it was looked who is there: monotonic milliseconds. */
@@ -96,11 +86,14 @@ export class PlanRunner {
     this.#signal = signal
     const { member, port, statusOf, presenceOf } = deps
     this.#agents = new AgentTable(port, presenceOf)
+    this.#cleaner = new PlanCleaner(deps, epoch, signal, (id) => this.#drivers.has(id))
     this.#facts = {
       ...{ member, epoch },
       presenceOf: (peer) => this.#agents.presenceOf(peer),
       running: (peer, type) => this.#agents.running(peer, type),
       workers: () => this.#agents.workers(),
+      refusedBy: (task) => this.#agents.refusedBy(task),
+      noteRefusal: (task, agent) => this.#agents.noteRefusal(task, agent),
     }
     this.#maker = deps.maker(this.#facts)
     this.#director = deps.director(this.#facts)
@@ -108,7 +101,7 @@ export class PlanRunner {
   }
 
   counts(): { readonly open: number; readonly over: number } {
-    return { open: this.#drivers.size + this.#waiting.size, over: this.#over.size() }
+    return { open: this.#drivers.size + this.#waiting.size, over: this.#cleaner.size() }
   }
 
   /** Resolves once this node coordinates no more. */
@@ -128,8 +121,7 @@ export class PlanRunner {
         this.#readTasks()
         this.#lookForAgents()
         this.#drive()
-        this.#sweep()
-        void this.#forget()
+        this.#cleaner.look(this.#tasks && this.#agents.tasksOfPlans())
         await this.#untilNews()
       }
     } finally {
@@ -166,7 +158,7 @@ export class PlanRunner {
   }
 
   #setPlan({ id, record }: PlanViewChange): void {
-    this.#over.set(id, record)
+    this.#cleaner.set(id, record)
     if (record === undefined) this.#waiting.delete(id)
     else if (!this.#drivers.has(id)) this.#waiting.add(id)
     this.#drivers.get(id)?.wake()
@@ -204,51 +196,10 @@ export class PlanRunner {
     })
     const next = async (): Promise<void> => {
       for (let task = open.shift(); task !== undefined; task = open.shift())
-        await this.#quietly(cancelTask(task, `plan-${plan.outcome}`, this.#epoch, this.#signal))
+        await this.#cleaner.quietly(cancelTask(task, `plan-${plan.outcome}`, this.#epoch, this.#signal))
     }
     await Promise.all(Array.from({ length: Math.min(END_AT_ONCE, open.length) }, next))
     if (port.clock.now() - plan.changedAt < REPORT_MS) reported(id, plan, this.#signal)
-  }
-
-  async #quietly(decision: Promise<unknown>): Promise<void> {
-    try {
-      await decision
-    } catch (error) {
-      if (this.#signal.aborted || isParleyError(error, 'STA001', 'STA002', 'STA003')) return
-      this.#deps.port.log.info('a change that follows from a plan was not decided; it is tried again', { error })
-    }
-  }
-
-  /** What is left over: tasks that are held for a plan that nobody knows, or that is over. */
-  #sweep(): void {
-    const { port, member, freeTask, cancelTask } = this.#deps
-    const now = port.clock.monotonic()
-    if (now - this.#sweptAt < (this.#tasks === undefined ? UNKNOWN_MS : SWEEP_MS)) return
-    this.#sweptAt = now
-    let asked = 0
-    for (const [task, id] of this.#tasks === undefined ? tasksOfPlans(member) : this.#agents.tasksOfPlans()) {
-      const record = asked < END_AT_ONCE ? taskOf(member, task) : undefined
-      if (record === undefined || !isHeld(record) || this.#drivers.has(id)) continue
-      const plan = planOf(member, id)
-      const isUnknown = plan === undefined && port.clock.now() - record.submittedAt > UNKNOWN_MS
-      if (!isUnknown && plan?.outcome === undefined) continue
-      asked += 1
-      const ending = isUnknown
-        ? freeTask(task, id, this.#epoch, this.#signal)
-        : cancelTask(task, `plan-${plan?.outcome}`, this.#epoch, this.#signal)
-      void this.#quietly(ending)
-    }
-  }
-
-  /** Those that nobody drives: they are not read any more. */
-  async #forget(): Promise<void> {
-    const { port, decide } = this.#deps
-    const ids = this.#isForgetting ? [] : this.#over.toForget(port.clock.now(), (id) => this.#drivers.has(id))
-    if (ids.length === 0) return
-    this.#isForgetting = true
-    // What else is to go is found by the look at what was decided.
-    await this.#quietly(decide({ do: 'forget', epoch: this.#epoch, ids }, this.#signal))
-    this.#isForgetting = false
   }
 
   #untilNews(): Promise<void> {

@@ -26,8 +26,8 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'a directive says something else after a while',
     file: `${COORDINATION}/runner/plan-maker.ts`,
-    find: 'return known?.agent === agent ? known :',
-    replace: 'return known !== undefined ? { ...known, agent } :',
+    find: 'return known?.agent === agent && has.get(task) === agent\n        ? known\n',
+    replace: 'return known !== undefined\n        ? { ...known, agent }\n',
   },
   {
     bug: 'who is gone keeps what it was to do',

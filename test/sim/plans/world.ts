@@ -219,7 +219,10 @@ class PlansWorld {
     const left = this.#openTasks().filter(
       ([, { status, assignee }]) => status === 'queued' && assignee === gone.node.id,
     )
-    if (left.length > 0) throw new Error(`${gone.node.name} is gone, and is to do ${left.map(([id]) => id).join(', ')}`)
+    if (left.length > 0) {
+      this.#tellOpen()
+      throw new Error(`${gone.node.name} is gone, and is to do ${left.map(([id]) => id).join(', ')}`)
+    }
     this.#counts.outages += 1
   }
 
@@ -283,13 +286,16 @@ class PlansWorld {
     }
   }
 
+  #tellOpen(): void {
+    for (const [id, record] of [...this.#open(), ...this.#openTasks()]) this.#tell(`${id} ${JSON.stringify(record)}`)
+  }
+
   async #until(what: () => string | undefined): Promise<void> {
     const { time } = this.#mesh
     const until = time.now() + HEAL_MS
     for (let why = what(); why !== undefined; why = what()) {
       if (time.now() > until) {
-        for (const [id, record] of this.#open()) this.#tell(`${id} ${JSON.stringify(record)}`)
-        for (const [id, record] of this.#openTasks()) this.#tell(`${id} ${JSON.stringify(record)}`)
+        this.#tellOpen()
         throw new Error(why)
       }
       await time.run(LOOK_MS)

@@ -13,7 +13,7 @@ import {
 } from '../../../protocols/coordination/planner/generator.ts'
 
 const task = (id: string, more: Partial<PlannableTask> = {}): PlannableTask => ({
-  ...{ id, type: 'work', version: undefined, priority: 1, needs: {}, assignee: undefined },
+  ...{ id, type: 'work', version: undefined, priority: 1, needs: {}, assignee: undefined, refusedBy: [] },
   ...more,
 })
 const agent = (
@@ -52,6 +52,12 @@ test('who has it already keeps it where another one is not better', () => {
       1: 'a',
     },
   )
+})
+
+test('who refused it lately is chosen where nobody else does it', () => {
+  const agents = [agent('a'), agent('b', { running: 1 })]
+  assert.deepEqual(choose({ tasks: [task('1', { refusedBy: ['a'] })], agents }), { 1: 'b' })
+  assert.deepEqual(choose({ tasks: [task('1', { refusedBy: ['a', 'b'] })], agents }), { 1: 'a' })
 })
 
 test('a cheaper agent, and one of the zone, are preferred as much as their weights say', () => {
