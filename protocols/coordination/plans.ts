@@ -21,7 +21,7 @@ import type { JournalMember } from '../journal/journal-server.ts'
 import type { TableData, TimelineData } from '../part.ts'
 import type { Port } from '../port.ts'
 import { createRegistration, type Registration } from '../registration.ts'
-import type { TaskHandle } from '../task/client/task-api.ts'
+import type { SubmitTask, TaskHandle } from '../task/client/task-api.ts'
 import { limitedWait, nobodyDecides } from '../task/client/wait-limit.ts'
 import { MAX_TOGETHER } from '../task/journal/task-changes.ts'
 import type { Detected } from '../task/scheduler/worker-presence.ts'
@@ -81,9 +81,7 @@ export interface PlansFeature extends Plans {
   stop(): Promise<void>
 }
 
-const joinsNone = async (): Promise<DirectiveVerdict> => ({
-  ...{ error: 'directive_failed', reason: 'this agent joins no coalitions' },
-})
+const JOINS_NONE = { error: 'directive_failed', reason: 'this agent joins no coalitions' } as const
 
 class NodePlans implements PlansFeature {
   readonly handlers: Handlers<typeof coordinationProtocol>
@@ -112,7 +110,7 @@ class NodePlans implements PlansFeature {
       fences,
       tasks,
       resources,
-      onCoalition = joinsNone,
+      onCoalition = async () => JOINS_NONE,
       services = NO_SERVICES,
     } = deps
     this.#services = services
@@ -139,22 +137,36 @@ class NodePlans implements PlansFeature {
   }
 
   async make(what: MakePlan): Promise<PlanHandle> {
-    const { port, tasks } = this.#deps
+    const { port } = this.#deps
     const { id, goal, tasks: wanted } = wantedPlan(port, what)
     const { timeoutMs = MAKE_MS } = what
     const { signal: limited, stop } = limitedWait(port, { ...what, timeoutMs }, () => nobodyDecides(timeoutMs))
     const signal = AbortSignal.any([this.#end.signal, ...(limited === undefined ? [] : [limited])])
     try {
-      await this.#batcher.decide({ do: 'propose', id, goal }, { signal })
-      const handles: TaskHandle[] = []
-      // Those that depend on each other go together as far as they fit.
-      for (let i = 0; i < wanted.length; i += MAX_TOGETHER)
-        handles.push(...(await tasks.submitAll(wanted.slice(i, i + MAX_TOGETHER), { signal })))
+      const { result } = await this.#batcher.decide({ do: 'propose', id, goal }, { signal })
+      const isKnown = Reflect.get(Object(result), 'isKnown') === true
+      const handles = await this.#submitTasks(wanted, signal).catch((error: unknown) => {
+        // A plan without its tasks is none; one that was made before may have them.
+        if (!isKnown) void this.#cancel(id, 'its tasks were not submitted').catch(() => {})
+        throw error
+      })
       this.#made += 1
       return this.#handle(id, handles)
     } finally {
       stop()
     }
+  }
+
+  async #submitTasks(wanted: readonly SubmitTask[], signal: AbortSignal): Promise<TaskHandle[]> {
+    const handles: TaskHandle[] = []
+    // Those that depend on each other go together as far as they fit.
+    for (let i = 0; i < wanted.length; i += MAX_TOGETHER)
+      handles.push(...(await this.#deps.tasks.submitAll(wanted.slice(i, i + MAX_TOGETHER), { signal })))
+    return handles
+  }
+
+  async #cancel(id: string, reason: string | undefined): Promise<void> {
+    await this.#batcher.decide({ do: 'cancel', id, ...(reason !== undefined && { reason: planReason(reason) }) })
   }
 
   async get(id: string, options: PlanWaitOptions = {}): Promise<PlanHandle> {
@@ -171,9 +183,7 @@ class NodePlans implements PlansFeature {
       status: (options) => this.#reader.get(id, options),
       updates: ({ signal } = {}) => this.#reader.updates(id, signal),
       ended: (options = {}) => this.#reader.ended(id, options),
-      cancel: async (reason) => {
-        await this.#batcher.decide({ do: 'cancel', id, ...(reason !== undefined && { reason: planReason(reason) }) })
-      },
+      cancel: (reason) => this.#cancel(id, reason),
     }
   }
 

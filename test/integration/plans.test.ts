@@ -90,6 +90,24 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     assert.match(String(await failureOf(plan.cancel())), /is over/)
   })
 
+  it('a plan whose tasks cannot be submitted is not left behind', async () => {
+    const bad = [
+      { id: 'fine', type: 'quick' },
+      { id: 'bad', type: 'not a type!' },
+    ]
+    const refused = await failureOf(ann.plans.make({ id: 'half', goal: 'half of it is bad', tasks: bad }))
+    assert.equal(Reflect.get(Object(refused), 'code'), 'MSG001')
+    await until('it is canceled', async () => {
+      const [half] = (await ann.plans.list()).filter(({ id }) => id === 'half')
+      return half?.outcome === 'canceled' && half.reason === 'its tasks were not submitted'
+    })
+    const twice = await failureOf(
+      ann.plans.make({ goal: 'one twice', tasks: [...tasksOf('quick', 'x', 1), ...tasksOf('quick', 'x', 1)] }),
+    )
+    assert.equal(Reflect.get(Object(twice), 'code'), 'MSG001')
+    assert.equal(Reflect.get(Object(await failureOf(ann.plans.make({ goal: '', tasks: [] }))), 'code'), 'MSG001')
+  })
+
   it('where nobody takes its tasks it waits in error, and goes on once somebody does', async () => {
     const plan = await ann.plans.make({ id: 'late', goal: 'wait for it', tasks: tasksOf('rare', 'l', 1) })
     await until('it says why', async () => /no-agent/.test(String((await plan.status()).reason)))
@@ -148,11 +166,13 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     )
     assert.equal((await manager.resource_query({ ...ask, requirements: { gpu: 1 }, count: 2 })).available, false)
     const requirements = { gpu_units: 1 }
-    const tasks = tasksOf('quick', 'g', 3).map((task) => ({ ...task, requirements }))
+    await one(2).ask('offerResources', { arm: 1 })
+    const armed = { id: 'with-arm', type: 'quick', requirements: { resources: { arm: 1 } } }
+    const tasks = [...tasksOf('quick', 'g', 3).map((task) => ({ ...task, requirements })), armed]
     const plan = await ann.plans.make({ id: 'gpu', goal: 'three with a gpu', tasks })
     const over = await plan.ended({ timeoutMs: END_MS })
     assert.equal(over.outcome, 'completed')
-    assert.deepEqual(new Set(over.assignments.map(({ agent }) => agent)), new Set([one(1).id]))
+    for (const { task, agent } of over.assignments) assert.equal(agent, one(task === 'with-arm' ? 2 : 1).id, task)
     const none = await ann.plans.make({
       ...{ id: 'two-gpus', goal: 'nobody has two', maxFailures: 0 },
       tasks: [{ id: 'two', type: 'quick', requirements: { gpu_units: 2 } }],

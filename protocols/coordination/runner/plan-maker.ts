@@ -5,7 +5,7 @@
 import { waitFor } from '../../async.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
-import { isNone, type Units } from '../../resource/units.ts'
+import { isNone, most, NONE, type Units } from '../../resource/units.ts'
 import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { WorkerRecord } from '../../task/task-record.ts'
 import { isFinal } from '../../task/task-status.ts'
@@ -146,8 +146,9 @@ export class PlanMaker {
     signal: AbortSignal,
   ): Promise<PlannableAgent[]> {
     const { member, running, verify } = this.#deps
-    const needing = tasks.find(({ needs }) => !isNone(needs))
-    const verified = needing === undefined ? undefined : await verify(needing.needs, signal)
+    // Of each resource the most that any of them requires.
+    const needs = tasks.reduce<Units>((all, task) => most(all, task.needs), NONE)
+    const verified = isNone(needs) ? undefined : await verify(needs, signal)
     const agents = candidates.flatMap(({ peer, record }): PlannableAgent[] => {
       const answer = answers.get(peer)
       if (answer === undefined || answer.status.availability === 'draining') return []
