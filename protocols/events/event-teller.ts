@@ -1,11 +1,11 @@
 /**
  * Tells of things by events that nobody has to hear: what cannot be sent now is dropped and counted. State: how many are on their
- * way (bounded).
+ * way (bounded), and how many were dropped.
  */
 import type { Port } from '../port.ts'
 
 /** Events that wait for gossip; more are dropped. */
-const MAX_WAITING = 4_096
+export const MAX_UNTOLD = 4_096
 
 export class EventTeller {
   readonly #log: Port['log']
@@ -23,15 +23,20 @@ export class EventTeller {
     return this.#dropped
   }
 
+  /** It is not told: there are too many. */
+  drop(): void {
+    this.#dropped += 1
+  }
+
   tell(publish: () => Promise<unknown>): void {
-    if (this.#waiting >= MAX_WAITING) {
-      this.#dropped += 1
+    if (this.#waiting >= MAX_UNTOLD) {
+      this.drop()
       return
     }
     this.#waiting += 1
     publish()
       .catch((error: unknown) => {
-        this.#dropped += 1
+        this.drop()
         this.#log.info(`a change of ${this.#of} was not told`, { error })
       })
       .finally(() => {

@@ -12,6 +12,7 @@ import type { CoordinatorFeature } from '../coordinator/api.ts'
 import type { Handlers } from '../define.ts'
 import { isParleyError, ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
+import { EventTeller } from '../events/event-teller.ts'
 import { ChangeBatcher } from '../journal/client/change-batcher.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
 import { onceLevelIsKnown } from '../journal/client/level-wait.ts'
@@ -37,7 +38,6 @@ import { FED_ALLOCATIONS, type FedAllocation, resourceProtocol } from './contrac
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type ResourceChange } from './journal/resource-changes.ts'
 import { assignResources, decideResources } from './journal/resource-kinds.ts'
 import { Demands, type TaskCapacity } from './planner/demands.ts'
-import { ResourceAnnouncer } from './planner/resource-announcer.ts'
 import { ResourcePlanner } from './planner/resource-planner.ts'
 import { type ResourceFigures, resourceFigures } from './resource-figures.ts'
 import type { Allocation } from './resource-record.ts'
@@ -76,7 +76,8 @@ class NodeResources implements ResourcesFeature {
   readonly #claims: Claims
   readonly #holdings = new Holdings()
   readonly #demands = new Demands()
-  readonly #announcer: ResourceAnnouncer
+  /** Of events. */
+  readonly #teller: EventTeller
   readonly #reader: ResourceReader
   readonly #feeds: RecordFeeds<Allocation, FedAllocation>
   readonly #acting: Registration
@@ -95,7 +96,7 @@ class NodeResources implements ResourcesFeature {
       levelOf: levelOfChange,
       submit: (level, changes) => this.#submit(level, changes),
     })
-    this.#announcer = new ResourceAnnouncer(deps)
+    this.#teller = new EventTeller(port.log, 'resources')
     this.#reader = new ResourceReader(deps.journal, port.timers)
     this.#claims = new Claims(port, () => this.#lease.capacity())
     this.#lease = new NodeLease({
@@ -221,7 +222,7 @@ class NodeResources implements ResourcesFeature {
 
   figures(): ResourceFigures {
     return resourceFigures({
-      ...{ planner: this.#planner?.counts(), feeds: this.#feeds.counts().feeds, untold: this.#announcer.dropped() },
+      ...{ planner: this.#planner?.counts(), feeds: this.#feeds.counts().feeds, untold: this.#teller.dropped() },
       ...{ decided: this.#batcher.counts(), own: this.counts() },
     })
   }
@@ -237,7 +238,7 @@ class NodeResources implements ResourcesFeature {
   }
 
   async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {
-    const deps = { ...this.#deps, batcher: this.#batcher, demands: this.#demands, announcer: this.#announcer }
+    const deps = { ...this.#deps, batcher: this.#batcher, demands: this.#demands, teller: this.#teller }
     const planner = new ResourcePlanner(deps, epoch, signal)
     this.#planner = planner
     try {

@@ -31,7 +31,7 @@ import { failedTask, TaskSubmitter } from './client/task-submitter.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
 import { readBoard, tasksTable, timelineOf } from './client/task-views.ts'
 import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
-import { MAX_WATCHED, taskProtocol } from './contract.ts'
+import { taskProtocol } from './contract.ts'
 import { EventWatcher } from './events/event-watcher.ts'
 import { createTaskFeeds, followTasks, type TaskFeeds, type TaskFollower } from './feed/task-feed.ts'
 import { ScheduleRunner } from './schedule/schedule-runner.ts'
@@ -281,7 +281,7 @@ class NodeTasks implements TasksFeature {
   /** The feed of what this node submitted and works on. */
   #own(): TaskFollower {
     this.#follower ??= followTasks(this.#deps, {
-      own: () => this.#worker.agentWork().tasks.slice(0, MAX_WATCHED),
+      own: () => this.#worker.agentWork().tasks,
       onTold: (task) => {
         this.#worker.onTask(task)
         this.#trackers.onTask(task)

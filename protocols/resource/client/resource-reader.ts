@@ -5,8 +5,14 @@ import type { TableData } from '../../part.ts'
 import type { Port } from '../../port.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import type { AllocationState, ResourceStatus, ResourceWaitOptions } from '../api.ts'
-import { resourceStatus } from '../planner/resource-announcer.ts'
-import { ALLOCATION_PREFIX, type Allocation, allocationKey, NODE_PREFIX, type NodeRecord } from '../resource-record.ts'
+import {
+  ALLOCATION_PREFIX,
+  type Allocation,
+  allocationKey,
+  NODE_PREFIX,
+  type NodeRecord,
+  resourceStatus,
+} from '../resource-record.ts'
 import { amountOf, type Units } from '../units.ts'
 
 const READ_MS = 10_000

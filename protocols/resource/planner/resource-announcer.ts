@@ -1,11 +1,12 @@
 /**
- * Tells of resources by events, as whoever coordinates: what was asked for, and how much of each resource is used, several changes
- * within a moment as one. They are notifications; what holds is the journal. Nothing is told where nobody listens.
+ * Tells of resources by events, as whoever coordinates one epoch: what was asked for, and how much of each resource is used, several
+ * changes within a moment as one. They are notifications; what holds is the journal. Where nobody listens nothing is told, or
+ * kept to be told.
  *
- * State: the nodes, what was told of each resource last, and what is to be told.
+ * State: the nodes as they were read last, and the resources that are to be told of, at most as many as there are.
  */
 import type { Events } from '../../events/api.ts'
-import { EventTeller } from '../../events/event-teller.ts'
+import type { EventTeller } from '../../events/event-teller.ts'
 import type { Port, Stop } from '../../port.ts'
 import {
   type ResourceStatusData,
@@ -13,99 +14,120 @@ import {
   resourceStatusEvent,
   resourceTopic,
 } from '../resource-events.ts'
-import type { Allocation, NodeRecord } from '../resource-record.ts'
-import { amountOf, NONE, plus } from '../units.ts'
+import { type Allocation, type NodeRecord, resourceStatus } from '../resource-record.ts'
+import { amountOf } from '../units.ts'
 
 /** Milliseconds in which changes of one resource are told as one. */
 const TOGETHER_MS = 250
-/** Of one such time; the others are told after the next. */
+/** Of resources, and of what was asked for, in one such time: the others are told after the next, or dropped and counted. */
 const MOST_AT_ONCE = 512
 
 export interface ResourceAnnouncerDeps {
-  readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly port: Pick<Port, 'clock' | 'timers'>
   readonly events: Pick<Events, 'publish' | 'hasAudience'>
+  readonly teller: EventTeller
 }
 
-type Status = ResourceStatusData['status']
+type Status = Pick<ResourceStatusData, 'status' | 'capacity' | 'used'>
+/** Undefined: the node has nothing of the kind, and had nothing of it. */
+type Change = { readonly before: Status | undefined; readonly after: Status | undefined }
 
-export const resourceStatus = ({ isOver, draining, used, capacity }: NodeRecord, name: string): Status => {
-  if (isOver === true) return 'lost'
-  if (draining === true) return 'draining'
-  return amountOf(used, name) < amountOf(capacity, name) ? 'available' : 'full'
+const LOST: Status = { status: 'lost', capacity: 0, used: 0 }
+const sumOf = (parts: Allocation['parts']): Record<string, number> => {
+  const sum = new Map<string, number>()
+  for (const { units } of parts)
+    for (const [name, amount] of Object.entries(units)) if (amount > 0) sum.set(name, (sum.get(name) ?? 0) + amount)
+  return Object.fromEntries(sum)
 }
+const statusOf = (node: NodeRecord | undefined, name: string): Status | undefined =>
+  node === undefined || !Object.hasOwn(node.capacity, name)
+    ? undefined
+    : {
+        status: resourceStatus(node, name),
+        capacity: amountOf(node.capacity, name),
+        used: amountOf(node.used, name),
+      }
+const isSame = ({ before = LOST, after = LOST }: Change): boolean =>
+  before.status === after.status &&
+  // What a node that is lost still has to end is no news.
+  (after.status === 'lost' || (before.used === after.used && before.capacity === after.capacity))
 
 export class ResourceAnnouncer {
   readonly #deps: ResourceAnnouncerDeps
-  readonly #teller: EventTeller
-  readonly #nodes = new Map<string, NodeRecord>()
-  /** As text, by resource. */
-  readonly #told = new Map<string, string>()
-  readonly #changed = new Map<string, Omit<ResourceStatusData, 'timestamp'>>()
+  #nodes = new Map<string, NodeRecord>()
+  /** By resource: as it was told last, and as it is. */
+  readonly #changed = new Map<string, Change>()
+  /** Told of what was asked for since the time began that ends next. */
+  #asked = 0
   #stop: Stop | undefined
 
-  constructor(deps: ResourceAnnouncerDeps) {
+  constructor(deps: ResourceAnnouncerDeps, nodes: ReadonlyMap<string, NodeRecord>) {
     this.#deps = deps
-    this.#teller = new EventTeller(deps.port.log, 'resources')
+    this.#nodes = new Map(nodes)
   }
 
-  dropped(): number {
-    return this.#teller.dropped()
-  }
-
-  /** That is no news. */
-  noteNode(peer: string, record: NodeRecord | undefined): void {
-    if (record === undefined) this.#nodes.delete(peer)
-    else this.#nodes.set(peer, record)
+  /** All nodes that there are, where it is not known which changed. */
+  tellAll(nodes: ReadonlyMap<string, NodeRecord>): void {
+    for (const peer of [...this.#nodes.keys()]) if (!nodes.has(peer)) this.tellNode(peer, undefined)
+    for (const [peer, node] of nodes) this.tellNode(peer, node)
   }
 
   /** @param after undefined: it is gone */
   tellNode(peer: string, after: NodeRecord | undefined): void {
     const before = this.#nodes.get(peer)
-    this.noteNode(peer, after)
-    const record = after ?? (before && { ...before, isOver: true, used: NONE })
-    if (record === undefined || !this.#deps.events.hasAudience(resourceStatusEvent.topic)) return
-    for (const name of Object.keys(record.capacity)) {
-      const resource_id = `${name}@${peer}`
-      const amounts = { capacity: amountOf(record.capacity, name), used: amountOf(record.used, name) }
-      this.#changed.set(resource_id, { resource_id, status: resourceStatus(record, name), ...amounts })
+    if (after === undefined) this.#nodes.delete(peer)
+    else this.#nodes.set(peer, after)
+    if (!this.#deps.events.hasAudience(resourceStatusEvent.topic)) return
+    for (const name of new Set([...Object.keys(before?.capacity ?? {}), ...Object.keys(after?.capacity ?? {})])) {
+      const id = `${name}@${peer}`
+      const told = this.#changed.get(id)
+      const change = { before: told ? told.before : statusOf(before, name), after: statusOf(after, name) }
+      if (told === undefined && isSame(change)) continue
+      this.#changed.set(id, change)
+      this.#beginTime()
     }
-    this.#stop ??= this.#deps.port.timers.after(TOGETHER_MS, () => this.#flush())
   }
 
   /** Somebody asked for it. */
   tellAsked(id: string, { task, parts, priority, askedAt }: Allocation): void {
-    const { events } = this.#deps
+    const { events, teller } = this.#deps
     if (!events.hasAudience(resourceRequestEvent.topic)) return
-    const resources = parts.reduce((sum, { units }) => plus(sum, units), NONE)
-    const asked = { request_id: id, requirements: { resources: { ...resources } }, priority, timestamp: askedAt }
+    this.#beginTime()
+    this.#asked += 1
+    if (this.#asked > MOST_AT_ONCE) {
+      teller.drop()
+      return
+    }
+    const asked = { request_id: id, requirements: { resources: sumOf(parts) }, priority, timestamp: askedAt }
     const more = task === undefined ? {} : { task_id: task }
-    this.#teller.tell(() => events.publish(resourceRequestEvent, { ...asked, ...more }))
+    teller.tell(() => events.publish(resourceRequestEvent, { ...asked, ...more }))
   }
 
+  /** What was not told yet is told by whoever coordinates next, where it changes again. */
   stop(): void {
     this.#stop?.()
     this.#stop = undefined
     this.#changed.clear()
-    this.#told.clear()
-    this.#nodes.clear()
   }
 
-  #flush(): void {
+  #beginTime(): void {
+    this.#stop ??= this.#deps.port.timers.after(TOGETHER_MS, () => this.#endTime())
+  }
+
+  #endTime(): void {
     this.#stop = undefined
-    const { events, port } = this.#deps
-    const hears = events.hasAudience(resourceStatusEvent.topic)
+    this.#asked = 0
+    const { events, port, teller } = this.#deps
+    if (!events.hasAudience(resourceStatusEvent.topic)) this.#changed.clear()
     let told = 0
-    for (const [id, status] of this.#changed) {
+    for (const [resource_id, change] of this.#changed) {
       if (told >= MOST_AT_ONCE) break
-      this.#changed.delete(id)
-      const text = JSON.stringify(status)
-      if (!hears || this.#told.get(id) === text) continue
-      if (status.status === 'lost') this.#told.delete(id)
-      else this.#told.set(id, text)
+      this.#changed.delete(resource_id)
+      if (isSame(change)) continue
       told += 1
-      const data = { ...status, timestamp: port.clock.now() }
-      this.#teller.tell(() => events.publish(resourceStatusEvent, data, { topic: resourceTopic(id) }))
+      const data = { resource_id, ...(change.after ?? LOST), timestamp: port.clock.now() }
+      teller.tell(() => events.publish(resourceStatusEvent, data, { topic: resourceTopic(resource_id) }))
     }
-    if (this.#changed.size > 0) this.#stop = port.timers.after(TOGETHER_MS, () => this.#flush())
+    if (this.#changed.size > 0) this.#beginTime()
   }
 }
