@@ -41,7 +41,7 @@ import { Demands, type TaskCapacity } from './planner/demands.ts'
 import { ResourcePlanner } from './planner/resource-planner.ts'
 import { type ResourceFigures, resourceFigures } from './resource-figures.ts'
 import type { Allocation } from './resource-record.ts'
-import { type Units, UnitsSchema } from './units.ts'
+import { fits, NONE, type Units, UnitsSchema } from './units.ts'
 
 /** Beyond what an allocation may wait: its denial has to be decided too. Milliseconds. */
 const ANSWER_MS = 10_000
@@ -123,6 +123,9 @@ class NodeResources implements ResourcesFeature {
     const units = checkedInput(UnitsSchema, capacity, 'a node cannot offer that')
     await this.#own().live(this.#end.signal)
     await this.#offer.offer(units)
+    // What was given of more has ended in the journal, and may not have been heard of here.
+    const isWithin = (): boolean => !this.#offer.isOffered(units) || fits(units, NONE, this.#claims.used())
+    await this.#claims.until(isWithin, this.#end.signal)
     return createRegistration(() => this.#offer.withdraw(units))
   }
 

@@ -200,6 +200,11 @@ export class NodeOffer {
     }
   }
 
+  /** Whether that is what its program offered last. */
+  isOffered(units: Units): boolean {
+    return this.#offered === units
+  }
+
   /** It gives nothing more. */
   withdraw(units: Units): Promise<void> {
     return this.#lease.offer(units, true)
