@@ -7,6 +7,7 @@
 import type { ZodType, z } from 'zod'
 import { ParleyError } from './errors.ts'
 import { checkKeys, keysOf } from './unknown-keys.ts'
+import type { DelegationChain } from './wire/delegation-chain.ts'
 import type { Envelope, Priority } from './wire/envelope.ts'
 
 /** How a payload is written: JSON by default, CBOR by choice, `bytes` for a payload that is one Uint8Array. */
@@ -60,7 +61,29 @@ export interface Progress {
   readonly note?: string
 }
 
+/**
+ * A request, command or message in work, as what is done on its behalf names it: the context of its handler. A call gets its
+ * delegation chain, its signal, at most the time that it has left, and, unless told, its priority and trace context.
+ */
+export interface RequestInWork {
+  /** Through whom it came, first the one that asked, last this node: `<peer>/<what it was asked for>`. */
+  readonly chain: DelegationChain
+  readonly signal: AbortSignal
+  /** Milliseconds. */
+  remainingMs?(): number
+  readonly passesOn?: InheritedTrace | undefined
+}
+
+/** What a call gets of its parent unless it is told otherwise. */
+export interface InheritedTrace {
+  readonly priority?: Priority | undefined
+  /** W3C trace context. */
+  readonly traceparent?: string | undefined
+}
+
 export interface CallOptions {
+  /** The request on whose behalf it is made; it is over with that, and a delegation cycle is refused with STA003. */
+  parent?: RequestInWork
   /** Aborting it cancels the call on both sides. */
   signal?: AbortSignal
   /** Milliseconds, 1 to 2^31 - 1; the method's own unless told. Counts anew from each report of progress. */
@@ -107,7 +130,7 @@ export type Client<P extends AnyProtocol, X = CallOptions> = {
 }
 
 /** What a handler is told beside its input. */
-export interface Context {
+export interface Context extends RequestInWork {
   /** Aborted when the caller cancels, its deadline passes, it disconnects, or this node stops. */
   readonly signal: AbortSignal
   /** Peer id of the caller, proven by Noise. */
