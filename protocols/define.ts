@@ -6,8 +6,8 @@
  */
 import type { ZodType, z } from 'zod'
 import { ParleyError } from './errors.ts'
+import type { RequestInWork } from './request-in-work.ts'
 import { checkKeys, keysOf } from './unknown-keys.ts'
-import type { DelegationChain } from './wire/delegation-chain.ts'
 import type { Envelope, Priority } from './wire/envelope.ts'
 
 /** How a payload is written: JSON by default, CBOR by choice, `bytes` for a payload that is one Uint8Array. */
@@ -59,26 +59,6 @@ export interface Progress {
   readonly fraction?: number
   /** For people, at most 256 characters. */
   readonly note?: string
-}
-
-/**
- * A request, command or message in work, as what is done on its behalf names it: the context of its handler. A call gets its
- * delegation chain, its signal, at most the time that it has left, and, unless told, its priority and trace context.
- */
-export interface RequestInWork {
-  /** Through whom it came, first the one that asked, last this node: `<peer>/<what it was asked for>`. */
-  readonly chain: DelegationChain
-  readonly signal: AbortSignal
-  /** Milliseconds. */
-  remainingMs?(): number
-  readonly passesOn?: InheritedTrace | undefined
-}
-
-/** What a call gets of its parent unless it is told otherwise. */
-export interface InheritedTrace {
-  readonly priority?: Priority | undefined
-  /** W3C trace context. */
-  readonly traceparent?: string | undefined
 }
 
 export interface CallOptions {

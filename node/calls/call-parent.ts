@@ -4,8 +4,8 @@
  * The chain; the signal, so that a call ends with its parent; at most the time that is left for that, without what progress may
  * add later; its trace context and its priority, unless the call or its method says otherwise.
  */
-import type { CallOptions, RequestInWork } from '../../protocols/define.ts'
-import { ParleyError } from '../../protocols/errors.ts'
+import type { CallOptions } from '../../protocols/define.ts'
+import { checkParent, leftOf, signalOf } from '../../protocols/request-in-work.ts'
 import {
   type DelegationChain,
   requireDepth,
@@ -20,35 +20,19 @@ export interface Inherited {
   chain?: DelegationChain | undefined
 }
 
-const isParent = (given: unknown): given is RequestInWork =>
-  typeof given === 'object' &&
-  given !== null &&
-  Array.isArray((given as RequestInWork).chain) &&
-  (given as RequestInWork).signal instanceof AbortSignal
-
-/** @throws MSG001 for what is no context of a handler */
-export const checkParent = (parent: unknown): RequestInWork => {
-  if (isParent(parent)) return parent
-  throw new ParleyError('MSG001', 'the parent of a call is no request that is in work', {
-    hint: 'give the context that the handler was given, as it is',
-  })
-}
-
-const leftMs = ({ remainingMs }: RequestInWork): number => remainingMs?.() ?? Number.POSITIVE_INFINITY
-
 /** Of a call that a handler makes. @throws MSG001, STA003 `delegation-depth` */
 export const inherit = <O extends CallOptions & Inherited>(options: O, { codec }: MethodCodec): O => {
   const parent = checkParent(options.parent)
-  const { chain, signal, passesOn } = parent
+  const { chain, passesOn } = parent
   requireDepth(chain)
   const ownMs = options.timeoutMs ?? codec.timeoutMs
-  const restMs = leftMs(parent)
+  const restMs = leftOf(parent)
   const priority = options.priority ?? (codec.priority === 0 ? passesOn?.priority : undefined)
   const traceparent = options.traceparent ?? passesOn?.traceparent
   return {
     ...options,
     chain,
-    signal: options.signal === undefined ? signal : AbortSignal.any([options.signal, signal]),
+    signal: signalOf(parent, options.signal),
     timeoutMs: restMs < ownMs ? Math.max(1, restMs) : ownMs,
     ...(priority !== undefined && { priority }),
     ...(traceparent !== undefined && { traceparent }),

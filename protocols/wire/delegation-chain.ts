@@ -49,6 +49,10 @@ const depthError = (chain: DelegationChain): ParleyError =>
     { chain: chain.slice(0, MAX_HOPS), limit: MAX_HOPS },
   )
 
+/** Those that were asked for this in the chain already. */
+export const askedFor = (chain: DelegationChain, label: string): string[] =>
+  chain.filter((hop) => hop.endsWith(`/${label}`)).map(peerOf)
+
 /** Whether this peer was asked for the same thing in the chain already. */
 export const wouldCycle = (chain: DelegationChain, peer: string, label: string): boolean =>
   chain.includes(hopOf(peer, label))

@@ -5,7 +5,8 @@
  * when the handler looks at them. It is the entry in every list that the request is in (concurrency
  * limiter, deadlines).
  */
-import type { InheritedTrace, Progress } from '../../define.ts'
+import type { Progress } from '../../define.ts'
+import type { InheritedTrace } from '../../request-in-work.ts'
 import { chainThrough, type DelegationChain, hopOf } from '../delegation-chain.ts'
 import type { Envelope, MessageType } from '../envelope.ts'
 import { retainedBytes } from '../frames/fragmentation.ts'
