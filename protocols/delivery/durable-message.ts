@@ -105,6 +105,12 @@ const readHeader = (bytes: Uint8Array, headers: Record<string, string>): void =>
   Object.defineProperty(headers, key, { value, enumerable: true, writable: true, configurable: true })
 }
 
+const oneOf = <T>(all: readonly T[], reader: ProtobufReader, what: string): T => {
+  const told = all[reader.varint()]
+  if (told === undefined) throw malformed(`a ${what} that this version does not know`)
+  return told
+}
+
 const addText = (list: string[] | undefined, reader: ProtobufReader, most: number, what: string): string[] => {
   const all = list ?? []
   all.push(reader.string(MAX_TEXT))
@@ -159,12 +165,9 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
       case 34:
         payload = reader.delimited()
         break
-      case 40: {
-        const told = CONTENTS[reader.varint()]
-        if (told === undefined) throw malformed('a content that this version does not know')
-        content = told
+      case 40:
+        content = oneOf(CONTENTS, reader, 'content')
         break
-      }
       case 50:
         conversationId = reader.string(MAX_TEXT)
         break
@@ -183,12 +186,9 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
       case 80:
         priority = WIRE_PRIORITIES[reader.varint()] ?? 'normal'
         break
-      case 88: {
-        const told = GUARANTEES[reader.varint()]
-        if (told === undefined) throw malformed('a guarantee that this version does not know')
-        guarantee = told
+      case 88:
+        guarantee = oneOf(GUARANTEES, reader, 'guarantee')
         break
-      }
       case 96:
         createdAt = reader.varint()
         break
