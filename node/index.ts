@@ -155,6 +155,7 @@ export {
 } from '../protocols/part.ts'
 export type { Member, Port } from '../protocols/port.ts'
 export { createRegistration, type Registration } from '../protocols/registration.ts'
+export type { RequestInWork } from '../protocols/request-in-work.ts'
 export type {
   AllocateOptions,
   AllocationState,

@@ -137,6 +137,10 @@ export const ERROR_REASONS = {
     /** The secret's checksum is wrong. */
     'mistyped-secret': true,
   },
+  SEC003: {
+    /** The last hop of a delegation chain is not the peer that sent it. */
+    'delegation-chain': true,
+  },
   STA001: {
     /** No agent has this name. */
     'no-agent': true,

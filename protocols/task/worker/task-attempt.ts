@@ -11,6 +11,7 @@ import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
+import { chainThrough, hopOf } from '../../wire/delegation-chain.ts'
 import type { BytesTransfers } from '../bytes/bytes-transfers.ts'
 import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
@@ -38,7 +39,7 @@ const isFullForNow = (error: unknown): boolean =>
 export type AttemptCount = 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'
 
 export interface AttemptDeps {
-  readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
   readonly batcher: Pick<TaskBatcher, 'decide'>
   readonly call: MakeCall
   /** Where the history of a topic ends now. */
@@ -156,18 +157,20 @@ export class TaskAttempt {
   }
 
   #context(): TaskContext {
-    const { progress, submit, call, cursorOf } = this.#deps
+    const { progress, submit, call, cursorOf, port } = this.#deps
     const effect: TaskContext['effect'] = (...given) => this.#effect(...given)
     const remainingMs = (): number | undefined => this.#remainingMs()
-    const { id, fence } = this.#work
+    const { id, fence, record } = this.#work
     const { signal } = this.#end
+    const chain = chainThrough(undefined, record.submitter, hopOf(port.self.id, `task:${record.type}`))
     return {
       signal,
+      chain,
       fence,
       effect,
       call: async (name, protocol, method, input, options) =>
         // What it was recorded as is what its schema made of the answer.
-        (await recordedCall({ call, effect, remainingMs }, name, protocol, method, input, options)) as never,
+        (await recordedCall({ call, chain, effect, remainingMs }, name, protocol, method, input, options)) as never,
       checkpoint: async (value) => {
         const checked = await this.#store('the checkpoint', value, CHECKPOINT_ROW)
         await this.#checked({ do: 'checkpoint', id, fence, value: checked })
