@@ -189,23 +189,25 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
       '/parley/task-bytes/1',
       '/parley/task/1',
     ])
-    const streams = await Promise.all(ids.map((id) => connection.newStream(id)))
+    // More of one connection are not held.
+    const asked = ids.slice(0, 15)
+    const streams = await Promise.all(asked.map((id) => connection.newStream(id)))
     const answers = streams.map(watch)
     for (const stream of streams) stream.send(requestBytes('echo', { text: 'let me in' }))
-    await until('they are held', () => ours.mesh.figures().heldStreams > ids.length)
+    await until('they are held', () => ours.mesh.figures().heldStreams > asked.length)
     // Gossip of a stranger goes nowhere, and gossip of the mesh not to it.
     await raw.libp2p.services.gossip.publish(topic, new Uint8Array(16)).catch(() => undefined)
     await ours.mesh.events.publish('secrets.word', { word: 'swordfish' })
     await until('the stranger is disconnected', () => connection.status !== 'open')
     assert.deepEqual(
       answers.map((answer) => answer.bytes()),
-      ids.map(() => 0),
+      asked.map(() => 0),
     )
     assert.ok(answers.every((answer) => answer.gone()))
     assert.equal(overheard, 0)
     assert.deepEqual(raw.libp2p.services.gossip.getSubscribers(topic), [])
     const figures = ours.mesh.figures()
-    assert.ok(figures.refusedStreams - refusedBefore >= ids.length)
+    assert.ok(figures.refusedStreams - refusedBefore >= asked.length)
     assert.equal(figures.heldStreams, 0)
     assert.equal(figures.admissions.timeout, 1)
     assert.equal(figures.gossip.rejected, 0, 'its gossip was not even looked at')
