@@ -73,11 +73,9 @@ const rowsOf = async (mesh: Mesh, collection: string) => {
 
 const planEnd = async ({ plans, tasks }: Mesh, id: string, timeoutMs: number): Promise<PlanEnd> => {
   const plan = await (await plans.get(id, { timeoutMs })).ended({ timeoutMs })
-  const { outcome = '', reason = '', revision, moves, assignments } = plan
-  const agentOf = new Map(assignments.map(({ task, agent }) => [task, agent]))
+  const { outcome = '', reason = '', revision, moves } = plan
   const done = plan.tasks.map(async (task) => {
-    const { worker: by } = (await tasks.get(task).state({ timeoutMs })).record
-    const agent = agentOf.get(task)
+    const { worker: by, assignee: agent } = (await tasks.get(task).state({ timeoutMs })).record
     return { task, ...(agent !== undefined && { agent }), ...(by !== undefined && { by }) }
   })
   return {

@@ -37,7 +37,7 @@ export interface PlanEnd {
   readonly epochs: number
   /** Those that are kept; `before`: the state that it was in, where that is known. */
   readonly moves: readonly { readonly trigger: string; readonly before?: string; readonly state: string }[]
-  /** Who was to do each task, by the newest plan, and who did it. */
+  /** Who each task was steered to last, and who did it: one that has begun is done although a newer plan gives it to another. */
   readonly done: readonly { readonly task: string; readonly agent?: string; readonly by?: string }[]
 }
 
