@@ -7,6 +7,7 @@ import type { Agent, Change } from '../discovery/directory/tables/agent-change.t
 import type { Candidate } from '../discovery/directory/tables/offer-index.ts'
 import type { Budgets } from '../protocols/budget/api.ts'
 import type { Commands } from '../protocols/command/api.ts'
+import type { Plans } from '../protocols/coordination/api.ts'
 import type { AnyProtocol, Handlers } from '../protocols/define.ts'
 import type { Messages } from '../protocols/delivery/api.ts'
 import type { Events } from '../protocols/events/api.ts'
@@ -87,6 +88,8 @@ export interface Mesh {
   readonly resources: Resources
   /** What work may use up, as a tree of loans: nobody spends more of it than there is, whoever is lost. */
   readonly budgets: Budgets
+  /** Goals whose tasks go to agents that the elected coordinator chooses and directs. */
+  readonly plans: Plans
   /** Telling other agents to do something, by type, with an acknowledgement. */
   readonly commands: Commands
   /** Which effects are let through, as newer decisions make older ones void. */

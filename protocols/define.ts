@@ -6,6 +6,7 @@
  */
 import type { ZodType, z } from 'zod'
 import { ParleyError } from './errors.ts'
+import type { RequestInWork } from './request-in-work.ts'
 import { checkKeys, keysOf } from './unknown-keys.ts'
 import type { Envelope, Priority } from './wire/envelope.ts'
 
@@ -61,6 +62,8 @@ export interface Progress {
 }
 
 export interface CallOptions {
+  /** The request on whose behalf it is made; it is over with that, and a delegation cycle is refused with STA003. */
+  parent?: RequestInWork
   /** Aborting it cancels the call on both sides. */
   signal?: AbortSignal
   /** Milliseconds, 1 to 2^31 - 1; the method's own unless told. Counts anew from each report of progress. */
@@ -107,7 +110,7 @@ export type Client<P extends AnyProtocol, X = CallOptions> = {
 }
 
 /** What a handler is told beside its input. */
-export interface Context {
+export interface Context extends RequestInWork {
   /** Aborted when the caller cancels, its deadline passes, it disconnects, or this node stops. */
   readonly signal: AbortSignal
   /** Peer id of the caller, proven by Noise. */

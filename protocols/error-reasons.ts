@@ -88,6 +88,8 @@ export const ERROR_REASONS = {
     'budget-depth': true,
     /** The node has its share of the budgets and their draws. */
     'budget-share': true,
+    /** The owner has its share of the plans. */
+    'plan-share': true,
     /** The task has as many effects as it may have. */
     effects: true,
     /** The disk of the coordinator has not caught up with what was decided. */
@@ -140,6 +142,10 @@ export const ERROR_REASONS = {
     'weak-secret': true,
     /** The secret's checksum is wrong. */
     'mistyped-secret': true,
+  },
+  SEC003: {
+    /** The last hop of a delegation chain is not the peer that sent it. */
+    'delegation-chain': true,
   },
   STA001: {
     /** No agent has this name. */

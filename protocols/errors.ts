@@ -40,7 +40,7 @@ export const CODES = {
   SEC001: { name: 'AuthenticationError', severity: 'critical', recovery: 'none' },
   /** The membership lacks a capability. */
   SEC002: { name: 'AuthorizationError', severity: 'error', recovery: 'none' },
-  /** An exchange number was used twice on a link. */
+  /** An exchange number was used twice on a link, or a delegation chain ends with another peer than its sender. */
   SEC003: { name: 'SecurityError', severity: 'critical', recovery: 'none' },
   /** Something named is not there. */
   STA001: { name: 'NotFoundError', severity: 'error', recovery: 'none' },

@@ -45,6 +45,8 @@ export const STATE_REASONS = {
   'input-gone': WRONG_STATE,
   /** The allocation is in another state by now. */
   'allocation-status': CHANGED,
+  /** The plan is in another state by now. */
+  'plan-status': CHANGED,
   /** Nodes have less to give than the allocation takes, by now. */
   'does-not-fit': CHANGED,
   /** The worker that was chosen is gone. */
@@ -133,6 +135,10 @@ export const STATE_REASONS = {
   dependency: WRONG_STATE,
   /** A note of a failed call, which cannot be sent as a message. */
   call: WRONG_STATE,
+  /** A request came back to a peer that was asked for the same on its behalf; `details.chain` shows its way. */
+  'delegation-cycle': WRONG_STATE,
+  /** A request was passed on more often than a chain has hops; `details.chain` shows its way. */
+  'delegation-depth': WRONG_STATE,
   /** It is not there, or not what it should be. */
   missing: WRONG_STATE,
 } as const satisfies Record<string, SeverityAndRecovery>

@@ -15,6 +15,7 @@ import type { Clock, Timers } from '../../protocols/port.ts'
 import type { Caller } from '../../protocols/wire/caller/caller.ts'
 import type { LinkPool } from '../network/link-pool.ts'
 import type { PeerCallOptions } from './call-budget.ts'
+import { requireNew } from './call-parent.ts'
 import type { MethodCodec } from './method-codecs.ts'
 
 export interface CallAttemptsDeps {
@@ -68,10 +69,13 @@ export class CallAttempts {
   /**
    * Asks the breaker, where anything failed a short time ago.
    * @returns the number of the probe, where this call is one
-   * @throws COM002 for a peer that is left alone
+   * @throws COM002 for a peer that is left alone; STA003 `delegation-cycle`
    */
-  enter(peer: string, { protocolId }: MethodCodec, { anyway }: PeerCallOptions): number | undefined {
+  enter(peer: string, target: MethodCodec, options: PeerCallOptions): number | undefined {
     const { breakers } = this.#deps
+    const { anyway } = options
+    const { protocolId } = target
+    requireNew(options, peer, target)
     if (breakers.isQuiet() || this.#deps.isExempt(peer, protocolId)) return undefined
     const now = this.now()
     if (anyway === true && breakers.isOpen(peer, now)) return undefined

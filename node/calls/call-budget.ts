@@ -7,23 +7,26 @@ import { Headers } from '../../protocols/wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../../protocols/wire/frames/frame.ts'
 import type { EnvelopeExtra } from '../../protocols/wire/frames/nested-messages.ts'
 import { encodePayload, validate } from '../../protocols/wire/payload/payload.ts'
+import type { Inherited } from './call-parent.ts'
 import type { MethodCodec } from './method-codecs.ts'
 
-export type PeerCallOptions = CallOptions & {
-  /** By how much progress puts the deadline off, where it is not the timeout. */
-  extendMs?: number | undefined
-  replyTo?: string | undefined
-  /** How many there may be at this peer, where others could be asked as well. */
-  attempts?: number | undefined
-  /** Whoever chose this peer tells of recoveries that failed. */
-  isOneOfMany?: boolean | undefined
-  /** Also where the peer is left alone, since there is nobody else. */
-  anyway?: boolean | undefined
-}
+export type PeerCallOptions = CallOptions &
+  Inherited & {
+    /** By how much progress puts the deadline off, where it is not the timeout. */
+    extendMs?: number | undefined
+    replyTo?: string | undefined
+    /** How many there may be at this peer, where others could be asked as well. */
+    attempts?: number | undefined
+    /** Whoever chose this peer tells of recoveries that failed. */
+    isOneOfMany?: boolean | undefined
+    /** Also where the peer is left alone, since there is nobody else. */
+    anyway?: boolean | undefined
+  }
 
 const extraOf = (options: PeerCallOptions): EnvelopeExtra | undefined => {
-  const { replyTo, correlationId, conversationId, traceparent, headers, metadata } = options
-  if ((replyTo ?? correlationId ?? conversationId ?? traceparent ?? headers ?? metadata) === undefined) return undefined
+  const { replyTo, correlationId, conversationId, traceparent, headers, metadata, chain } = options
+  if ((replyTo ?? correlationId ?? conversationId ?? traceparent ?? headers ?? metadata ?? chain) === undefined)
+    return undefined
   return {
     ...(replyTo === undefined ? {} : { replyTo }),
     ...(correlationId === undefined ? {} : { correlationId }),
@@ -31,6 +34,7 @@ const extraOf = (options: PeerCallOptions): EnvelopeExtra | undefined => {
     ...(traceparent === undefined ? {} : { traceparent }),
     ...(headers === undefined ? {} : { headers: validate(Headers, headers, 'headers') }),
     ...(metadata === undefined ? {} : { metadata: encodePayload('json', metadata) }),
+    ...(chain === undefined ? {} : { chain }),
   }
 }
 

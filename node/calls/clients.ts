@@ -9,6 +9,7 @@ import { checkTarget, isPeerId } from '../../discovery/directory/find-agent.ts'
 import { type Accepted, type AnyProtocol, type CallOptions, type Client, kindOf } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { checkKeys, keysOf } from '../../protocols/unknown-keys.ts'
+import { type Inherited, inherit } from './call-parent.ts'
 import type { MethodCodec, MethodCodecOf } from './method-codecs.ts'
 
 export interface AnyOptions extends CallOptions {
@@ -56,7 +57,8 @@ export type CallAddress =
   | { readonly kind: 'all'; readonly peers: readonly string[] | undefined }
 
 export type ByteCallOptions = AnyOptions &
-  ScatterOptions & {
+  ScatterOptions &
+  Inherited & {
     replyTo?: string | undefined
     attempts?: number | undefined
     extendMs?: number | undefined
@@ -109,6 +111,7 @@ const OPTION_KEYS = keysOf<AnyOptions & ScatterOptions & { replyTo?: string }>({
   onProgress: true,
   ttlMs: true,
   priority: true,
+  parent: true,
   conversationId: true,
   correlationId: true,
   headers: true,
@@ -121,10 +124,15 @@ const OPTION_KEYS = keysOf<AnyOptions & ScatterOptions & { replyTo?: string }>({
   replyTo: true,
 })
 
-const merge = (defaults: ByteCallOptions | undefined, options: ByteCallOptions | undefined): ByteCallOptions => {
-  if (options === undefined) return defaults ?? NONE
-  checkKeys(options, OPTION_KEYS, 'the options of a call')
-  return defaults === undefined ? options : { ...defaults, ...options }
+const merge = (
+  defaults: ByteCallOptions | undefined,
+  options: ByteCallOptions | undefined,
+  target: MethodCodec,
+): ByteCallOptions => {
+  if (options !== undefined) checkKeys(options, OPTION_KEYS, 'the options of a call')
+  const merged =
+    defaults === undefined ? (options ?? NONE) : options === undefined ? defaults : { ...defaults, ...options }
+  return merged.parent === undefined ? merged : inherit(merged, target)
 }
 
 const checkProtocol = (protocol: AnyProtocol, where: string): void => {
@@ -151,15 +159,15 @@ export const createClients = (calls: ByteCalls, callableOf: MethodCodecOf): Clie
       if (address.kind === 'all') {
         if (kind !== 'unary') continue
         client[name] = (input: unknown, options?: ByteCallOptions) =>
-          calls.all(address, target, codec.encode(input), merge(defaults, options))
+          calls.all(address, target, codec.encode(input), merge(defaults, options, target))
       } else if (kind === 'stream') {
         client[name] = (input: unknown, options?: ByteCallOptions) =>
-          calls.stream(address, target, codec.encode(input), merge(defaults, options))
+          calls.stream(address, target, codec.encode(input), merge(defaults, options, target))
       } else {
         client[name] = (input: unknown, options?: ByteCallOptions) => {
           // Not async: one promise less for each call, and what is wrong with the input still rejects.
           try {
-            return calls.one(address, target, codec.encode(input), merge(defaults, options))
+            return calls.one(address, target, codec.encode(input), merge(defaults, options, target))
           } catch (error) {
             return Promise.reject(error)
           }

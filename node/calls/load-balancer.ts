@@ -15,6 +15,7 @@ import type { Recoveries } from '../../protocols/delivery/recovery/error-recover
 import { isBreakerOpenError, type PeerBreakers } from '../../protocols/delivery/recovery/peer-breakers.ts'
 import type { Timers } from '../../protocols/port.ts'
 import { AgentNames, type AgentNamesDeps, SETTLE_MS } from './call-address.ts'
+import { askedBefore, requireNew } from './call-parent.ts'
 import type { ByteCallOptions, ByteCalls, CallAddress, Reply } from './clients.ts'
 import { type ChoosePeer, FailoverPlan, type FailoverStep, nobodyOffers } from './failover-plan.ts'
 import type { MethodCodec } from './method-codecs.ts'
@@ -141,7 +142,13 @@ export class LoadBalancer implements ByteCalls {
       options.onProgress?.(report, peer)
     }
     for (;;) {
-      const candidates = this.#usable(await this.#candidatesOf(target, plan.leftMs(clock.monotonic())), exclude)
+      const offering = await this.#candidatesOf(target, plan.leftMs(clock.monotonic()))
+      const before = askedBefore(options, offering, target)
+      const others = before.length === 0 ? offering : offering.filter(({ peer }) => !before.includes(peer))
+      // Whoever is left would be a cycle.
+      const [only] = before
+      if (only !== undefined && others.every(({ peer }) => exclude.includes(peer))) requireNew(options, only, target)
+      const candidates = this.#usable(others, exclude)
       const step = plan.next(candidates, this.#choose, clock.monotonic())
       if (step.kind === 'give-up') return this.#giveUp(plan, target, payload, options, step.error)
       if (step.kind === 'wait') await delay(timers, step.delayMs)

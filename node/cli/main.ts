@@ -11,6 +11,7 @@ import {
   registerCoordinator,
   registerJournal,
   registerLeave,
+  registerPlan,
   registerResources,
 } from './register/register-agreement.ts'
 import { registerDlq, registerStore } from './register/register-disk.ts'
@@ -75,6 +76,7 @@ export const createProgram = (): Command => {
   registerTasks(program)
   registerResources(program)
   registerBudget(program)
+  registerPlan(program)
   registerBench(program)
   registerCoordinator(program)
   registerLeave(program)

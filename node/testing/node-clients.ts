@@ -40,7 +40,7 @@ const linkTo = (port: Pick<Port, 'to'>, codecs: MethodCodecOf, peer: string, pro
   const client = port.to(peer, protocol) as unknown as Record<string, Ask>
   const ask = ({ method, payload, timeoutMs, signal, onProgress, extra }: OutgoingCall): unknown => {
     const input = codecs(protocol, method).codec.values?.read(payload)
-    const { conversationId, correlationId, headers } = extra ?? {}
+    const { conversationId, correlationId, headers, chain } = extra ?? {}
     return client[method]?.(input, {
       timeoutMs,
       ...(signal !== undefined && { signal }),
@@ -48,6 +48,7 @@ const linkTo = (port: Pick<Port, 'to'>, codecs: MethodCodecOf, peer: string, pro
       ...(conversationId !== undefined && { conversationId }),
       ...(correlationId !== undefined && { correlationId }),
       ...(headers !== undefined && { headers }),
+      ...(chain !== undefined && { chain }),
     })
   }
   const unary = async (call: OutgoingCall): Promise<Uint8Array> => answerBytes(protocol, call.method, await ask(call))

@@ -125,7 +125,8 @@ export const startTestNode = async (
   })
   const choose = chooser(directory, network.random)
   const peerOf = (given: unknown): string => resolveTarget(directory.agents, given, 'commands.send()')
-  const commands = createCommands({ port, serve: offers.serve, choose, peerOf })
+  // Requests have no envelopes here, by which they would be measured.
+  const commands = createCommands({ port, serve: offers.serve, choose, peerOf, bytesOf: () => 0 })
   const clients = createNodeClients({
     ...{ port, directory, own: offers.own, chance: network.random },
     onDeadLetter: (letter) => messages.addFailedCall(failedCallOf(letter)),

@@ -2,10 +2,11 @@
 import type { z } from 'zod'
 import type { ParleyError } from '../errors.ts'
 import type { Registration } from '../registration.ts'
+import type { RequestInWork } from '../request-in-work.ts'
 import type { Envelope, Priority } from '../wire/envelope.ts'
 import type { CommandDefinition } from './command-definition.ts'
 
-export interface CommandContext {
+export interface CommandContext extends RequestInWork {
   readonly commandId: string
   readonly type: string
   /** Peer id of the sender, proven by Noise. */
@@ -30,6 +31,8 @@ export interface CommandRetry {
 }
 
 export interface CommandOptions {
+  /** The request on whose behalf it is sent: the command has its delegation chain, and at most the time that is left for it. */
+  parent?: RequestInWork
   /** Milliseconds for the command, all attempts together; 30,000 unless told. */
   timeoutMs?: number
   /** Milliseconds that one attempt waits for the acknowledgement, 5,000 unless told; the last one waits to the end. The command runs on meanwhile. */

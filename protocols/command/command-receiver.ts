@@ -94,6 +94,12 @@ export const createCommandReceiver = (
       get envelope() {
         return context.envelope
       },
+      get chain() {
+        return context.chain
+      },
+      get passesOn() {
+        return context.passesOn
+      },
       signal: abort.signal,
       remainingMs: () => Math.max(0, endsAt - port.clock.monotonic()),
     }

@@ -9,6 +9,8 @@ import { delay } from '../async.ts'
 import type { CallOptions } from '../define.ts'
 import { fromFault, isParleyError, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
+import { checkParent, leftOf, signalOf } from '../request-in-work.ts'
+import { askedFor, requireNoCycle } from '../wire/delegation-chain.ts'
 import type { AnyReceiver, CommandAck, CommandOptions, CommandOutcome, CommandOutcomes } from './api.ts'
 import { type CommandProtocol, commandProtocolName } from './command-definition.ts'
 import { attemptTimeoutMs, mayHaveBegun, type RetrySettings, retryDelayMs, retrySettingsOf } from './command-retry.ts'
@@ -50,6 +52,7 @@ const callOptions = (options: CommandOptions, timeoutMs: number): CallOptions =>
   headers: { ...options.headers, 'message-type': 'COMMAND', performative: 'request' },
   ...(options.signal === undefined ? {} : { signal: options.signal }),
   ...(options.conversationId === undefined ? {} : { conversationId: options.conversationId }),
+  ...(options.parent === undefined ? {} : { parent: options.parent }),
 })
 
 /** Outcomes as they come, or all of them in the order of the targets. */
@@ -120,14 +123,22 @@ export class CommandSender {
     options: CommandOptions,
   ): Promise<CommandAck> {
     const settings = retrySettingsOf(options)
-    const { commandId = this.#newId(), signal } = options
-    const deadlineAt = this.#now() + settings.timeoutMs
+    const { commandId = this.#newId(), parent } = options
+    const signal = parent === undefined ? options.signal : signalOf(checkParent(parent), options.signal)
+    const deadlineAt =
+      this.#now() + Math.min(settings.timeoutMs, parent === undefined ? settings.timeoutMs : leftOf(parent))
+    const label = `${prepared.protocol.name}.run`
     const major = Number(prepared.protocol.version.split('.')[0])
-    const tried = new Set<string>()
+    // Who was asked for it on behalf of the same request is not asked again.
+    const tried = new Set(parent === undefined ? [] : askedFor(parent.chain, label))
     signal?.throwIfAborted()
     this.#sent += 1
     let isBound = first !== undefined
     let peer = first ?? (await this.#choose(protocols, major, tried))
+    if (peer === undefined && parent !== undefined && tried.size > 0) {
+      const again = await this.#choose(protocols, major, new Set())
+      if (again !== undefined) requireNoCycle(parent.chain, again, label)
+    }
     if (peer === undefined) throw nobody(prepared.type)
     for (let count = 1; ; count += 1) {
       const leftMs = deadlineAt - this.#now()

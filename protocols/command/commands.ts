@@ -27,6 +27,7 @@ const OPTION_KEYS = keysOf<CommandOptions>({
   headers: true,
   commandId: true,
   signal: true,
+  parent: true,
 })
 const RETRY_KEYS = keysOf<CommandRetry>({ maxRetries: true, initialDelayMs: true, maxDelayMs: true })
 const MAX_REGISTERED = 256

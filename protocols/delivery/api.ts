@@ -2,6 +2,7 @@
 import type { ZodType, z } from 'zod'
 import type { Port } from '../port.ts'
 import type { Registration } from '../registration.ts'
+import type { RequestInWork } from '../request-in-work.ts'
 import type { Priority } from '../wire/envelope.ts'
 import type { CallEndListener, ConversationCall, Conversations } from './conversations/conversation-log.ts'
 import type { DeadLetters, FailedCall } from './dead-letters/dead-letter-store.ts'
@@ -24,6 +25,11 @@ import type { TransactionWrites } from './store/transactions.ts'
 export type To = string | readonly string[] | { readonly capability: string }
 
 export interface SendOptions {
+  /**
+   * The request on whose behalf it is sent: the message has its delegation chain and, unless told, its priority and trace
+   * context. It outlives the request, whose time and signal are not its own. An answer by `reply()` has no chain.
+   */
+  parent?: RequestInWork
   /** As the settings say: AT_LEAST_ONCE unless told. */
   guarantee?: Guarantee
   /** Messages of one conversation are processed in the order in which they were sent; others in any order. */
@@ -77,7 +83,7 @@ export interface Tx extends TransactionWrites {
 /** What an answer says beside its data; its correlationId and conversationId are those of the message. */
 export type ReplyOptions = Pick<SendOptions, 'guarantee' | 'headers' | 'priority' | 'ttlMs' | 'retry'>
 
-export interface MessageContext<T = unknown> {
+export interface MessageContext<T = unknown> extends RequestInWork {
   readonly message: Received<T>
   /** Committed with the note that the message was processed, when the handler returns; dropped where it throws. */
   readonly tx: Tx

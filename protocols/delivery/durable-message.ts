@@ -4,6 +4,7 @@
  * Pure. Decoding throws MSG003 for anything malformed.
  */
 import type { Content } from '../define.ts'
+import type { DelegationChain } from '../wire/delegation-chain.ts'
 import { MAX_HEADERS, type Priority } from '../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../wire/frames/frame.ts'
 import { malformed, ProtobufReader, ProtobufWriter } from '../wire/frames/protobuf.ts'
@@ -15,6 +16,9 @@ export type Guarantee = (typeof GUARANTEES)[number]
 
 const CONTENTS = ['json', 'cbor', 'bytes'] as const satisfies readonly Content[]
 const MAX_TEXT = 1_024
+const MAX_DESTINATIONS = 1_024
+/** Read at most, as of frames; what is longer than a chain may be is refused by who looks at it. */
+const MAX_CHAIN = 64
 
 export interface DurableMessage {
   /** UUIDv7. */
@@ -33,9 +37,14 @@ export interface DurableMessage {
   readonly createdAt: number
   readonly ttlMs: number | undefined
   readonly traceparent: string | undefined
+  /** Delegation chain, where it was sent on behalf of a request. */
+  readonly chain?: DelegationChain | undefined
   /** To whom else it was sent. */
   readonly destinations: readonly string[]
 }
+
+/** What a peer is asked for by a message, in a delegation chain. */
+export const messageLabel = (type: string): string => `message:${type}`
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
 const NO_BYTES = new Uint8Array(0)
@@ -78,6 +87,7 @@ export const encodeMessage = (message: DurableMessage, id: Uint8Array = idBytes(
   writer.varintField(13, message.ttlMs ?? 0)
   writer.stringField(14, message.traceparent)
   for (const peer of message.destinations) writer.stringField(15, peer)
+  for (const hop of message.chain ?? NOBODY) writer.stringField(16, hop)
   return writer.bytes.subarray(0, writer.at)
 }
 
@@ -95,7 +105,19 @@ const readHeader = (bytes: Uint8Array, headers: Record<string, string>): void =>
   Object.defineProperty(headers, key, { value, enumerable: true, writable: true, configurable: true })
 }
 
-/** @throws MSG003 */
+const oneOf = <T>(all: readonly T[], reader: ProtobufReader, what: string): T => {
+  const told = all[reader.varint()]
+  if (told === undefined) throw malformed(`a ${what} that this version does not know`)
+  return told
+}
+
+const addText = (list: string[] | undefined, reader: ProtobufReader, most: number, what: string): string[] => {
+  const all = list ?? []
+  all.push(reader.string(MAX_TEXT))
+  if (all.length > most) throw malformed(`more than ${most} ${what}`)
+  return all
+}
+
 /** What a line of the log says of a message that is there as bytes only; nothing of one that cannot be read. */
 export const logFieldsOf = (bytes: Uint8Array | undefined): { correlationId?: string; messageType?: string } => {
   if (bytes === undefined) return {}
@@ -108,6 +130,7 @@ export const logFieldsOf = (bytes: Uint8Array | undefined): { correlationId?: st
   }
 }
 
+/** @throws MSG003 */
 export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
   const reader = new ProtobufReader(bytes)
   let id = ''
@@ -126,6 +149,7 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
   let ttlMs: number | undefined
   let traceparent: string | undefined
   let destinations: string[] | undefined
+  let chain: string[] | undefined
   while (reader.more()) {
     const tag = reader.varint()
     switch (tag) {
@@ -141,12 +165,9 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
       case 34:
         payload = reader.delimited()
         break
-      case 40: {
-        const told = CONTENTS[reader.varint()]
-        if (told === undefined) throw malformed('a content that this version does not know')
-        content = told
+      case 40:
+        content = oneOf(CONTENTS, reader, 'content')
         break
-      }
       case 50:
         conversationId = reader.string(MAX_TEXT)
         break
@@ -165,12 +186,9 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
       case 80:
         priority = WIRE_PRIORITIES[reader.varint()] ?? 'normal'
         break
-      case 88: {
-        const told = GUARANTEES[reader.varint()]
-        if (told === undefined) throw malformed('a guarantee that this version does not know')
-        guarantee = told
+      case 88:
+        guarantee = oneOf(GUARANTEES, reader, 'guarantee')
         break
-      }
       case 96:
         createdAt = reader.varint()
         break
@@ -181,9 +199,10 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
         traceparent = reader.string(MAX_TEXT)
         break
       case 122:
-        destinations ??= []
-        destinations.push(reader.string(MAX_TEXT))
-        if (destinations.length > 1_024) throw malformed('more than 1024 destinations')
+        destinations = addText(destinations, reader, MAX_DESTINATIONS, 'destinations')
+        break
+      case 130:
+        chain = addText(chain, reader, MAX_CHAIN, 'hops')
         break
       default:
         reader.skip(tag & 7)
@@ -206,6 +225,7 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
     ttlMs,
     traceparent,
     destinations: destinations ?? NOBODY,
+    ...(chain !== undefined && { chain }),
   }
 }
 

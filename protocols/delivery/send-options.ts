@@ -22,6 +22,7 @@ const OPTION_KEYS = keysOf<SendOptions>({
   retry: true,
   traceparent: true,
   signal: true,
+  parent: true,
 })
 const PEER = /^[A-Za-z0-9]{1,128}$/
 const MAX_PEERS = 1_024

@@ -6,6 +6,7 @@
  */
 import { fromString } from 'uint8arrays/from-string'
 import * as z from 'zod'
+import { MAX_HOP_CHARS, MAX_HOPS } from './delegation-chain.ts'
 
 export const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const
 export type Priority = (typeof PRIORITIES)[number]
@@ -90,8 +91,8 @@ export const EnvelopeSchema = z.object({
   deadline: z.number().int().positive().optional(),
   /** On no wire yet, and so never there; nor are epoch and sequence. */
   budget: Budget.optional(),
-  /** Peers that this request came through, first the one that asked. It is read, and nothing of this version writes it. */
-  chain: z.array(Id).max(32).optional(),
+  /** Through whom this request came, first the one that asked (delegation-chain.ts); none where it began with its caller. */
+  chain: z.array(z.string().min(1).max(MAX_HOP_CHARS)).max(MAX_HOPS).optional(),
   epoch: z.number().int().nonnegative().optional(),
   sequence: z.number().int().nonnegative().optional(),
 })

@@ -7,6 +7,7 @@ import { greedy } from './attacks/greedy.ts'
 import { hoarding } from './attacks/hoarding.ts'
 import { memberships } from './attacks/memberships.ts'
 import { passphrase } from './attacks/passphrase.ts'
+import { planAttacks } from './attacks/plans.ts'
 import { raft } from './attacks/raft.ts'
 import { resourceAttacks } from './attacks/resources.ts'
 import { scanner } from './attacks/scanner.ts'
@@ -38,4 +39,5 @@ export const ATTACKS: readonly Attack[] = [
   ...strangersToTasks,
   ...resourceAttacks,
   ...budgetAttacks,
+  ...planAttacks,
 ]

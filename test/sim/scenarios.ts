@@ -2,6 +2,7 @@
 import { runBudgetsWorld } from './budgets/world.ts'
 import { runDeliveryWorld } from './delivery/world.ts'
 import { runPartsWorld } from './parts/world.ts'
+import { runPlansWorld } from './plans/world.ts'
 import { runPortWorld } from './port/world.ts'
 import { MIXES } from './raft/mixes.ts'
 import { type Totals as CoreTotals, runWorld } from './raft/world.ts'
@@ -49,6 +50,7 @@ const PARTS_STEPS = 60
 const TASKS_STEPS = 25
 const RESOURCES_STEPS = 40
 const BUDGETS_STEPS = 40
+const PLANS_STEPS = 40
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...Object.fromEntries(
@@ -108,6 +110,16 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       ...['refused', 'away', 'kills', 'powerCuts', 'cuts', 'freezes', 'leaves', 'outages'],
     ],
     run: async (options) => ({ ...(await runBudgetsWorld(options)) }),
+  },
+  plans: {
+    about:
+      'plans while coordinators, agents and owners are killed, lose power, are frozen and cut off, and agents refuse: tasks are at who their plan says, and each plan ends',
+    steps: PLANS_STEPS,
+    needed: [
+      ...['made', 'completed', 'failed', 'canceled', 'resumed', 'adjusted', 'moved', 'retried', 'refused', 'directed'],
+      ...['worked', 'kills', 'powerCuts', 'cuts', 'freezes', 'outages'],
+    ],
+    run: async (options) => ({ ...(await runPlansWorld(options)) }),
   },
   intruder: {
     about:

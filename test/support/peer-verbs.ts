@@ -14,6 +14,7 @@ import { budgetVerbs } from './budget-verbs.ts'
 import { counter } from './counter-part.ts'
 import { createGuards } from './guards.ts'
 import { messageVerbs } from './message-verbs.ts'
+import { planVerbs } from './plan-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
 import { resourceVerbs } from './resource-verbs.ts'
 import { createShop, oldShop, registerCommands } from './shop.ts'
@@ -98,6 +99,7 @@ export const verbs = {
   ...taskVerbs((as) => hosted(as).mesh),
   ...budgetVerbs((as) => hosted(as).mesh),
   ...resourceVerbs((as) => hosted(as).mesh),
+  ...planVerbs((as) => hosted(as).mesh),
   ...trustVerbs((as) => hosted(as).mesh),
   start: async (as: string, { counts, guarded, ...options }: StartOptions) => {
     const { list, lines } = createGuards()

@@ -40,8 +40,11 @@ export interface TargetFacts extends MethodFacts {
   readonly label: string
 }
 
-/** What of a call's options can travel; a signal becomes a cancel, onFailover and onProgress become notices. */
-export type TransferableCallOptions = Omit<ByteCallOptions, 'signal' | 'onFailover' | 'onProgress'> & {
+/**
+ * What of a call's options can travel; a signal becomes a cancel, onFailover and onProgress become notices, and what a parent
+ * gives stands in the others.
+ */
+export type TransferableCallOptions = Omit<ByteCallOptions, 'signal' | 'onFailover' | 'onProgress' | 'parent'> & {
   /** The worker wants notices. */
   readonly reports?: boolean | undefined
 }

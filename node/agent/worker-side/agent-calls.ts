@@ -31,7 +31,7 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     address: CallAddress,
     target: MethodCodec,
     bytes: Uint8Array,
-    { signal, onFailover, onProgress, ...options }: ByteCallOptions,
+    { signal, onFailover, onProgress, parent: _, ...options }: ByteCallOptions,
   ): [RequestToNode, ChannelRequestOptions] => [
     { what, address, target: factsOf(target), options: { ...options, reports: onProgress !== undefined } },
     {

@@ -2,6 +2,7 @@
  * What a worker thread does for its node: runs requests against the agent's offers.
  */
 import { ParleyError } from '../../../protocols/errors.ts'
+import { chainThrough, hopOf } from '../../../protocols/wire/delegation-chain.ts'
 import type { Envelope } from '../../../protocols/wire/envelope.ts'
 import {
   createProgressReports,
@@ -28,6 +29,7 @@ interface Running {
 
 const runningOf = (
   request: ThreadRunRequest,
+  label: string,
   payload: Uint8Array,
   { signal, notify }: ChannelRequestContext,
 ): Running => {
@@ -49,6 +51,14 @@ const runningOf = (
   const context: RunContext = {
     signal,
     peer: request.peer,
+    get chain() {
+      const { chain, destination } = request.envelope
+      return chainThrough(chain, request.peer, hopOf(String(destination), label))
+    },
+    get passesOn() {
+      const { priority, traceparent } = request.envelope
+      return { priority, traceparent }
+    },
     get envelope() {
       envelope ??= { ...request.envelope, payload }
       return envelope
@@ -86,14 +96,15 @@ export const createAgentRequestHandler =
     // Only our own node writes to this port, and it is typed by the same union.
     const request = body as RequestToAgent
     if (request.what === 'stop') return stop()
-    const endpoint = offers()[request.offer]?.served.methods.get(request.method)
-    if (endpoint === undefined) {
+    const served = offers()[request.offer]?.served
+    const endpoint = served?.methods.get(request.method)
+    if (served === undefined || endpoint === undefined) {
       throw new ParleyError('MSG004', `the agent has no method ${request.method}`, {
         hint: 'update the older of the two',
       })
     }
     const payload = bytes ?? EMPTY
-    const { context, end } = runningOf(request, payload, channelContext)
+    const { context, end } = runningOf(request, `${served.name}.${request.method}`, payload, channelContext)
     // It waited behind a handler that kept the thread busy, and nobody waits for its answer any more.
     if (context.remainingMs() <= 0) {
       throw new ParleyError('COM001', `${request.method} waited for its agent until the caller's time was over`, {

@@ -19,6 +19,7 @@ import {
 } from '../../../protocols/define.ts'
 import { fromFault, ParleyError, toFault } from '../../../protocols/errors.ts'
 import type { Stop } from '../../../protocols/port.ts'
+import { chainThrough, type DelegationChain, hopOf, requireChain } from '../../../protocols/wire/delegation-chain.ts'
 import { toProgress } from '../../../protocols/wire/link/progress-reports.ts'
 import { ClientCache } from './client-cache.ts'
 import type { Travel } from './virtual-connections.ts'
@@ -40,6 +41,7 @@ interface Serving {
 }
 
 interface Called {
+  readonly chain: DelegationChain | undefined
   /** Wire id. */
   protocol: string
   method: string
@@ -47,6 +49,9 @@ interface Called {
   readonly timeoutMs: number
   readonly limitMs: number
 }
+
+/** Also of calls that got their chain from a parent already. */
+type VirtualCallOptions = CallOptions & { readonly chain?: DelegationChain }
 
 const ENCODER = new TextEncoder()
 const DECODER = new TextDecoder()
@@ -71,12 +76,14 @@ const parse = (schema: Method['request'], value: unknown, what: string): unknown
 const replySchema = (method: Method): Method['request'] | undefined =>
   'stream' in method ? method.stream : 'response' in method ? method.response : undefined
 
+const labelOf = ({ name }: AnyProtocol, { method }: Called): string => `${name}.${method}`
+
 const notServed = ({ protocol, method }: Called): ParleyError =>
   new ParleyError('MSG004', `${protocol} ${method} is not served here`, { hint: 'ask another peer' })
 const notConnected = (id: string, peer: string): ParleyError =>
   new ParleyError('COM002', `${peer} is not connected to ${id}`, { hint: 'connect first', details: { sent: false } })
 
-type Call = readonly [CallNode, peer: string, AnyProtocol, name: string, input: unknown, options: CallOptions]
+type Call = readonly [CallNode, peer: string, AnyProtocol, name: string, input: unknown, options: VirtualCallOptions]
 
 export class VirtualCalls {
   readonly #time: VirtualTime
@@ -117,7 +124,7 @@ export class VirtualCalls {
   }
 
   #client<P extends AnyProtocol>(node: CallNode, peer: string, protocol: P, defaults: CallOptions): Client<P> {
-    const method = (name: string, kind: MethodKind) => (input: unknown, options?: CallOptions) => {
+    const method = (name: string, kind: MethodKind) => (input: unknown, options?: VirtualCallOptions) => {
       const call: Call = [node, peer, protocol, name, input, { ...defaults, ...options }]
       return kind === 'stream' ? this.#stream(...call) : kind === 'unary' ? this.#unary(...call) : this.#oneWay(call)
     }
@@ -146,7 +153,9 @@ export class VirtualCalls {
       const serving = this.#served.get(node.id)?.get(called.protocol)
       const method = serving?.protocol.methods[called.method]
       const handler = serving?.handlers[called.method]
-      if (method === undefined || handler === undefined) throw notServed(called)
+      if (serving === undefined || method === undefined || handler === undefined) throw notServed(called)
+      const { chain } = called
+      if (chain !== undefined) requireChain(chain, exchange.from, node.id, labelOf(serving.protocol, called))
       const schema = replySchema(method)
       const send = (value: unknown): void => {
         if (schema === undefined) return
@@ -154,7 +163,7 @@ export class VirtualCalls {
         reply(bytes, () => exchange.item(read(method.content, bytes)))
       }
       const input = parse(method.request, read(method.content, payload), called.method)
-      const result = handler(input, this.#contextOf(node, exchange, called))
+      const result = handler(input, this.#contextOf(node, exchange, called, labelOf(serving.protocol, called)))
       if (kindOf(method) === 'stream') for await (const item of result as AsyncIterable<unknown>) send(item)
       else send(await result)
       reply(new Uint8Array(), () => exchange.end())
@@ -164,7 +173,7 @@ export class VirtualCalls {
     }
   }
 
-  #contextOf(node: CallNode, exchange: VirtualExchange, called: Called): Context {
+  #contextOf(node: CallNode, exchange: VirtualExchange, called: Called, label: string): Context {
     const time = this.#time
     const open = this.#open
     return {
@@ -172,6 +181,9 @@ export class VirtualCalls {
         return exchange.cancel.signal
       },
       peer: exchange.from,
+      get chain() {
+        return chainThrough(called.chain, exchange.from, hopOf(node.id, label))
+      },
       remainingMs: () => Math.max(0, called.deadlineMs - time.now()),
       progress(fraction, note) {
         if (!open.has(exchange)) return
@@ -202,7 +214,8 @@ export class VirtualCalls {
     if (kind !== 'one-way') wait()
     this.counted[kind] += 1
     const deadlineMs = Math.min(time.now() + timeoutMs, limitMs)
-    const called = { protocol: wireId(protocol), method: name, deadlineMs, timeoutMs, limitMs }
+    const chain = options.chain ?? options.parent?.chain
+    const called = { chain, protocol: wireId(protocol), method: name, deadlineMs, timeoutMs, limitMs }
     const arrive = (): void => {
       const target = this.#nodes.get(peer)
       if (target) void this.#answer(target, exchange, called, payload)

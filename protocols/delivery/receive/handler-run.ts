@@ -8,9 +8,12 @@ import type { ParleyError } from '../../errors.ts'
 import type { ReceiveChain, SendChain } from '../../interceptors/chains.ts'
 import type { ReceiveInput } from '../../interceptors/interceptor.ts'
 import type { Clock } from '../../port.ts'
+import type { InheritedTrace } from '../../request-in-work.ts'
+import { chainThrough, type DelegationChain, hopOf } from '../../wire/delegation-chain.ts'
 import { validate } from '../../wire/payload/payload.ts'
 import type { MessageContext, ReplyOptions, Tx } from '../api.ts'
 import { defineMessage, type MessageDefinition } from '../define-message.ts'
+import { messageLabel } from '../durable-message.ts'
 import { sendThrough } from '../send/intercepted-send.ts'
 import type { SendingTransaction } from '../send/sending-transaction.ts'
 import { TOPIC } from '../send-options.ts'
@@ -21,6 +24,8 @@ import { type InboundMessage, type Received, toReceived } from './inbound-messag
 export interface HandlerRunDeps {
   readonly clock: Pick<Clock, 'monotonic'>
   readonly effects: Pick<EffectResults, 'of'>
+  /** Peer id of this node. */
+  readonly self: string
   begin(): SendingTransaction
   progressed(): void
   /** Interceptors of answers, where there are any. */
@@ -66,6 +71,15 @@ export class HandlerRun implements MessageContext {
     this.#received = undefined
   }
 
+  get chain(): DelegationChain {
+    const { message, source } = this.#work
+    return chainThrough(message.chain, source, hopOf(this.#deps.self, messageLabel(message.type)))
+  }
+
+  get passesOn(): InheritedTrace {
+    return this.#work.message
+  }
+
   get tx(): Tx {
     return this.#openTx().tx
   }
@@ -77,6 +91,8 @@ export class HandlerRun implements MessageContext {
   }
 
   // Fields, not methods: handlers take them out of the context.
+  readonly remainingMs = (): number => Math.max(0, this.deadlineAt - this.#deps.clock.monotonic())
+
   readonly progress = (): void => {
     this.deadlineAt = this.#deps.clock.monotonic() + this.timeoutMs
     this.#deps.progressed()

@@ -10,8 +10,9 @@ import type { ZodType } from 'zod'
 import { type Fault, isParleyError, ParleyError, toFault } from '../../errors.ts'
 import type { MessageChains } from '../../interceptors/chains.ts'
 import type { Port } from '../../port.ts'
+import { requireChain } from '../../wire/delegation-chain.ts'
 import { decodePayload, encodePayload, validate } from '../../wire/payload/payload.ts'
-import type { DurableMessage } from '../durable-message.ts'
+import { type DurableMessage, messageLabel } from '../durable-message.ts'
 import type { AnswerClaim, LateAnswers } from '../rebind/late-answers.ts'
 import type { SendingTransaction } from '../send/sending-transaction.ts'
 import type { RowChange, RowStore } from '../store/row-storage.ts'
@@ -21,7 +22,7 @@ import { HandlerRun, type HandlerRunDeps, receiveThrough } from './handler-run.t
 import type { InboundMessage } from './inbound-message.ts'
 
 export interface HandlerRunnerDeps {
-  readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
   readonly store: RowStore
   readonly effects: EffectResults
   /** What takes messages of a type. */
@@ -93,6 +94,7 @@ export class HandlerRunner {
     this.#deps = deps
     this.#runDeps = {
       clock: deps.port.clock,
+      self: deps.port.self.id,
       effects: deps.effects,
       begin: deps.begin,
       chain: deps.chains.send,
@@ -117,6 +119,8 @@ export class HandlerRunner {
         throw new ParleyError('MSG005', 'the message expired before its handler began', {
           hint: 'give it a longer ttlMs, or make the receiver faster',
         })
+      const { chain } = message
+      if (chain !== undefined) requireChain(chain, work.source, deps.port.self.id, messageLabel(message.type))
       answer = this.#claim(work)
       if (answer === undefined) {
         deps.count('lateAnswers')

@@ -5,7 +5,8 @@
  * while nobody offers the capability it waits, within its ttl and the outbox's bounds (`u/` rows).
  */
 import type { SendChain } from '../../interceptors/chains.ts'
-import type { DurableMessage } from '../durable-message.ts'
+import { type DelegationChain, requireNoCycle, wouldCycle } from '../../wire/delegation-chain.ts'
+import { type DurableMessage, messageLabel } from '../durable-message.ts'
 import { CAPABILITY_PREFIX } from '../store/delivery-rows.ts'
 import type { Transactions } from '../store/transactions.ts'
 import type { ConversationBindings } from './conversation-bindings.ts'
@@ -35,7 +36,7 @@ export interface MessageStagingDeps extends PrepareMessageDeps {
   /** A message of a conversation goes out. @returns what is told of its end; undefined where nobody wants to know */
   note(message: DurableMessage, peer: string): OutcomeListener | undefined
   /** Who offers it, the least loaded first. */
-  choose(capability: string): string | undefined
+  choose(capability: string, except?: (peer: string) => boolean): string | undefined
   /** It has been away for so long that nobody waits for it, or offers this no more. */
   isAway(peer: string, capability: string): boolean
 }
@@ -43,13 +44,19 @@ export interface MessageStagingDeps extends PrepareMessageDeps {
 export class MessageStaging {
   readonly #deps: MessageStagingDeps
   readonly #sending: SendingTransactionDeps
-  /** @throws MSG001, MSG002 */
+  /** @throws MSG001, MSG002, STA003 `delegation-depth`, `delegation-cycle` */
   readonly prepare: PrepareMessage
 
   constructor(deps: MessageStagingDeps) {
     const { outbox, topicAnswers, chain } = deps
     this.#deps = deps
-    this.prepare = createPrepareMessage(deps)
+    const prepare = createPrepareMessage(deps)
+    this.prepare = (...given) => {
+      const prepared = prepare(...given)
+      const { chain } = prepared.message
+      if (chain !== undefined) this.#requireTaker(prepared, chain)
+      return prepared
+    }
     this.#sending = {
       outbox,
       topicAnswers,
@@ -58,6 +65,18 @@ export class MessageStaging {
       route: (prepared) => this.route(prepared),
       stage: (prepared) => this.stage(prepared),
     }
+  }
+
+  /** One that was not asked for it in the chain. @throws STA003 `delegation-cycle` */
+  #requireTaker(prepared: PreparedMessage, chain: DelegationChain): void {
+    const { choose } = this.#deps
+    const { capability, peers, message } = prepared
+    const label = messageLabel(message.type)
+    for (const peer of peers) requireNoCycle(chain, peer, label)
+    if (capability === undefined) return
+    prepared.chosen = choose(capability, (peer) => wouldCycle(chain, peer, label))
+    const only = prepared.chosen === undefined ? choose(capability) : undefined
+    if (only !== undefined) requireNoCycle(chain, only, label)
   }
 
   /** To whom it would go now. */

@@ -7,6 +7,8 @@
 import type { ZodType, z } from 'zod'
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
+import { checkParent } from '../../request-in-work.ts'
+import { requireDepth } from '../../wire/delegation-chain.ts'
 import { formatId, uuid7Bytes } from '../../wire/message-id.ts'
 import { validate } from '../../wire/payload/payload.ts'
 import { encodeOrRewrite } from '../../wire/payload/payload-recovery.ts'
@@ -29,7 +31,7 @@ export interface PreparedMessage {
   chosen: string | undefined
 }
 
-/** @throws MSG001, MSG002 */
+/** @throws MSG001, MSG002, STA003 `delegation-depth`, `delegation-cycle` */
 export type PrepareMessage = <S extends ZodType>(
   to: To,
   definition: MessageDefinition<S>,
@@ -70,7 +72,10 @@ export const createPrepareMessage = ({ port, settings, peerOf, reserialized }: P
         { hint: 'send larger things by a stream or a file, and a message that tells of them' },
       )
     const now = port.clock.now()
-    const { ttlMs, priority = 'normal', conversationId } = options
+    const { ttlMs, conversationId } = options
+    const parent = options.parent === undefined ? undefined : checkParent(options.parent)
+    if (parent !== undefined) requireDepth(parent.chain)
+    const { priority = parent?.passesOn?.priority ?? 'normal', traceparent = parent?.passesOn?.traceparent } = options
     const id = uuid7Bytes(now, port.random(10))
     const message: DurableMessage = {
       id: formatId(id),
@@ -86,7 +91,8 @@ export const createPrepareMessage = ({ port, settings, peerOf, reserialized }: P
       guarantee: options.guarantee ?? (settings.guarantee === 'AT_MOST_ONCE' ? 'AT_LEAST_ONCE' : settings.guarantee),
       createdAt: Math.floor(now),
       ttlMs,
-      traceparent: options.traceparent,
+      traceparent,
+      ...(parent !== undefined && { chain: parent.chain }),
       destinations: peers.length > 1 ? peers : [],
     }
     const expiresAt = ttlMs === undefined ? undefined : Math.floor(now) + ttlMs

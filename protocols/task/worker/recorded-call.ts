@@ -5,6 +5,7 @@
 import { type AnyProtocol, type CallOptions, kindOf } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
+import type { DelegationChain } from '../../wire/delegation-chain.ts'
 import type { TaskValue } from '../bytes/stored-bytes.ts'
 import type { EffectFacts, EffectOptions, TaskCallOptions } from './task-context.ts'
 
@@ -47,6 +48,7 @@ const checkMethod = ({ name, methods }: AnyProtocol, method: string): void => {
 
 export interface CallingAttempt {
   readonly call: MakeCall
+  readonly chain: DelegationChain
   effect(name: string, fn: (facts: EffectFacts) => Promise<TaskValue>, options: EffectOptions): Promise<TaskValue>
   /** Milliseconds. */
   remainingMs(): number | undefined
@@ -54,7 +56,7 @@ export interface CallingAttempt {
 
 /** @throws MSG001, `effect-name-reused`; what the call throws; STA002 */
 export const recordedCall = async (
-  { call, effect, remainingMs }: CallingAttempt,
+  { call, chain, effect, remainingMs }: CallingAttempt,
   name: string,
   protocol: AnyProtocol,
   method: string,
@@ -71,7 +73,7 @@ export const recordedCall = async (
       // That it can be recorded is checked before it is.
       return (await call(to, protocol, method, input, {
         ...options,
-        ...{ signal, maxMs: leftMs },
+        ...{ parent: { chain, signal }, maxMs: leftMs },
         headers: { ...headers, [IDEMPOTENCY_HEADER]: idempotencyKey, [FENCE_HEADER]: `${term}.${index}` },
       })) as TaskValue
     },

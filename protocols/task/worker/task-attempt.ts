@@ -11,6 +11,7 @@ import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
+import { chainThrough, hopOf } from '../../wire/delegation-chain.ts'
 import type { BytesTransfers } from '../bytes/bytes-transfers.ts'
 import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
@@ -35,8 +36,10 @@ const isFullForNow = (error: unknown): boolean =>
   isParleyError(error, 'COM003') &&
   (error.details.retryAfterMs !== undefined || !/^(effects|task-share)$/.test(String(error.details.reason)))
 
+export type AttemptCount = 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'
+
 export interface AttemptDeps {
-  readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
   readonly batcher: Pick<TaskBatcher, 'decide'>
   readonly call: MakeCall
   /** Where the history of a topic ends now. */
@@ -45,7 +48,8 @@ export interface AttemptDeps {
   progress(id: string, fraction: number, report: ProgressReport): void
   /** Values that are too large for the journal. */
   readonly values: Pick<BytesTransfers, 'store' | 'load'>
-  count(what: 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'): void
+  /** @param id of the task, where its attempt has ended by that */
+  count(what: AttemptCount, id?: string): void
 }
 
 export class TaskAttempt {
@@ -103,7 +107,7 @@ export class TaskAttempt {
       if (this.#end.signal.aborted) throw this.#end.signal.reason
       const result = await this.#store('the result', given, RESULT_ROW)
       await this.#report({ do: 'complete', id: this.id, fence: this.fence, result })
-      count('completed')
+      count('completed', this.id)
     } catch (error) {
       await this.#ended(error)
     } finally {
@@ -116,16 +120,16 @@ export class TaskAttempt {
     const { port, count } = this.#deps
     if (this.#isSuspended) return
     if (this.#end.signal.aborted || isParleyError(error, 'STA002')) {
-      count('abandoned')
+      count('abandoned', this.id)
       return
     }
     if (!isParleyError(error)) port.log.warn('an attempt at a task failed', { task: this.id, type: this.type, error })
     try {
       const retry = mayRetry(error)
       await this.#report({ do: 'fail', id: this.id, fence: this.fence, error: taskError(error), retry })
-      count('failed')
+      count('failed', this.id)
     } catch (why) {
-      count('abandoned')
+      count('abandoned', this.id)
       if (!isParleyError(why, 'STA002', 'STA001', 'STA003'))
         port.log.warn('that an attempt failed was not decided', { task: this.id, error: why })
     }
@@ -153,18 +157,20 @@ export class TaskAttempt {
   }
 
   #context(): TaskContext {
-    const { progress, submit, call, cursorOf } = this.#deps
+    const { progress, submit, call, cursorOf, port } = this.#deps
     const effect: TaskContext['effect'] = (...given) => this.#effect(...given)
     const remainingMs = (): number | undefined => this.#remainingMs()
-    const { id, fence } = this.#work
+    const { id, fence, record } = this.#work
     const { signal } = this.#end
+    const chain = chainThrough(undefined, record.submitter, hopOf(port.self.id, `task:${record.type}`))
     return {
       signal,
+      chain,
       fence,
       effect,
       call: async (name, protocol, method, input, options) =>
         // What it was recorded as is what its schema made of the answer.
-        (await recordedCall({ call, effect, remainingMs }, name, protocol, method, input, options)) as never,
+        (await recordedCall({ call, chain, effect, remainingMs }, name, protocol, method, input, options)) as never,
       checkpoint: async (value) => {
         const checked = await this.#store('the checkpoint', value, CHECKPOINT_ROW)
         await this.#checked({ do: 'checkpoint', id, fence, value: checked })

@@ -4,6 +4,7 @@ import type { ZodType, z } from 'zod'
 import type { AnyProtocol, CallOptions } from '../../define.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
+import type { RequestInWork } from '../../request-in-work.ts'
 import type { TaskValue } from '../bytes/stored-bytes.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
 import type { EventFilter, HeardEvent } from '../events/event-wait.ts'
@@ -91,7 +92,8 @@ export interface WaitForEventOptions {
   readonly timeoutMs?: number
 }
 
-export interface TaskContext {
+/** A chain begins with its submitter. */
+export interface TaskContext extends RequestInWork {
   /**
    * Aborted when the task is paused, canceled or given to another worker, its time is over, or this node stops: what is done
    * then counts no more.
@@ -114,7 +116,7 @@ export interface TaskContext {
   /**
    * Calls another agent and records its answer: an attempt after that gets the answer and does not call again. Between answer
    * and record this node may die; then it is called again, with the same header `idempotency-key` (and `task-fence`). The
-   * call ends with the deadline of the task, and with the time of the attempt.
+   * call ends with the deadline of the task, and with the time of the attempt; the attempt is its parent.
    * @param name as of an effect
    * @param method one with a `response`, which is JSON or bytes as of an effect
    * @throws what the call throws, which is not recorded; MSG001, STA002 as `effect`

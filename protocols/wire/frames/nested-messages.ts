@@ -23,7 +23,7 @@ export interface EnvelopeExtra {
   headers?: Record<string, string>
   /** JSON object. */
   metadata?: Uint8Array
-  chain?: string[]
+  chain?: readonly string[]
   /** By how much progress puts the deadline off, where it is not the timeout. */
   extendMs?: number
   /** Until the caller gives up, whatever progress is reported. */

@@ -6,6 +6,8 @@
  * limiter, deadlines).
  */
 import type { Progress } from '../../define.ts'
+import type { InheritedTrace } from '../../request-in-work.ts'
+import { chainThrough, type DelegationChain, hopOf } from '../delegation-chain.ts'
 import type { Envelope, MessageType } from '../envelope.ts'
 import { retainedBytes } from '../frames/fragmentation.ts'
 import { type Frame, KIND, WIRE_CONTENTS, WIRE_PRIORITIES } from '../frames/frame.ts'
@@ -67,13 +69,15 @@ const envelopeOf = (request: Frame, hello: Hello | undefined, about: RequestAbou
     ...(extra.correlationId === undefined ? {} : { correlationId: extra.correlationId }),
     ...(extra.conversationId === undefined ? {} : { conversationId: extra.conversationId }),
     ...(extra.traceparent === undefined ? {} : { traceparent: extra.traceparent }),
-    ...(extra.chain === undefined ? {} : { chain: extra.chain }),
+    ...(extra.chain === undefined ? {} : { chain: [...extra.chain] }),
   }
 }
 
 /** The link's side of a request. */
 export interface InboundRequestHost {
   readonly about: RequestAbout
+  /** Its name. */
+  readonly protocol: string
   /** The caller's first frame. */
   peerHello(): Hello | undefined
   /** The longest deadline that a caller gets, milliseconds, where the method's own is not longer. */
@@ -149,6 +153,17 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   get envelope(): Envelope {
     this.cachedEnvelope ??= envelopeOf(this.frame, this.host.peerHello(), this.host.about)
     return this.cachedEnvelope
+  }
+
+  /** Made anew each time: few handlers look at it, and those once. */
+  get chain(): DelegationChain {
+    const { about, protocol } = this.host
+    const hop = hopOf(about.destination, `${protocol}.${this.endpoint.name}`)
+    return chainThrough(this.frame.extra?.chain, about.source, hop)
+  }
+
+  get passesOn(): InheritedTrace {
+    return { priority: WIRE_PRIORITIES[this.priority], traceparent: this.frame.extra?.traceparent }
   }
 
   /** A getter that binds, so that a handler may take it out of its context. */

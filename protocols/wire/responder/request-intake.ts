@@ -6,6 +6,7 @@
  */
 import type { MethodKind } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
+import { type DelegationChain, requireChain } from '../delegation-chain.ts'
 import { createReassembler, type Reassembler } from '../frames/fragmentation.ts'
 import { type Frame, KIND } from '../frames/frame.ts'
 import type { ExchangeTable } from '../link/exchange-table.ts'
@@ -118,6 +119,8 @@ export class RequestIntake {
           hint: 'the contracts of the two sides differ',
         })
       }
+      const chain = received.extra?.chain
+      if (chain !== undefined) this.#checkChain(chain, endpoint)
       const request = new InboundRequest(this.#host, endpoint, received, now)
       this.#open.set(received.exchange, request)
       try {
@@ -129,6 +132,11 @@ export class RequestIntake {
     } catch (error) {
       this.#refuse(received, error)
     }
+  }
+
+  #checkChain(chain: DelegationChain, { name }: Endpoint): void {
+    const { source, destination } = this.#host.about
+    requireChain(chain, source, destination, `${this.#deps.protocol}.${name}`)
   }
 
   #checkOpen(received: Frame): void {

@@ -76,8 +76,8 @@ const asHandled = (error: unknown): unknown => {
 
 class ResponderLink implements Responder, InboundRequestHost {
   readonly about: RequestAbout
+  readonly protocol: string
   readonly #deps: ResponderDeps
-  readonly #protocol: string
   readonly #open: ExchangeTable<InboundRequest> = createExchangeTable()
   readonly #peerSlots: PeerConcurrency
   readonly #timer: RequestTimer
@@ -93,7 +93,7 @@ class ResponderLink implements Responder, InboundRequestHost {
     const { protocol, peer } = self
     this.about = { source: peer, destination: self.id, type: messageTypeOf(protocol) }
     this.#deps = deps
-    this.#protocol = protocol
+    this.protocol = protocol
     this.#peerSlots = deps.slots.open(peer)
     const unread = deps.unread.open(peer)
     this.#timer = createRequestTimer({ ...deps, protocol, slots: this.#peerSlots })
@@ -268,7 +268,7 @@ class ResponderLink implements Responder, InboundRequestHost {
   }
 
   #logFailure(request: InboundRequest, error: unknown): void {
-    const text = `${this.#protocol}.${request.endpoint.name} failed`
+    const text = `${this.protocol}.${request.endpoint.name} failed`
     this.#deps.log.error(text, { error, ...request.logFields() })
   }
 

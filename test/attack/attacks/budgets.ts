@@ -16,7 +16,7 @@ const fieldOf = (value: unknown, name: string): unknown => Reflect.get(Object(va
 /** Honest members spend meanwhile, and are judged. */
 const meanwhile = async (workshop: Workshop, attack: (registration: number) => Promise<void>): Promise<void> => {
   const { worker, submitter, reached, tried, hand, attacker } = workshop
-  await submitter.ask('beginSpending', { everyMs: EVERY_MS, lentTo: (await worker.ask('status')).self })
+  await submitter.ask('beginSpending', { everyMs: EVERY_MS, lentTo: worker.facts().id })
   const attacked = async (): Promise<void> => {
     judge(workshop, 'registering', await hand.changeBudgets({ do: 'register', incarnation: 1 }), ['ok'])
     const [own] = await hand.records(`${PREFIX}h/${attacker.id}`)
@@ -142,7 +142,7 @@ const flood: Attack = {
     inWorkshop((workshop) =>
       meanwhile(workshop, async (registration) => {
         const { hand, submitter } = workshop
-        const { self: victim } = await submitter.ask('status')
+        const victim = submitter.facts().id
         const endsAt = performance.now() + seconds * 1_000
         await dig(workshop, registration, 'pit-none')
         for (let n = 0; performance.now() < endsAt; n += AT_ONCE) {

@@ -31,8 +31,19 @@ const message: fc.Arbitrary<DurableMessage> = fc.record({
   ttlMs: fc.option(fc.integer({ min: 1, max: 2 ** 31 - 1 }), { nil: undefined }),
   traceparent: text,
   destinations: fc.array(fc.stringMatching(/^[A-Za-z0-9]{1,40}$/), { maxLength: 3 }),
+  chain: fc.option(
+    fc.array(fc.stringMatching(/^[A-Za-z0-9]{1,40}\/message:[a-z]{1,9}$/), { minLength: 1, maxLength: 4 }),
+    {
+      nil: undefined,
+    },
+  ),
 })
-const plain = (one: DurableMessage) => ({ ...one, headers: Object.entries(one.headers), payload: [...one.payload] })
+const plain = (one: DurableMessage) => ({
+  ...one,
+  chain: one.chain ?? [],
+  headers: Object.entries(one.headers),
+  payload: [...one.payload],
+})
 
 test('a message is read as it was written', () => {
   fc.assert(fc.property(message, (one) => assert.deepEqual(plain(decodeMessage(encodeMessage(one))), plain(one))))
@@ -52,9 +63,18 @@ test('another codec reads in it what was written, by the schema', () => {
       assert.equal(read.ttlMs, one.ttlMs ?? 0)
       assert.equal(read.createdAtMs, one.createdAt)
       assert.deepEqual(read.destinations, one.destinations)
+      assert.deepEqual(read.chain, one.chain ?? [])
       assert.deepEqual([...read.payload], [...one.payload])
     }),
   )
+})
+
+test('a chain of 64 hops is read, whoever looks at it refuses it, and one of 65 is malformed', () => {
+  const [one] = fc.sample(message, 1)
+  const withChain = (hops: number): Uint8Array =>
+    encodeMessage({ ...(one ?? assert.fail()), chain: Array.from({ length: hops }, () => 'a/message:b') })
+  assert.equal(decodeMessage(withChain(64)).chain?.length, 64)
+  assert.throws(() => decodeMessage(withChain(65)), { code: 'MSG003' })
 })
 
 test('bytes that are cut off, changed or random are read or refused as malformed', () => {

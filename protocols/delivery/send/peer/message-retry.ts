@@ -1,5 +1,6 @@
 /** A message that failed: whether it may succeed with the same peer later, and after how long it is tried again. */
 import type { Fault } from '../../../errors.ts'
+import type { StateReason } from '../../../state-reasons.ts'
 import type { RetryPolicy } from '../../options.ts'
 import type { WindowEntry } from './send-lane.ts'
 
@@ -16,8 +17,14 @@ const RETRYABLE: ReadonlySet<string> = new Set([
 ])
 const MAX_RETRY_AFTER_MS = 60_000
 
-/** A peer without a data directory never keeps anything: with one it would be another peer. */
-export const mayPass = ({ code, details }: Fault): boolean => RETRYABLE.has(code) && details?.reason !== 'volatile'
+/** A peer without a data directory never keeps anything: with one it would be another peer. A delegation chain stays as it is. */
+const FINAL: ReadonlySet<unknown> = new Set([
+  'volatile',
+  'delegation-cycle',
+  'delegation-depth',
+] satisfies StateReason[])
+
+export const mayPass = ({ code, details }: Fault): boolean => RETRYABLE.has(code) && !FINAL.has(details?.reason)
 
 /**
  * Milliseconds, doubled with each attempt; at least what the peer asks for.

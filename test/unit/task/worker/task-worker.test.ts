@@ -1,14 +1,22 @@
 /** A node as a worker: its registration and lease, and which attempts it makes. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import * as z from 'zod'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
+import { defineProtocol } from '../../../../protocols/define.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
 import type { FeedTask } from '../../../../protocols/task/contract.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
 import { LEASE_MS } from '../../../../protocols/task/scheduler/worker-table.ts'
-import type { TaskRecord } from '../../../../protocols/task/task-record.ts'
+import { TaskId, type TaskRecord } from '../../../../protocols/task/task-record.ts'
 import { TaskWorker } from '../../../../protocols/task/worker/task-worker.ts'
+
+const asking = defineProtocol({
+  name: 'asking',
+  version: '1.0.0',
+  methods: { once: { request: z.number(), response: z.string() } },
+})
 
 const assigned = (id: string, index: number, more: Partial<TaskRecord> = {}): FeedTask => ({
   id,
@@ -31,6 +39,8 @@ const create = () => {
   /** What this node was told that it has. */
   const claims = new Map<string, AbortController>()
   const decided: string[] = []
+  /** Delegation chains of calls out of attempts. */
+  const called: string[][] = []
   const counts: Record<string, number> = {}
   const worker = new TaskWorker({
     port: {
@@ -62,8 +72,9 @@ const create = () => {
     },
     values: { store: async (_what, value) => (value === undefined ? null : (value as Json)), load: async (row) => row },
     cursorOf: async () => ({ createdAt: 0, positions: [] }),
-    call: async () => {
-      throw new Error('nobody is called here')
+    call: async (_to, _protocol, _method, _input, { parent }) => {
+      called.push([...(parent?.chain ?? [])])
+      return 'answered'
     },
     progress() {},
     count(what) {
@@ -71,7 +82,7 @@ const create = () => {
     },
   })
   return {
-    ...{ time, worker, decided, counts, claims },
+    ...{ time, worker, decided, called, counts, claims },
     jumpClock: (ms: number) => {
       now += ms
     },
@@ -315,4 +326,26 @@ test('a task whose resources this node is not told of is given back, and is no f
   assert.equal(runs, 0)
   assert.deepEqual(decided, ['register', 'release t'])
   assert.deepEqual(counts, { abandoned: 1 })
+})
+
+test('a call out of an attempt has the attempt as its parent: its chain begins with the submitter', async () => {
+  const { worker, time, called } = create()
+  const chains: string[][] = []
+  await time.settled(
+    worker.work('sum', async (_task, context) => {
+      chains.push([...context.chain])
+      return await context.call('ask', asking, 'once', 1)
+    }),
+    1_000,
+  )
+  worker.onTask(assigned('t1', 5))
+  await time.run(1_000)
+  assert.deepEqual(chains, [['ann', 'me/task:sum']])
+  assert.deepEqual(called, chains)
+})
+
+test('children of children end where an id does: below 63 tasks there is no further one', () => {
+  const below = (levels: number): string => Array.from({ length: levels + 1 }, () => 'a').join('.')
+  assert.equal(TaskId.safeParse(below(63)).success, true)
+  assert.equal(TaskId.safeParse(below(64)).success, false)
 })

@@ -72,7 +72,7 @@ describe('a unary call', () => {
           traceparent: '00-1-2-01',
           headers: { task_id: 't' },
           metadata: new TextEncoder().encode('{"m":1}'),
-          chain: ['carol'],
+          chain: ['carol', 'alice/plan.make'],
         },
       },
     )
@@ -94,7 +94,7 @@ describe('a unary call', () => {
       correlationId: 'c',
       conversationId: 'k',
       traceparent: '00-1-2-01',
-      chain: ['carol'],
+      chain: ['carol', 'alice/plan.make'],
     })
     assert.equal(new TextDecoder().decode(payload as Uint8Array), '{"a":1}')
     assert.ok(EnvelopeSchema.safeParse(context?.envelope).success)

@@ -33,6 +33,7 @@ const demo = defineProtocol({
 const CONTEXT: RunContext = {
   signal: new AbortController().signal,
   peer: 'alice',
+  chain: ['alice', 'bob/demo.once'],
   get envelope(): never {
     throw new Error('not looked at')
   },

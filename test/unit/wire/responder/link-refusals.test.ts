@@ -33,6 +33,7 @@ describe('what cannot be sent', () => {
     await notUsable({ extra: { headers: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`h${i}`, ''])) } })
     await notUsable({ extra: { headers: { h: 'x'.repeat(4096) } } })
     await notUsable({ extra: { chain: Array(33).fill('p') } })
+    await notUsable({ extra: { chain: ['p'.repeat(257)] } })
     await notUsable({ extra: { metadata: new Uint8Array(8193) } })
   })
 
@@ -47,7 +48,7 @@ describe('what cannot be sent', () => {
         ...Object.fromEntries(Array.from({ length: 31 }, (_, i) => [`${100 + i}`, ''])),
         big: 'x'.repeat(4000),
       },
-      chain: Array(32).fill('日'.repeat(128)),
+      chain: Array(32).fill(`alice/${'x'.repeat(127)}`),
       metadata: text,
     }
     assert.equal(text.length, 8192)
