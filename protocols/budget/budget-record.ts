@@ -34,6 +34,9 @@ export const HolderId = z.string().min(1).max(128)
 const Count = z.int().nonnegative()
 const Millis = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER)
 
+/** Milliseconds by the journal's clock that a loan waits to be taken. */
+export const TAKE_MS = 30_000
+
 export const HolderRecordSchema = z.object({
   /** Index of the entry that it was registered by: another one is another life of the node. */
   registration: Count,

@@ -5,7 +5,7 @@
  * what a lost node held (keeper/). A node that uses no budget writes nothing and follows nothing. State: what this node holds and
  * has drawn, and while it coordinates the board of all budgets. Wire id: `/parley/budget/1`.
  */
-import { abortable, delay, within } from '../async.ts'
+import { abortable, within } from '../async.ts'
 import { checkedInput } from '../checked-input.ts'
 import type { CoordinatorFeature } from '../coordinator/api.ts'
 import type { Handlers } from '../define.ts'
@@ -15,7 +15,6 @@ import type { Journal } from '../journal/client/journal-client.ts'
 import { FeedFollower } from '../journal/feed/feed-follower.ts'
 import { RecordFeeds } from '../journal/feed/record-feeds.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
-import { isRefusedFor } from '../journal/state/journal-machine.ts'
 import type { GraphData, TableData } from '../part.ts'
 import type { Port } from '../port.ts'
 import type { Registration } from '../registration.ts'
@@ -26,7 +25,7 @@ import { GivenAmounts, LimitsSchema } from './amounts.ts'
 import type { Budget, Budgets, BudgetsCounts, BudgetWaitOptions, OpenBudgetOptions } from './api.ts'
 import { type BudgetFigures, budgetFigures } from './budget-figures.ts'
 import { BudgetId, type BudgetRecord, newBudgetId } from './budget-record.ts'
-import { decideAgain, decideInTime, isUncertain, leaseChanges } from './client/budget-decisions.ts'
+import { decideAgain, decideInTime, isUncertain, leaseChanges, submitChanges } from './client/budget-decisions.ts'
 import { BudgetReader } from './client/budget-reader.ts'
 import { HeldBudget, type HeldDeps, type HeldTerms } from './client/held-budget.ts'
 import { OfferedLoans } from './client/offered-loans.ts'
@@ -37,9 +36,6 @@ import { type BudgetChange, type BudgetChangeOf, MAX_CHANGES } from './journal/b
 import { decideBudgets } from './journal/budget-kinds.ts'
 import { BudgetKeeper } from './keeper/budget-keeper.ts'
 
-/** Milliseconds that a mesh may take until all of its voters are known to have budgets, and between tries. */
-const LEVEL_MS = 30_000
-const LEVEL_AGAIN_MS = 200
 /** A node that stops waits so long for its receipts. Milliseconds. */
 const STOPPING_MS = 2_000
 const REGISTER_MS = 40_000
@@ -91,7 +87,7 @@ class NodeBudgets implements BudgetsFeature {
       of: 'budgets',
       maxAtOnce: MAX_CHANGES,
       levelOf: () => decideBudgets.level,
-      submit: (_level, changes) => this.#submit(changes),
+      submit: (_level, changes) => submitChanges(deps, changes),
     })
     this.#batcher = batcher
     this.#reader = new BudgetReader(journal, port.timers)
@@ -259,19 +255,6 @@ class NodeBudgets implements BudgetsFeature {
       await keeper.run()
     } finally {
       if (this.#keeper === keeper) this.#keeper = undefined
-    }
-  }
-
-  /** A mesh that has just begun does not take budgets until all voters are known to have them. */
-  async #submit(changes: BudgetChange[]) {
-    const { port, journal } = this.#deps
-    for (const begun = port.clock.monotonic(); ; ) {
-      try {
-        return await journal.submit(decideBudgets, { changes }, { isChecked: true })
-      } catch (error) {
-        if (!isRefusedFor(error, 'level') || port.clock.monotonic() - begun >= LEVEL_MS) throw error
-        await delay(port.timers, LEVEL_AGAIN_MS)
-      }
     }
   }
 

@@ -2,14 +2,20 @@
 import { delay } from '../../async.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
 import type { ChangeBatcher, Decided } from '../../journal/client/change-batcher.ts'
+import type { Journal } from '../../journal/client/journal-client.ts'
+import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import type { LeaseDeps } from '../../resource/client/node-lease.ts'
 import type { BudgetWaitOptions } from '../api.ts'
 import type { BudgetChange } from '../journal/budget-changes.ts'
+import { decideBudgets } from '../journal/budget-kinds.ts'
 
 const DECIDE_MS = 10_000
 /** Milliseconds before each further try: a minute together. */
 const AGAIN_MS = [200, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000]
+/** Milliseconds that a mesh may take until all of its voters are known to have budgets, and between tries. */
+const LEVEL_MS = 30_000
+const LEVEL_AGAIN_MS = 200
 /** Refusals after which it is asked again. */
 const PASSING = ['COM001', 'COM002', 'COM003', 'STA003'] as const
 
@@ -59,6 +65,21 @@ export const decideAgain = async (
       if (isOver() || againMs === undefined || !isParleyError(error, ...PASSING)) throw error
       await delay(port.timers, againMs)
       if (isOver()) throw error
+    }
+  }
+}
+
+/** A mesh that has just begun does not take budgets until all voters are known to have them. */
+export const submitChanges = async (
+  { port, journal }: { readonly port: Pick<Port, 'clock' | 'timers'>; readonly journal: Pick<Journal, 'submit'> },
+  changes: BudgetChange[],
+) => {
+  for (const begun = port.clock.monotonic(); ; ) {
+    try {
+      return await journal.submit(decideBudgets, { changes }, { isChecked: true })
+    } catch (error) {
+      if (!isRefusedFor(error, 'level') || port.clock.monotonic() - begun >= LEVEL_MS) throw error
+      await delay(port.timers, LEVEL_AGAIN_MS)
     }
   }
 }

@@ -3,7 +3,6 @@ import { ParleyError, stateError } from '../../errors.ts'
 import {
   type Amounts,
   atMost,
-  isNothing,
   type Limits,
   less,
   limitedBy,
@@ -13,18 +12,15 @@ import {
   requireLeft,
   sum,
 } from '../amounts.ts'
-import { type BudgetRecord, type BudgetStatus, freeOf, spentOf } from '../budget-record.ts'
-import { giveBack, reserve, returnFree, settle, writeOff } from './budget-account.ts'
+import { type BudgetRecord, type BudgetStatus, freeOf } from '../budget-record.ts'
+import { putAndClose, reserve, settle } from './budget-account.ts'
 import type { BudgetChangeOf } from './budget-changes.ts'
-import type { BudgetLedger } from './budget-ledger.ts'
+import { type BudgetLedger, DRAW_BYTES } from './budget-ledger.ts'
 
 /** Open draws of one budget. */
 export const MAX_OPEN_DRAWS = 128
-/** Milliseconds by the journal's clock that a loan waits to be taken. */
-export const TAKE_MS = 30_000
 /** How much larger a record may become. */
 const GROWTH_BYTES = 900
-const DRAW_BYTES = 160
 
 export interface Opened {
   readonly status: BudgetStatus
@@ -178,64 +174,4 @@ export const close = (ledger: BudgetLedger, { id }: BudgetChangeOf<'close'>): { 
     throw new ParleyError('SEC002', `${named(id)} is not of ${by}`, { hint: 'its holder closes it, or who lent it' })
   if (found.status === 'offered' || found.status === 'open') putAndClose(ledger, id, { ...found, status: 'closing' })
   return { status: ledger.find(id).status }
-}
-
-/** @throws STA003 `ended` where nothing of it is over */
-export const expireBudget = (ledger: BudgetLedger, { epoch, id, reason }: BudgetChangeOf<'expire'>): null => {
-  ledger.requireCoordinator(epoch)
-  const found = ledger.find(id)
-  const { status, holder, registration, openedAt, limits } = found
-  const { at } = ledger.facts
-  const isHolderOver = registration !== undefined && ledger.isOver(holder, registration)
-  const isUntaken = status === 'offered' && at - openedAt >= TAKE_MS
-  const isLate =
-    (status === 'offered' || status === 'open') && limits.deadlineAt !== undefined && at > limits.deadlineAt
-  if (!isHolderOver && !isUntaken && !isLate)
-    throw stateError('ended', `nothing that ${named(id)} rests on is over`, 'look at it again', { budget: id })
-  const ended: BudgetRecord = { ...found, status: 'closing', reason }
-  if (!isHolderOver) putAndClose(ledger, id, ended)
-  else {
-    ledger.putDraws(id, {})
-    ledger.count(holder, -found.draws, -found.draws * DRAW_BYTES)
-    putAndClose(ledger, id, writeOff(ended))
-  }
-  return null
-}
-
-export const forgetBudgets = (ledger: BudgetLedger, { epoch, ids }: BudgetChangeOf<'forget'>): null => {
-  ledger.requireCoordinator(epoch)
-  for (const id of ids) {
-    const found = ledger.budget(id)
-    if (found?.status === 'closed') ledger.delete(id, found)
-  }
-  return null
-}
-
-/**
- * What is free of a budget that closes goes back to its parent at once, and on from there where that closes too; one of which
- * nothing is open any more is closed, and what was spent of it was spent of its parent.
- */
-const putAndClose = (ledger: BudgetLedger, first: string, changed: BudgetRecord): void => {
-  let [id, budget]: [string, BudgetRecord] = [first, changed]
-  for (;;) {
-    if (budget.status !== 'closing') return void ledger.put(id, budget)
-    const back = returnFree(budget)
-    const isClosed = budget.draws === 0 && budget.loans === 0
-    ledger.put(id, unbound(ledger, isClosed ? { ...back.budget, status: 'closed' } : back.budget))
-    const parent = budget.parent === undefined ? undefined : ledger.budget(budget.parent)
-    if (budget.parent === undefined || parent === undefined) return
-    if (!isClosed && isNothing(back.free)) return
-    const lessLent = giveBack(parent, back.free)
-    const kept = less(budget.amounts, back.budget.returned)
-    id = budget.parent
-    budget = isClosed ? settle(lessLent, 'lent', kept, spentOf(back.budget)) : lessLent
-  }
-}
-
-/** Nothing of it ends with a life of its holder any more, where it has no open draws. */
-const unbound = (ledger: BudgetLedger, budget: BudgetRecord): BudgetRecord => {
-  const { registration, ...rest } = budget
-  if (registration === undefined || budget.draws > 0) return budget
-  ledger.countHeld(budget.holder, -1)
-  return rest
 }

@@ -1,7 +1,9 @@
-/** What comes of what nodes say of themselves: a node that is not there any more holds no budget. Pure. */
-import type { HolderRecord } from '../budget-record.ts'
+/** What comes of what nodes say of themselves, and what the coordinator ends: a node that is gone holds no budget. Pure. */
+import { stateError } from '../../errors.ts'
+import { type BudgetRecord, type HolderRecord, TAKE_MS } from '../budget-record.ts'
+import { putAndClose, writeOff } from './budget-account.ts'
 import type { BudgetChangeOf } from './budget-changes.ts'
-import type { BudgetLedger } from './budget-ledger.ts'
+import { type BudgetLedger, DRAW_BYTES } from './budget-ledger.ts'
 
 /** Absent: an earlier life of this node has to end first; it registers again after a while. */
 export interface RegisteredHolder {
@@ -55,4 +57,35 @@ export const dismissHolder = (ledger: BudgetLedger, change: BudgetChangeOf<'dism
   const record = ledger.holder(peer)
   if (record?.registration !== registration) return { isGone: true }
   return { isGone: endHolder(ledger, peer, record) }
+}
+
+/** @throws STA003 `ended` where nothing of it is over */
+export const expireBudget = (ledger: BudgetLedger, { epoch, id, reason }: BudgetChangeOf<'expire'>): null => {
+  ledger.requireCoordinator(epoch)
+  const found = ledger.find(id)
+  const { status, holder, registration, openedAt, limits } = found
+  const { at } = ledger.facts
+  const isHolderOver = registration !== undefined && ledger.isOver(holder, registration)
+  const isUntaken = status === 'offered' && at - openedAt >= TAKE_MS
+  const isLate =
+    (status === 'offered' || status === 'open') && limits.deadlineAt !== undefined && at > limits.deadlineAt
+  if (!isHolderOver && !isUntaken && !isLate)
+    throw stateError('ended', `nothing that the budget ${id} rests on is over`, 'look at it again', { budget: id })
+  const ended: BudgetRecord = { ...found, status: 'closing', reason }
+  if (!isHolderOver) putAndClose(ledger, id, ended)
+  else {
+    ledger.putDraws(id, {})
+    ledger.count(holder, -found.draws, -found.draws * DRAW_BYTES)
+    putAndClose(ledger, id, writeOff(ended))
+  }
+  return null
+}
+
+export const forgetBudgets = (ledger: BudgetLedger, { epoch, ids }: BudgetChangeOf<'forget'>): null => {
+  ledger.requireCoordinator(epoch)
+  for (const id of ids) {
+    const found = ledger.budget(id)
+    if (found?.status === 'closed') ledger.delete(id, found)
+  }
+  return null
 }

@@ -1,6 +1,7 @@
-/** The sums of one budget: what is reserved of it, and what became of that. Pure. */
+/** The sums of budgets: what is reserved of one, what became of that, and what goes back up where one closes. Pure. */
 import { type Amounts, atMost, isNothing, less, limitedBy, NO_AMOUNTS, sum, withoutZeros } from '../amounts.ts'
-import { type BudgetRecord, freeOf } from '../budget-record.ts'
+import { type BudgetRecord, freeOf, spentOf } from '../budget-record.ts'
+import type { BudgetLedger } from './budget-ledger.ts'
 
 /** For a draw, or a loan. */
 export type Reserved = 'drawn' | 'lent'
@@ -14,7 +15,7 @@ export const reserve = (budget: BudgetRecord, as: Reserved, amounts: Amounts): B
 })
 
 /** A loan that is not over gave back so much of what it had. */
-export const giveBack = (budget: BudgetRecord, amounts: Amounts): BudgetRecord => ({
+const giveBack = (budget: BudgetRecord, amounts: Amounts): BudgetRecord => ({
   ...budget,
   lent: withoutZeros(less(budget.lent, amounts)),
 })
@@ -52,7 +53,36 @@ export const writeOff = (budget: BudgetRecord): BudgetRecord => ({
 })
 
 /** @returns what is free of it, which is its no more */
-export const returnFree = (budget: BudgetRecord): { budget: BudgetRecord; free: Amounts } => {
+const returnFree = (budget: BudgetRecord): { budget: BudgetRecord; free: Amounts } => {
   const free = withoutZeros(freeOf(budget))
   return { budget: { ...budget, returned: withoutZeros(sum(budget.returned, free)) }, free }
+}
+
+/** Nothing of it ends with a life of its holder any more, where it has no open draws. */
+const unbound = (ledger: BudgetLedger, budget: BudgetRecord): BudgetRecord => {
+  const { registration, ...rest } = budget
+  if (registration === undefined || budget.draws > 0) return budget
+  ledger.countHeld(budget.holder, -1)
+  return rest
+}
+
+/**
+ * What is free of a budget that closes goes back to its parent at once, and on from there where that closes too; one of which
+ * nothing is open any more is closed, and what was spent of it was spent of its parent.
+ */
+export const putAndClose = (ledger: BudgetLedger, first: string, changed: BudgetRecord): void => {
+  let [id, budget]: [string, BudgetRecord] = [first, changed]
+  for (;;) {
+    if (budget.status !== 'closing') return void ledger.put(id, budget)
+    const back = returnFree(budget)
+    const isClosed = budget.draws === 0 && budget.loans === 0
+    ledger.put(id, unbound(ledger, isClosed ? { ...back.budget, status: 'closed' } : back.budget))
+    const parent = budget.parent === undefined ? undefined : ledger.budget(budget.parent)
+    if (budget.parent === undefined || parent === undefined) return
+    if (!isClosed && isNothing(back.free)) return
+    const lessLent = giveBack(parent, back.free)
+    const kept = less(budget.amounts, back.budget.returned)
+    id = budget.parent
+    budget = isClosed ? settle(lessLent, 'lent', kept, spentOf(back.budget)) : lessLent
+  }
 }

@@ -10,8 +10,15 @@ import {
   type Json,
 } from '../../journal/state/command-kind.ts'
 import { BUDGETS_PART } from '../budget-record.ts'
-import { close, draw, expireBudget, forgetBudgets, lend, openBudget, receipt, takeLoan } from './apply-budgets.ts'
-import { dismissHolder, registerHolder, renewHolder, withdrawHolder } from './apply-holders.ts'
+import { close, draw, lend, openBudget, receipt, takeLoan } from './apply-budgets.ts'
+import {
+  dismissHolder,
+  expireBudget,
+  forgetBudgets,
+  registerHolder,
+  renewHolder,
+  withdrawHolder,
+} from './apply-holders.ts'
 import { type BudgetChange, BudgetChangeSchema, MAX_CHANGES } from './budget-changes.ts'
 import { BudgetLedger } from './budget-ledger.ts'
 

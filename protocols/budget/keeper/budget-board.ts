@@ -5,8 +5,7 @@
  * What a node holds ends with it; a loan that nobody takes, and what is left after a deadline, go back.
  */
 import { LEASE_MARGIN_MS, LEASE_MS } from '../../resource/planner/resource-board.ts'
-import type { BudgetRecord, HolderRecord } from '../budget-record.ts'
-import { TAKE_MS } from '../journal/apply-budgets.ts'
+import { type BudgetRecord, type HolderRecord, TAKE_MS } from '../budget-record.ts'
 import type { BudgetChange } from '../journal/budget-changes.ts'
 
 /** What was closed is kept so long to be read. Milliseconds. */

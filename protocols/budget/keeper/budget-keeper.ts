@@ -17,7 +17,7 @@ const LOOK_MS = 500
 /** Before what was refused is asked for again. */
 const AGAIN_MS = 500
 
-export interface KeeperDeps {
+export interface BudgetKeeperDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
   readonly batcher: Pick<ChangeBatcher<BudgetChange>, 'decide'>
   member(): JournalMember | undefined
@@ -47,14 +47,14 @@ const readChange: ReadChange<SeenChange> = (key, _version, value) => {
 const changedAt = (change: SeenChange): number => (change.type === 'budget' ? (change.record?.changedAt ?? 0) : 0)
 
 export class BudgetKeeper {
-  readonly #deps: KeeperDeps
+  readonly #deps: BudgetKeeperDeps
   readonly #epoch: number
   readonly #signal: AbortSignal
   #board: BudgetBoard
   #expired = 0
   #wake: (() => void) | undefined
 
-  constructor(deps: KeeperDeps, epoch: number, signal: AbortSignal) {
+  constructor(deps: BudgetKeeperDeps, epoch: number, signal: AbortSignal) {
     this.#deps = deps
     this.#epoch = epoch
     this.#signal = signal

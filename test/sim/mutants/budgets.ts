@@ -36,7 +36,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   },
   {
     bug: 'what was spent of a loan is not spent of its parent',
-    file: `${BUDGET}/journal/apply-budgets.ts`,
+    file: `${BUDGET}/journal/budget-account.ts`,
     find: "settle(lessLent, 'lent', kept, spentOf(back.budget))",
     replace: "settle(lessLent, 'lent', kept, {})",
   },
@@ -48,7 +48,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   },
   {
     bug: 'what is free of a budget that closes does not come back',
-    file: `${BUDGET}/journal/apply-budgets.ts`,
+    file: `${BUDGET}/journal/budget-account.ts`,
     find: 'const lessLent = giveBack(parent, back.free)',
     replace: 'const lessLent = parent',
   },

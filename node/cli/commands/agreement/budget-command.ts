@@ -9,7 +9,19 @@ interface BudgetOptions extends TasksCommandOptions {
   readonly wide?: boolean
 }
 
-const COLUMNS = ['budget!', 'status', 'for', 'holder', 'spent', 'drawn', 'lent', 'left', 'reason'] as const
+const COLUMNS = [
+  'budget!',
+  'status',
+  'for',
+  'holder',
+  'spent',
+  'drawn',
+  'lent',
+  'left',
+  'above',
+  'limits',
+  'reason',
+] as const
 
 const amountsText = (amounts: BudgetShown['amounts']): string => {
   const named = AMOUNT_NAMES.flatMap((name) => {
@@ -19,9 +31,19 @@ const amountsText = (amounts: BudgetShown['amounts']): string => {
   return named.length === 0 ? '-' : named.join(', ')
 }
 
+/** As in `by 2026-01-02T03:04:05.000Z, passed on 3 times`. */
+const limitsText = ({ limits: { deadlineAt, depth } }: BudgetShown): string => {
+  const named = [
+    ...(deadlineAt === undefined ? [] : [`by ${new Date(deadlineAt).toISOString()}`]),
+    ...(depth === undefined ? [] : [`passed on ${depth} times`]),
+  ]
+  return named.length === 0 ? '-' : named.join(', ')
+}
+
 const rowOf = (one: BudgetShown, nowMs: number, wide: boolean | undefined, name = one.id): string[] => [
   ...[name, one.status, agoOf(one.changedAt, nowMs), shownId(one.holder, wide)],
-  ...[one.spent, one.drawn, one.lent, one.free].map(amountsText),
+  ...[one.spent, one.drawn, one.lent, one.free, one.overspent].map(amountsText),
+  limitsText(one),
   one.reason ?? '',
 ]
 
