@@ -15,10 +15,15 @@ const NAMES = ['tokens', 'cost', 'fanOut'] as const
 type Name = (typeof NAMES)[number]
 
 /** @returns what is wrong with one amount of one budget */
-const wrongAmount = ({ budgets, draws }: SeenBudgets, id: string, budget: BudgetRecord, name: Name) => {
+const wrongAmount = (
+  { draws }: SeenBudgets,
+  children: readonly BudgetRecord[],
+  id: string,
+  budget: BudgetRecord,
+  name: Name,
+) => {
   const all = budget.amounts[name]
   if (all === undefined) return undefined
-  const children = [...budgets.values()].filter(({ parent, status }) => parent === id && status !== 'closed')
   const open = Object.values(draws.get(id) ?? {}).reduce((sum, amounts) => sum + (amounts[name] ?? 0), 0)
   const lent = children.reduce((sum, one) => sum + (one.amounts[name] ?? Infinity) - (one.returned[name] ?? 0), 0)
   const [spent, returned] = [budget.spent[name] ?? 0, budget.returned[name] ?? 0]
@@ -45,18 +50,22 @@ const wrongHolder = ({ budgets, holders }: SeenBudgets): string | undefined => {
 
 /** @returns what is wrong; undefined: nothing is */
 export const wrongBudgets = (seen: SeenBudgets): string | undefined => {
+  const loansOf = new Map<string, BudgetRecord[]>()
+  for (const one of seen.budgets.values())
+    if (one.parent !== undefined && one.status !== 'closed')
+      loansOf.set(one.parent, [...(loansOf.get(one.parent) ?? []), one])
   for (const [id, budget] of seen.budgets) {
     const { status, registration, draws, loans, parent } = budget
     const open = Object.keys(seen.draws.get(id) ?? {}).length
     if (open !== draws) return `${id} counts ${draws} draws, and has ${open}`
-    const children = [...seen.budgets.values()].filter((one) => one.parent === id && one.status !== 'closed')
+    const children = loansOf.get(id) ?? []
     if (children.length !== loans) return `${id} counts ${loans} loans, and has ${children.length}`
     if ((registration !== undefined) !== (status === 'open' || draws > 0))
       return `${id} is ${status}, of ${registration}`
     if (status === 'closed' && draws + loans > 0) return `${id} is closed, and ${draws + loans} of it are open`
     if (parent !== undefined && status !== 'closed' && !seen.budgets.has(parent)) return `${id} has lost its parent`
     for (const name of NAMES) {
-      const wrong = wrongAmount(seen, id, budget, name)
+      const wrong = wrongAmount(seen, children, id, budget, name)
       if (wrong !== undefined) return wrong
     }
   }
