@@ -1,4 +1,5 @@
 /** What a node has in work, as what is done on its behalf names it: a call, command or message of a handler has a `parent`. */
+import type { Slice } from './budget/slice.ts'
 import { ParleyError } from './errors.ts'
 import type { DelegationChain } from './wire/delegation-chain.ts'
 import type { Priority } from './wire/envelope.ts'
@@ -21,6 +22,8 @@ export interface RequestInWork {
   /** Milliseconds. */
   remainingMs?(): number | undefined
   readonly passesOn?: InheritedTrace | undefined
+  /** What came with it of a budget; what is done on its behalf gets parts of that, and what is left goes back. */
+  readonly budget?: Slice | undefined
 }
 
 /** @throws MSG001 for what is no context of a handler */

@@ -1,6 +1,7 @@
 /**
  * One call to one peer as a link sends it, and the time that it and each of its attempts may take. Pure.
  */
+import type { GivenShare } from '../../protocols/budget/carried/budget-share.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import type { OutgoingCall } from '../../protocols/wire/caller/caller.ts'
 import { Headers } from '../../protocols/wire/envelope.ts'
@@ -19,13 +20,17 @@ export type PeerCallOptions = CallOptions &
     attempts?: number | undefined
     /** Whoever chose this peer tells of recoveries that failed. */
     isOneOfMany?: boolean | undefined
+    /** What of a budget goes with it. */
+    share?: GivenShare | undefined
     /** Also where the peer is left alone, since there is nobody else. */
     anyway?: boolean | undefined
   }
 
 const extraOf = (options: PeerCallOptions): EnvelopeExtra | undefined => {
-  const { replyTo, correlationId, conversationId, traceparent, headers, metadata, chain } = options
-  if ((replyTo ?? correlationId ?? conversationId ?? traceparent ?? headers ?? metadata ?? chain) === undefined)
+  const { replyTo, correlationId, conversationId, traceparent, headers, metadata, chain, share } = options
+  if (
+    (replyTo ?? correlationId ?? conversationId ?? traceparent ?? headers ?? metadata ?? chain ?? share) === undefined
+  )
     return undefined
   return {
     ...(replyTo === undefined ? {} : { replyTo }),
@@ -35,6 +40,7 @@ const extraOf = (options: PeerCallOptions): EnvelopeExtra | undefined => {
     ...(headers === undefined ? {} : { headers: validate(Headers, headers, 'headers') }),
     ...(metadata === undefined ? {} : { metadata: encodePayload('json', metadata) }),
     ...(chain === undefined ? {} : { chain }),
+    ...(share === undefined ? {} : { budget: share.begin() }),
   }
 }
 
@@ -45,6 +51,7 @@ export const toOutgoingCall = (
   timeoutMs: number,
 ): OutgoingCall => {
   const { codec } = target
+  const { share } = options
   return {
     label: codec.label,
     method: codec.name,
@@ -56,6 +63,7 @@ export const toOutgoingCall = (
     maxMs: options.maxMs,
     extendMs: options.extendMs === undefined ? undefined : attemptMs(target, options, options.extendMs),
     signal: options.signal,
+    onRemainder: share && ((remaining) => share.told(remaining)),
     extra: extraOf(options),
   }
 }

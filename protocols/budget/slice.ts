@@ -59,7 +59,7 @@ export class Slice {
   /** Reserved, not settled. */
   #open: Amounts = NO_AMOUNTS
   #overspent: Amounts = NO_AMOUNTS
-  #isClosed = false
+  #returned: Amounts | undefined
   readonly #onClosed: ((spent: Amounts) => void) | undefined
 
   /** @param onClosed of a child: gives back to its parent what was not spent @throws MSG001 */
@@ -80,7 +80,7 @@ export class Slice {
   }
 
   isClosed(): boolean {
-    return this.#isClosed
+    return this.#returned !== undefined
   }
 
   /** @throws COM003 `budget-exhausted`, and then nothing was taken; STA003 `ended`; MSG001 */
@@ -117,20 +117,22 @@ export class Slice {
    * Nothing more is spent of it. A child gives back what is left, the first time.
    * @param remaining what somebody else says to have left of it: no more than there can be counts, and nothing for what it does
    *   not name
+   * @returns what was left of it, of what it limits
    */
-  close(remaining?: Amounts): void {
+  close(remaining?: Amounts): Amounts {
     const said = remaining === undefined ? this.#left : given(remaining)
-    if (this.#isClosed) return
-    this.#isClosed = true
+    if (this.#returned !== undefined) return this.#returned
     const back = limitedBy(this.#allowance, atMost(said, this.#left))
     // What was spent beyond its allowance was spent all the same.
     const beyond = less(this.counts().spent, less(this.#allowance, this.#left))
     this.#left = less(this.#left, this.#left)
+    this.#returned = back
     this.#onClosed?.(sum(less(this.#allowance, back), beyond))
+    return back
   }
 
   #take(amounts: Amounts): void {
-    if (this.#isClosed) throw stateError('ended', `${SLICE} is closed`, 'spend of another one')
+    if (this.isClosed()) throw stateError('ended', `${SLICE} is closed`, 'spend of another one')
     requireLeft(SLICE, this.#left, amounts)
     this.#left = less(this.#left, amounts)
     this.#open = sum(this.#open, amounts)
@@ -144,7 +146,7 @@ export class Slice {
       const isBound = isLimited(reserved, name) || isLimited(this.#allowance, name)
       if (over > 0 && isBound) this.#overspent = sum(this.#overspent, { [name]: over })
       // Who closed it has given back what was left by then.
-      if (!isLimited(this.#left, name) || this.#isClosed) continue
+      if (!isLimited(this.#left, name) || this.isClosed()) continue
       this.#left = { ...this.#left, [name]: Math.max(0, amountIn(this.#left, name) - over) }
     }
   }

@@ -5,6 +5,9 @@
  * when the handler looks at them. It is the entry in every list that the request is in (concurrency
  * limiter, deadlines).
  */
+import type { Amounts } from '../../budget/amounts.ts'
+import { envelopeBudget, sliceOf } from '../../budget/carried/carried-budget.ts'
+import type { Slice } from '../../budget/slice.ts'
 import type { Progress } from '../../define.ts'
 import type { InheritedTrace } from '../../request-in-work.ts'
 import { chainThrough, type DelegationChain, hopOf } from '../delegation-chain.ts'
@@ -70,6 +73,7 @@ const envelopeOf = (request: Frame, hello: Hello | undefined, about: RequestAbou
     ...(extra.conversationId === undefined ? {} : { conversationId: extra.conversationId }),
     ...(extra.traceparent === undefined ? {} : { traceparent: extra.traceparent }),
     ...(extra.chain === undefined ? {} : { chain: [...extra.chain] }),
+    ...(extra.budget === undefined ? {} : { budget: envelopeBudget(extra.budget) }),
   }
 }
 
@@ -84,6 +88,8 @@ export interface InboundRequestHost {
   maxDeadlineMs(endpoint: Endpoint): number
   /** Monotonic milliseconds. */
   now(): number
+  /** Milliseconds since 1970. */
+  wallNow(): number
   /** It has its slot. */
   start(request: InboundRequest): void
   overdue(request: InboundRequest): void
@@ -122,6 +128,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   isForwarded = false
   private controller: AbortController | undefined = undefined
   private abortReason: unknown = undefined
+  private slice: Slice | undefined = undefined
   private cachedEnvelope: Envelope | undefined = undefined
   private readonly host: InboundRequestHost
 
@@ -153,6 +160,19 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   get envelope(): Envelope {
     this.cachedEnvelope ??= envelopeOf(this.frame, this.host.peerHello(), this.host.about)
     return this.cachedEnvelope
+  }
+
+  /** Made once it is looked at. */
+  get budget(): Slice | undefined {
+    const carried = this.frame.extra?.budget
+    if (carried === undefined) return undefined
+    this.slice ??= sliceOf(carried, this.host.wallNow() - (this.host.now() - this.arrivedAt))
+    return this.slice
+  }
+
+  /** What goes back of its budget, of which nothing is spent from here on; undefined where it came without one. */
+  remainder(): Amounts | undefined {
+    return this.budget?.close()
   }
 
   /** Made anew each time: few handlers look at it, and those once. */

@@ -182,6 +182,10 @@ class ResponderLink implements Responder, InboundRequestHost {
     return this.#deps.clock.monotonic()
   }
 
+  wallNow(): number {
+    return this.#deps.clock.now()
+  }
+
   peerHello(): Hello | undefined {
     return this.#link.peerHello()
   }
@@ -264,7 +268,8 @@ class ResponderLink implements Responder, InboundRequestHost {
 
   /** Unless the exchange was given up meanwhile, or has no answer. */
   #sendFault(request: InboundRequest, error: unknown): void {
-    if (!request.hasEnded && !request.isForwarded && !request.oneWay) this.#responses.refuse(request, error)
+    if (!request.hasEnded && !request.isForwarded && !request.oneWay)
+      this.#responses.refuse(request, error, request.remainder())
   }
 
   #logFailure(request: InboundRequest, error: unknown): void {

@@ -56,7 +56,7 @@ const runUnary = (
     if (request.hasEnded || endpoint.kind === 'one-way') return undefined
     checkSize(answer, maxBytes)
     request.reports?.flush()
-    return responses.send(KIND.response, request, answer, endpoint.content)
+    return responses.send(KIND.response, request, answer, endpoint.content, request.remainder())
   }
   const result = endpoint.run(payload, request) as Promise<Uint8Array> | Uint8Array
   return result instanceof Promise ? result.then(send) : send(result)
@@ -103,7 +103,7 @@ const runStream = async (
       await responses.send(KIND.item, request, result.value, endpoint.content)
     }
     request.reports?.flush()
-    responses.send(KIND.end, request, EMPTY)
+    responses.send(KIND.end, request, EMPTY, 0, request.remainder())
   } finally {
     await items.return?.()
   }
