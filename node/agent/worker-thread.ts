@@ -7,17 +7,20 @@
  */
 import { Worker } from 'node:worker_threads'
 import { within } from '../../protocols/async.ts'
+import { GivenShare } from '../../protocols/budget/carried/budget-share.ts'
 import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Registration } from '../../protocols/registration.ts'
 import type { Endpoint, MethodFacts, RunContext, Served } from '../../protocols/wire/payload/contract.ts'
 import type { Mesh } from '../api.ts'
 import { internalsOf } from '../lifecycle/mesh-internals.ts'
+import { clock } from '../platform/platform.ts'
 import type { ChannelMessage } from './channel/channel-message.ts'
 import type { ChannelRequestOptions } from './channel/channel-requester.ts'
 import { ThreadChannel } from './channel/thread-channel.ts'
 import {
   type OfferFacts,
+  type RemainderNotice,
   type RequestToAgent,
   sharedNow,
   type ThreadRunRequest,
@@ -51,14 +54,15 @@ const lost = (file: string, sent: boolean): ParleyError =>
         details: { retryAfterMs: RETRY_AFTER_MS },
       })
 
-const optionsOf = (payload: Uint8Array, context: RunContext): ChannelRequestOptions => ({
+const optionsOf = (payload: Uint8Array, context: RunContext, share: GivenShare | undefined): ChannelRequestOptions => ({
   bytes: payload,
   signal: context.signal,
   lingering: true,
   onNotice(value) {
     // The worker writes nothing else beside a run.
-    const { fraction, note } = value as Progress
-    context.progress(fraction, note)
+    const notice = value as Progress | RemainderNotice
+    if ('remaining' in notice) share?.told(notice.remaining)
+    else context.progress(notice.fraction, notice.note)
   },
 })
 
@@ -160,21 +164,31 @@ export class WorkerThread {
   }
 
   #endpointOf(offer: number, method: MethodFacts): Endpoint {
-    if (method.kind === 'stream') {
+    if (method.kind === 'stream')
       return {
         ...method,
-        run: (payload, context) =>
-          toItems(this.#channel.stream(this.#requestOf(offer, method, context), optionsOf(payload, context))),
+        run: (payload, context) => toItems(this.#channel.stream(...this.#run(offer, method, payload, context))),
       }
-    }
     return {
       ...method,
       run: async (payload, context) =>
-        toBytes(await this.#channel.request(this.#requestOf(offer, method, context), optionsOf(payload, context))),
+        toBytes(await this.#channel.request(...this.#run(offer, method, payload, context))),
     }
   }
 
-  #requestOf(offer: number, method: MethodFacts, context: RunContext): ThreadRunRequest {
+  /** All of its budget is the agent's, which says at its end what is left of it. */
+  #run(
+    offer: number,
+    method: MethodFacts,
+    payload: Uint8Array,
+    context: RunContext,
+  ): [ThreadRunRequest, ChannelRequestOptions] {
+    const { budget } = context
+    const share = budget && new GivenShare(budget, clock)
+    return [this.#requestOf(offer, method, context, share), optionsOf(payload, context, share)]
+  }
+
+  #requestOf(offer: number, method: MethodFacts, context: RunContext, share: GivenShare | undefined): ThreadRunRequest {
     if (this.#isStopping) throw lost(this.#file, false)
     const { payload: _, ...envelope } = context.envelope
     const { peer, extendMs } = context
@@ -188,6 +202,7 @@ export class WorkerThread {
       deadlineAt: now + context.remainingMs(),
       extendMs,
       limitAt: now + context.limitMs(),
+      budget: share?.begin(),
     }
   }
 

@@ -9,11 +9,8 @@ import { neverHandled } from '../../protocols/wire/caller/retry-policy.ts'
 import { type PeerCallOptions, timeoutOf } from './call-budget.ts'
 import type { MethodCodec } from './method-codecs.ts'
 
-/** How a call ended that has a part of a budget. */
-const endShare = (share: GivenShare, failure?: { readonly error: unknown }): void => {
-  const error = failure?.error
-  share.end(!(error instanceof ParleyError && neverHandled(error)))
-}
+/** Whether a call that failed so may have been handled. */
+export const mayBeHandled = (error: unknown): boolean => !(error instanceof ParleyError && neverHandled(error))
 
 /** @throws as GivenShare.of, and MSG005 */
 const begin = (clock: Pick<Clock, 'now'>, target: MethodCodec, { budget, ...options }: PeerCallOptions) => {
@@ -37,10 +34,10 @@ export const budgetedOne = async <T>(
   const { share, own } = begin(clock, target, options)
   try {
     const result = await run(own)
-    endShare(share)
+    share.end(true)
     return result
   } catch (error) {
-    endShare(share, { error })
+    share.end(mayBeHandled(error))
     throw error
   }
 }
@@ -75,12 +72,12 @@ export class BudgetedStream implements AsyncIterableIterator<unknown> {
       const result = await source.next()
       if (result.done === true) {
         this.#isOver = true
-        endShare(share)
+        share.end(true)
       }
       return result
     } catch (error) {
       this.#isOver = true
-      endShare(share, { error })
+      share.end(mayBeHandled(error))
       throw error
     }
   }

@@ -1,7 +1,6 @@
 /**
  * One call to one peer as a link sends it, and the time that it and each of its attempts may take. Pure.
  */
-import type { GivenShare } from '../../protocols/budget/carried/budget-share.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import type { OutgoingCall } from '../../protocols/wire/caller/caller.ts'
 import { Headers } from '../../protocols/wire/envelope.ts'
@@ -20,8 +19,6 @@ export type PeerCallOptions = CallOptions &
     attempts?: number | undefined
     /** Whoever chose this peer tells of recoveries that failed. */
     isOneOfMany?: boolean | undefined
-    /** What of a budget goes with it. */
-    share?: GivenShare | undefined
     /** Also where the peer is left alone, since there is nobody else. */
     anyway?: boolean | undefined
   }

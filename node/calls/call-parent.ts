@@ -4,7 +4,7 @@
  * The chain; the signal, so that a call ends with its parent; at most the time that is left for that, without what progress may
  * add later; its trace context and its priority, unless the call or its method says otherwise.
  */
-import { shareFor } from '../../protocols/budget/carried/budget-share.ts'
+import { type GivenShare, shareFor } from '../../protocols/budget/carried/budget-share.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import { checkParent, leftOf, signalOf } from '../../protocols/request-in-work.ts'
 import {
@@ -15,10 +15,12 @@ import {
 } from '../../protocols/wire/delegation-chain.ts'
 import type { MethodCodec } from './method-codecs.ts'
 
-/** Of a call that has a parent. */
+/** Of a call that is made on behalf of something else. */
 export interface Inherited {
   /** As it travels: its last hop is this node. */
   chain?: DelegationChain | undefined
+  /** What of a budget goes with it, once that is split off. */
+  share?: GivenShare | undefined
 }
 
 /** One that has a budget is not made twice, unless it reached nobody. */

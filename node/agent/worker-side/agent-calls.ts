@@ -4,13 +4,17 @@
  * What travels between the threads is bytes; answers are read and checked here, where the contract is.
  */
 
+import { ParleyError } from '../../../protocols/errors.ts'
+import { BudgetedStream, budgetedOne } from '../../calls/budgeted-calls.ts'
 import type { ByteCallOptions, ByteCalls, CallAddress, Reply } from '../../calls/clients.ts'
 import type { MethodCodec } from '../../calls/method-codecs.ts'
+import { clock } from '../../platform/platform.ts'
 import type { ChannelRequestOptions } from '../channel/channel-requester.ts'
 import type { ThreadChannel } from '../channel/thread-channel.ts'
 import type {
   FailoverNotice,
   ProgressNotice,
+  RemainderNotice,
   RequestToNode,
   TargetFacts,
   ThreadCallRequest,
@@ -31,19 +35,23 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     address: CallAddress,
     target: MethodCodec,
     bytes: Uint8Array,
-    { signal, onFailover, onProgress, parent: _, ...options }: ByteCallOptions,
+    { signal, onFailover, onProgress, parent: _, budget: __, share, ...options }: ByteCallOptions,
   ): [RequestToNode, ChannelRequestOptions] => [
-    { what, address, target: factsOf(target), options: { ...options, reports: onProgress !== undefined } },
+    {
+      ...{ what, address, target: factsOf(target) },
+      options: { ...options, reports: onProgress !== undefined, carried: share?.begin() },
+    },
     {
       bytes,
       signal,
-      ...(onFailover === undefined && onProgress === undefined
+      ...(onFailover === undefined && onProgress === undefined && share === undefined
         ? {}
         : {
             onNotice(value) {
               // The node writes nothing else beside a call.
-              const notice = value as FailoverNotice | ProgressNotice
-              if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
+              const notice = value as FailoverNotice | ProgressNotice | RemainderNotice
+              if ('remaining' in notice) share?.told(notice.remaining)
+              else if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
               else onProgress?.(notice.progress, notice.peer)
             },
           }),
@@ -107,14 +115,28 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     }
   }
 
+  const one: ByteCalls['one'] = async (address, target, payload, options) => {
+    const value = await channel.request(...prepare('one', address, target, payload, options))
+    // With replyTo the node has made an Accepted of the answer already.
+    return options.replyTo === undefined ? decode(target, value) : value
+  }
+
   return {
-    async one(address, target, payload, options) {
-      const value = await channel.request(...prepare('one', address, target, payload, options))
-      // With replyTo the node has made an Accepted of the answer already.
-      return options.replyTo === undefined ? decode(target, value) : value
+    one: (address, target, payload, options) =>
+      options.budget === undefined
+        ? one(address, target, payload, options)
+        : budgetedOne(clock, target, options, (own) => one(address, target, payload, own)),
+    stream(address, target, payload, options) {
+      const open = (own: ByteCallOptions) => stream(target, prepare('stream', address, target, payload, own))
+      return options.budget === undefined ? open(options) : new BudgetedStream(clock, target, options, open)
     },
-    stream: (address, target, payload, options) => stream(target, prepare('stream', address, target, payload, options)),
-    all: (address, target, payload, { count = Number.POSITIVE_INFINITY, ...options }) =>
-      all(target, prepare('all', address, target, payload, options), count),
+    all(address, target, payload, { count = Number.POSITIVE_INFINITY, ...options }) {
+      // The node knows who they are, and the budget is here.
+      if (options.budget !== undefined)
+        throw new ParleyError('MSG001', 'an agent in a thread cannot split a budget among all', {
+          hint: 'call each of them by itself, each with its own part',
+        })
+      return all(target, prepare('all', address, target, payload, options), count)
+    },
   }
 }

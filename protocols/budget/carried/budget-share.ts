@@ -106,16 +106,12 @@ export class GivenShare {
   /**
    * Puts back what is left.
    * @param wasReached false: the last attempt came to nobody
+   * @returns what was left
    */
-  end(wasReached: boolean): void {
+  end(wasReached: boolean): Amounts {
     if (!wasReached) this.#open?.settle({})
     else if (this.#open !== undefined) this.#wasUsed = true
-    this.#part.close()
     this.#begun?.settle(this.#wasUsed ? { fanOut: 1 } : {})
-  }
-
-  /** @returns what is left now; nothing of what an attempt has */
-  remaining(): Amounts {
-    return this.#part.remaining()
+    return this.#part.close()
   }
 }

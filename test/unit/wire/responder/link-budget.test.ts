@@ -21,7 +21,7 @@ describe('the budget of a request', () => {
     })
     const told: Amounts[] = []
     await pair.unary('echo', 1, { extra: { budget }, onRemainder: (left) => told.push(left) })
-    assert.deepEqual(told, [{ tokens: 70, fanOut: 2 }])
+    assert.deepEqual<Amounts[]>(told, [{ tokens: 70, fanOut: 2 }])
     const slice = contexts[0]?.budget
     assert.equal(slice?.limits.depth, 3)
     assert.equal(slice?.isClosed(), true, 'nothing is spent of it after the answer')
