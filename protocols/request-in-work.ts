@@ -37,6 +37,12 @@ export const checkParent = (given: unknown): RequestInWork => {
   })
 }
 
+/** For a call on whose behalf the budget goes another way. */
+export const withoutBudget = ({ chain, signal, passesOn, remainingMs }: RequestInWork): RequestInWork => ({
+  ...{ chain, signal, passesOn },
+  ...(remainingMs !== undefined && { remainingMs }),
+})
+
 /** What is left of its time, milliseconds; infinite where it has no end. */
 export const leftOf = ({ remainingMs }: RequestInWork): number => remainingMs?.() ?? Number.POSITIVE_INFINITY
 
