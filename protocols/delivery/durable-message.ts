@@ -3,10 +3,12 @@
  *
  * Pure. Decoding throws MSG003 for anything malformed.
  */
+import { type CarriedBudget, withoutAmounts } from '../budget/carried/carried-budget.ts'
 import type { Content } from '../define.ts'
 import type { DelegationChain } from '../wire/delegation-chain.ts'
 import { MAX_HEADERS, type Priority } from '../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../wire/frames/frame.ts'
+import { decodeBudget, encodeBudget } from '../wire/frames/nested-messages.ts'
 import { malformed, ProtobufReader, ProtobufWriter } from '../wire/frames/protobuf.ts'
 import { formatId } from '../wire/message-id.ts'
 
@@ -39,6 +41,8 @@ export interface DurableMessage {
   readonly traceparent: string | undefined
   /** Delegation chain, where it was sent on behalf of a request. */
   readonly chain?: DelegationChain | undefined
+  /** Limits of the budget of that request. Its amounts are nothing: a message may be processed again. */
+  readonly budget?: CarriedBudget | undefined
   /** To whom else it was sent. */
   readonly destinations: readonly string[]
 }
@@ -88,6 +92,7 @@ export const encodeMessage = (message: DurableMessage, id: Uint8Array = idBytes(
   writer.stringField(14, message.traceparent)
   for (const peer of message.destinations) writer.stringField(15, peer)
   for (const hop of message.chain ?? NOBODY) writer.stringField(16, hop)
+  if (message.budget !== undefined) writer.delimited(17, encodeBudget(message.budget))
   return writer.bytes.subarray(0, writer.at)
 }
 
@@ -150,6 +155,7 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
   let traceparent: string | undefined
   let destinations: string[] | undefined
   let chain: string[] | undefined
+  let budget: CarriedBudget | undefined
   while (reader.more()) {
     const tag = reader.varint()
     switch (tag) {
@@ -204,6 +210,9 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
       case 130:
         chain = addText(chain, reader, MAX_CHAIN, 'hops')
         break
+      case 138:
+        budget = withoutAmounts(decodeBudget(reader.delimited()))
+        break
       default:
         reader.skip(tag & 7)
     }
@@ -226,6 +235,7 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
     traceparent,
     destinations: destinations ?? NOBODY,
     ...(chain !== undefined && { chain }),
+    ...(budget !== undefined && { budget }),
   }
 }
 

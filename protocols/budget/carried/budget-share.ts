@@ -115,3 +115,14 @@ export class GivenShare {
     return this.#part.close()
   }
 }
+
+/**
+ * For work that may be done more than once, and so has nothing to spend: the limits of a budget, with nothing of what it limits.
+ * @throws as GivenShare.of
+ */
+export const passLimits = (of: Slice, clock: Pick<Clock, 'now'>): CarriedBudget => {
+  const share = GivenShare.of({ of }, clock)
+  const carried = share.begin()
+  share.end(true)
+  return carried
+}

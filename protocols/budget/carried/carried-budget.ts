@@ -4,7 +4,7 @@
  * A deadline travels as the time that is left, so that no clock has to agree with another.
  */
 import * as z from 'zod'
-import { type Amounts, AmountsSchema, isLimited, type Limits, MAX_DEPTH } from '../amounts.ts'
+import { type Amounts, AmountsSchema, isLimited, type Limits, less, MAX_DEPTH } from '../amounts.ts'
 import { Slice } from '../slice.ts'
 
 /** A month: whoever gets it is bound by more than that. */
@@ -28,6 +28,12 @@ export const carriedOf = (amounts: Amounts, { depth, deadlineAt }: Limits, nowMs
   amounts,
   ...(depth !== undefined && { depth }),
   ...(deadlineAt !== undefined && { leftMs: Math.max(0, Math.min(MAX_LEFT_MS, Math.floor(deadlineAt - nowMs))) }),
+})
+
+/** Its limits, and nothing of what it limits: for what may be done more than once. */
+export const withoutAmounts = ({ amounts, ...limits }: CarriedBudget): CarriedBudget => ({
+  ...limits,
+  amounts: less(amounts, amounts),
 })
 
 /** As it is spent here. @param nowMs milliseconds since 1970 when it came */

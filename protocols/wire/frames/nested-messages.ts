@@ -66,7 +66,7 @@ export const encodeHello = (hello: Hello): Uint8Array => {
 }
 
 /** Each number is one more than what it says, so that nothing left is not the same as no limit. */
-const encodeBudget = ({ amounts, depth, leftMs }: CarriedBudget): Uint8Array => {
+export const encodeBudget = ({ amounts, depth, leftMs }: CarriedBudget): Uint8Array => {
   const out = new ProtobufWriter(32)
   AMOUNT_NAMES.forEach((name, i) => {
     const amount = amounts[name]
@@ -170,7 +170,7 @@ const decodeEntry = (bytes: Uint8Array): [string, string] => {
   return [key, value]
 }
 
-const decodeBudget = (bytes: Uint8Array): CarriedBudget => {
+export const decodeBudget = (bytes: Uint8Array): CarriedBudget => {
   const reader = new ProtobufReader(bytes)
   const amounts: Partial<Record<AmountName, number>> = {}
   let depth: number | undefined
