@@ -4,6 +4,7 @@
  *
  * State, per mesh: calls that were begun, streams that are read, subscriptions with what they heard.
  */
+
 import { setTimeout } from 'node:timers/promises'
 import { createMesh, type Mesh, type MeshOptionsInput, type ThirdPartyReply } from '../../node/index.ts'
 import { openFolder } from '../../node/store/files/disk.ts'
@@ -14,6 +15,7 @@ import { budgetVerbs } from './budget-verbs.ts'
 import { counter } from './counter-part.ts'
 import { createGuards } from './guards.ts'
 import { messageVerbs } from './message-verbs.ts'
+import { payVerbs } from './pay.ts'
 import { planVerbs } from './plan-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
 import { resourceVerbs } from './resource-verbs.ts'
@@ -98,6 +100,7 @@ export const verbs = {
   ...tallyVerbs((as) => hosted(as).mesh),
   ...taskVerbs((as) => hosted(as).mesh),
   ...budgetVerbs((as) => hosted(as).mesh),
+  ...payVerbs((as) => hosted(as).mesh),
   ...resourceVerbs((as) => hosted(as).mesh),
   ...planVerbs((as) => hosted(as).mesh),
   ...trustVerbs((as) => hosted(as).mesh),

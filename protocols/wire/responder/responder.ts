@@ -8,6 +8,7 @@
  */
 import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
+import { hasNoBudgetLeft } from '../caller/retry-policy.ts'
 import type { Duplex } from '../duplex.ts'
 import { messageTypeOf } from '../envelope.ts'
 import { frame, KIND } from '../frames/frame.ts'
@@ -70,7 +71,7 @@ const asHandled = (error: unknown): unknown => {
   const { code, message, details } = error
   const hint = error.hint === undefined ? {} : { hint: error.hint }
   if (code === 'COM002') return new ParleyError(code, message, { ...hint, details: { ...details, sent: true } })
-  if (!error.remote || (code !== 'COM003' && code !== 'MSG004')) return error
+  if (!error.remote || (code !== 'COM003' && code !== 'MSG004') || hasNoBudgetLeft(error)) return error
   return new ParleyError('APP001', message, { ...hint, details: { ...details, code } })
 }
 
