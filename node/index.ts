@@ -20,6 +20,7 @@ export type {
   OpenBudgetOptions,
 } from '../protocols/budget/api.ts'
 export type { BudgetStatus } from '../protocols/budget/budget-record.ts'
+export type { BudgetShare } from '../protocols/budget/carried/budget-share.ts'
 export { type Allowance, type Reservation, Slice, type SliceCounts } from '../protocols/budget/slice.ts'
 export type {
   AnyReceiver,

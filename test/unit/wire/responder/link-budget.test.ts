@@ -75,4 +75,16 @@ describe('the budget of a request', () => {
     const error = await parleyErrorOf(pair.unary('echo', 1, { extra: { budget: none } }))
     assert.deepEqual([error.code, error.reason, error.details.left], ['COM003', 'budget-exhausted', 0])
   })
+
+  it('of somebody who writes what cannot be is bound by what can', async () => {
+    const { handlers, contexts } = createDemo()
+    const pair = createPair(demo, handlers)
+    const odd = { amounts: { tokens: Number.MAX_SAFE_INTEGER }, depth: 9_999, leftMs: Number.MAX_SAFE_INTEGER - 1 }
+    const told: Amounts[] = []
+    assert.equal(await pair.unary('echo', 1, { extra: { budget: odd }, onRemainder: (left) => told.push(left) }), 1)
+    const slice = contexts[0]?.budget
+    assert.equal(slice?.limits.depth, 16)
+    assert.ok((slice?.limits.deadlineAt ?? 0) < Number.MAX_SAFE_INTEGER / 2)
+    assert.deepEqual<Amounts[]>(told, [{ tokens: Number.MAX_SAFE_INTEGER - 1 }])
+  })
 })
