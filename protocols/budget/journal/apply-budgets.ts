@@ -1,16 +1,6 @@
 /** What comes of changes of budgets: nobody gets more of one than is free of it. Pure. */
 import { ParleyError, stateError } from '../../errors.ts'
-import {
-  type Amounts,
-  atMost,
-  less,
-  limitedBy,
-  MAX_DEPTH,
-  partOf,
-  passedOn,
-  requireLeft,
-  sum,
-} from '../amounts.ts'
+import { type Amounts, atMost, less, limitedBy, MAX_DEPTH, partOf, passedOn, requireLeft, sum } from '../amounts.ts'
 import { type BudgetRecord, type BudgetStatus, freeOf } from '../budget-record.ts'
 import { putAndClose, reserve, settle } from './budget-account.ts'
 import type { BudgetChangeOf } from './budget-changes.ts'
