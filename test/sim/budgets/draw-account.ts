@@ -51,6 +51,11 @@ export class DrawAccount {
     return undefined
   }
 
+  /** Index of the last decision that it has. */
+  index(): number {
+    return this.#index
+  }
+
   /** Tokens of it that were spent or drawn, with those of what was lent of it; undefined: it never was. */
   committed(id: string): number | undefined {
     return this.#budgets.get(id)?.committed

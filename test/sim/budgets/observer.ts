@@ -85,6 +85,8 @@ export class BudgetObserver {
   }
 
   #wrongSums(seen: SeenBudgets): string | undefined {
+    // A node that is not looked at yet, as it has just begun, was told of more.
+    if (this.#account.index() > this.#version) return undefined
     for (const [id, { parent, status }] of seen.budgets) {
       // What was spent of one that is closed is its parent's.
       if (parent !== undefined && status === 'closed') continue
