@@ -30,7 +30,8 @@ export const DrawId = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/, 'use 1 to 32 letters, digits, _ and -, beginning with a letter or digit')
 const ID_BYTES = 12
 export const newBudgetId = ({ random }: Pick<Port, 'random'>): string => encodeText(random(ID_BYTES), 'base64url')
-export const HolderId = z.string().min(1).max(128)
+/** A peer id. */
+export const HolderId = z.string().regex(/^[\x21-\x7e]{1,128}$/, 'use 1 to 128 letters and signs of ASCII')
 const Count = z.int().nonnegative()
 const Millis = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER)
 

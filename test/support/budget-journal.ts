@@ -88,8 +88,8 @@ export class BudgetJournal {
     return this.one(by, { do: 'close', id })
   }
 
-  expire(id: string, by = LEADER): unknown {
-    return this.one(by, { do: 'expire', epoch: this.epoch, id, reason: 'over' })
+  expire(id: string, by = LEADER, reason = 'over'): unknown {
+    return this.one(by, { do: 'expire', epoch: this.epoch, id, reason })
   }
 
   dismiss(peer: string, by = LEADER): unknown {

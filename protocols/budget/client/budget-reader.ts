@@ -70,7 +70,10 @@ export class BudgetReader {
     let root: BudgetState | undefined
     for (const one of await this.list(options)) {
       if (one.id === id) root = one
-      if (one.parent !== undefined) byParent.set(one.parent, [...(byParent.get(one.parent) ?? []), one])
+      if (one.parent === undefined) continue
+      const loans = byParent.get(one.parent) ?? []
+      byParent.set(one.parent, loans)
+      loans.push(one)
     }
     if (root === undefined) throw noBudget(id)
     // No deeper than MAX_DEPTH: the journal has no deeper ones.

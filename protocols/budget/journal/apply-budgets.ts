@@ -1,17 +1,6 @@
 /** What comes of changes of budgets: nobody gets more of one than is free of it. Pure. */
 import { ParleyError, stateError } from '../../errors.ts'
-import {
-  type Amounts,
-  atMost,
-  type Limits,
-  less,
-  limitedBy,
-  MAX_DEPTH,
-  partOf,
-  passedOn,
-  requireLeft,
-  sum,
-} from '../amounts.ts'
+import { type Amounts, atMost, less, limitedBy, MAX_DEPTH, partOf, passedOn, requireLeft, sum } from '../amounts.ts'
 import { type BudgetRecord, type BudgetStatus, freeOf } from '../budget-record.ts'
 import { putAndClose, reserve, settle } from './budget-account.ts'
 import type { BudgetChangeOf } from './budget-changes.ts'
@@ -19,8 +8,8 @@ import { type BudgetLedger, DRAW_BYTES } from './budget-ledger.ts'
 
 /** Open draws of one budget. */
 export const MAX_OPEN_DRAWS = 128
-/** How much larger a record may become. */
-const GROWTH_BYTES = 900
+/** How much larger a record may become than what it is made of: sums, a reason, and what all of them have. */
+const GROWTH_BYTES = 1_050
 
 export interface Opened {
   readonly status: BudgetStatus
@@ -43,11 +32,16 @@ const known = (
   throw stateError('exists', `there is a budget ${id} already`, 'choose another id', { budget: id })
 }
 
-const fresh = (ledger: BudgetLedger, amounts: Amounts, limits: Limits) => {
-  const { at } = ledger.facts
+type Terms = Pick<
+  BudgetRecord,
+  'status' | 'holder' | 'registration' | 'parent' | 'lender' | 'level' | 'amounts' | 'limits'
+>
+
+const fresh = ({ facts: { at } }: BudgetLedger, id: string, terms: Terms): BudgetRecord => {
   const sums = { spent: {}, drawn: {}, lent: {}, returned: {}, draws: 0, loans: 0 }
-  const size = JSON.stringify([amounts, limits]).length + GROWTH_BYTES
-  return { amounts, limits, ...sums, openedAt: at, changedAt: at, size }
+  const { holder, lender, parent, amounts, limits } = terms
+  const size = JSON.stringify([id, holder, lender, parent, amounts, limits]).length + GROWTH_BYTES
+  return { ...terms, ...sums, openedAt: at, changedAt: at, size }
 }
 
 const add = (ledger: BudgetLedger, id: string, record: BudgetRecord): Opened => {
@@ -64,7 +58,7 @@ export const openBudget = (ledger: BudgetLedger, change: BudgetChangeOf<'open'>)
   ledger.live(by, registration)
   const before = ledger.budget(id)
   if (before !== undefined) return known(id, before, { holder: by, lender: undefined, parent: undefined, amounts })
-  const record = { ...fresh(ledger, amounts, limits), status: 'open' as const, holder: by, registration, level: 0 }
+  const record = fresh(ledger, id, { status: 'open', holder: by, registration, level: 0, amounts, limits })
   ledger.requireRoom(by, record.size)
   return add(ledger, id, record)
 }
@@ -84,14 +78,8 @@ export const lend = (ledger: BudgetLedger, change: BudgetChangeOf<'lend'>): Open
       details: { reason: 'budget-depth' },
     })
   requireLeft(named(parent), freeOf(from), amounts)
-  const record = {
-    ...fresh(ledger, amounts, passed),
-    status: 'offered' as const,
-    holder: to,
-    parent,
-    lender: by,
-    level,
-  }
+  const terms = { status: 'offered', holder: to, parent, lender: by, level, amounts, limits: passed } as const
+  const record = fresh(ledger, id, terms)
   ledger.requireRoom(by, record.size)
   ledger.put(parent, reserve(from, 'lent', amounts))
   return add(ledger, id, record)

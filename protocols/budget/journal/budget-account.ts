@@ -23,8 +23,8 @@ const giveBack = (budget: BudgetRecord, amounts: Amounts): BudgetRecord => ({
 /**
  * A draw or a loan is over.
  * @param amounts what is still reserved for it
- * @param spent what was really spent of it: above what was reserved it takes from what is free, and what that has no room for is
- *   noted beside it
+ * @param spent what was spent of it, as its holder says. Of a draw, what is above it takes from what is free. Of a loan it does not:
+ *   who lends can lose what it lent, and no more, whatever the other one says. What there is no room for is noted beside it
  */
 export const settle = (budget: BudgetRecord, as: Reserved, amounts: Amounts, spent: Amounts): BudgetRecord => {
   const all = budget.amounts
@@ -33,7 +33,7 @@ export const settle = (budget: BudgetRecord, as: Reserved, amounts: Amounts, spe
     [as]: withoutZeros(less(budget[as], amounts)),
     [OPEN[as]]: budget[OPEN[as]] - 1,
   }
-  const covered = atMost(spent, freeOf(after))
+  const covered = atMost(as === 'lent' ? atMost(spent, amounts) : spent, freeOf(after))
   const above = less(limitedBy(all, spent), amounts)
   const uncovered = withoutZeros(less(spent, covered))
   return {

@@ -19,7 +19,7 @@ import {
 
 /** Budgets and open draws of all nodes, with budgets that are closed and kept to be read. */
 export const MAX_ITEMS = 20_000
-const MAX_ITEM_BYTES = 10 * 1024 * 1024
+const MAX_ITEM_BYTES = 13 * 1024 * 1024
 /** How much room an open draw takes. */
 export const DRAW_BYTES = 160
 /** A node may have three times of what is free, as shares of the journal are cut. */

@@ -100,6 +100,9 @@ const impostor: Attack = {
 }
 
 const AT_ONCE = 16
+const FILL_AT_ONCE = 200
+/** Of so many at once: more than there is room for in all. */
+const MOST_ROUNDS = 60
 /** Below its root, as the product has it. */
 const DEEPEST = 16
 const NONSENSE = [
@@ -130,6 +133,22 @@ const dig = async (workshop: Workshop, registration: number, root: string): Prom
     )
     parent = id
   }
+}
+
+/** All that it may have: its share is smaller than what there is. */
+const fill = async ({ hand, tried, reached }: Workshop, registration: number): Promise<void> => {
+  for (let round = 0; round < MOST_ROUNDS; round += 1) {
+    const open = { do: 'open', registration, amounts: { tokens: HIGHEST }, limits: {} }
+    const changes = Array.from({ length: FILL_AT_ONCE }, (_, i) => ({
+      ...open,
+      id: `hoard-${round * FILL_AT_ONCE + i}`,
+    }))
+    const answers = await hand.changeBudgets(...changes)
+    const had = answers.filter((answer) => answer === 'ok').length
+    count(tried, 'hoarded', had)
+    if (had < answers.length) return
+  }
+  reached.push(`${MOST_ROUNDS * FILL_AT_ONCE} budgets were had by one member`)
 }
 
 const flood: Attack = {
@@ -164,6 +183,7 @@ const flood: Attack = {
           judge(workshop, 'a flood', await hand.changeBudgets(...changes), ['ok', 'COM003', 'STA001'])
           for (const bad of NONSENSE) judge(workshop, 'nonsense', await hand.changeBudgets(bad), ['MSG001'])
           if (n === 0) await dig(workshop, registration, 'mallory-0')
+          if (n === AT_ONCE) await fill(workshop, registration)
           await delay(PAUSE_MS)
         }
       }),

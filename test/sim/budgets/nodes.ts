@@ -3,12 +3,32 @@ import type { Budget, ChunkedDraws, Draw, LentBudget } from '../../../protocols/
 import { BUDGETS_PART } from '../../../protocols/budget/budget-record.ts'
 import { type BudgetsFeature, createBudgets } from '../../../protocols/budget/budgets.ts'
 import { budgetProtocol } from '../../../protocols/budget/contract.ts'
-import { budgetJournal } from '../../../protocols/budget/journal/budget-kinds.ts'
+import { budgetJournal, decideBudgets } from '../../../protocols/budget/journal/budget-kinds.ts'
 import type { JournalPart } from '../../../protocols/journal/part-kinds.ts'
+import type { AnyCommandKind } from '../../../protocols/journal/state/command-kind.ts'
+import type { Port } from '../../../protocols/port.ts'
 import { LEASE_MARGIN_MS, LEASE_MS } from '../../../protocols/resource/planner/resource-board.ts'
 import type { JournalMesh, JournalNode } from '../../support/journal-mesh.ts'
+import type { Decision } from './draw-account.ts'
 
-const PARTS: readonly JournalPart[] = [{ ...budgetJournal, name: BUDGETS_PART }]
+type Decided = (decision: Decision) => void
+
+/** What the product decides, and who is told of it. */
+const partsFor = (tell: Decided): readonly JournalPart[] => {
+  const decide: typeof decideBudgets = {
+    ...decideBudgets,
+    apply(tx, input, facts) {
+      const answers = decideBudgets.apply(tx, input, facts)
+      tell({ index: facts.fence.index, by: facts.by, at: facts.at, changes: input.changes, answers })
+      return answers
+    },
+  }
+  return [{ ...budgetJournal, kinds: [decide as unknown as AnyCommandKind], name: BUDGETS_PART }]
+}
+
+/** Of each node, for each second that passes, and how far its wall clock is from the others'. */
+const MOST_DRIFT = 0.01
+const MOST_OFF_MS = 2_000
 const COUNTS = [3, 3, 4, 5]
 /** A node without a data directory: it has no vote, and holds budgets all the same. */
 const DISKLESS = 'd0'
@@ -46,17 +66,19 @@ export class BudgetNodes {
   readonly #tell: (line: string) => void
   readonly #problem: (what: string) => void
   readonly #onStarted: (one: BudgetNode) => void
+  readonly #parts: readonly JournalPart[]
   readonly #running = new Map<string, BudgetNode>()
   readonly #names: readonly string[]
 
   constructor(
     mesh: JournalMesh,
-    on: { tell(line: string): void; problem(what: string): void; started(one: BudgetNode): void },
+    on: { tell(line: string): void; problem(what: string): void; started(one: BudgetNode): void; decided: Decided },
   ) {
     this.#mesh = mesh
     this.#tell = on.tell
     this.#problem = on.problem
     this.#onStarted = on.started
+    this.#parts = partsFor(on.decided)
     const { random } = mesh.network
     const count = COUNTS[Math.floor(random() * COUNTS.length)] ?? 3
     const names = Array.from({ length: count }, (_, i) => `m${i}`)
@@ -136,11 +158,11 @@ export class BudgetNodes {
   async #start(name: string, expect?: number): Promise<void> {
     const mayVote = name !== DISKLESS
     const node = await this.#mesh.start(name, {
-      ...{ parts: PARTS, mayVote },
+      ...{ parts: this.#parts, mayVote },
       ...(expect !== undefined && mayVote && { expect }),
     })
     const { port, journal, coordinator } = node
-    const budgets = createBudgets({ port, journal, coordinator, member: node.seat })
+    const budgets = createBudgets({ port: this.#drifting(port), journal, coordinator, member: node.seat })
     await port.serve(budgetProtocol, budgets.handlers)
     const one: BudgetNode = {
       ...{ node, budgets, held: new Map(), lent: new Set(), draws: new Set(), chunks: new Map(), asked: new Set() },
@@ -149,6 +171,17 @@ export class BudgetNodes {
     this.#running.set(name, one)
     this.#tell(`${name} starts`)
     this.#onStarted(one)
+  }
+
+  /** Its clocks go a little faster or slower than those of others. */
+  #drifting(port: Port): Port {
+    const { random } = this.#mesh.network
+    const rate = 1 + MOST_DRIFT * (2 * random() - 1)
+    const offMs = MOST_OFF_MS * (2 * random() - 1)
+    const { clock } = port
+    const [sinceMs, wallMs] = [clock.monotonic(), clock.now()]
+    const passedMs = (): number => (clock.monotonic() - sinceMs) * rate
+    return { ...port, clock: { now: () => wallMs + offMs + passedMs(), monotonic: () => sinceMs + passedMs() } }
   }
 
   #kill({ node }: BudgetNode, power: boolean): void {

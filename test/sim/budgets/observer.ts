@@ -1,6 +1,7 @@
 /**
- * What holds of budgets at every index of the journal: the sums of each, and that what was drawn of a root never comes back. State:
- * the newest budgets that were seen, and what of each root was committed by then.
+ * What holds of budgets at every index of the journal, on every node: the sums of each, that they are what was drawn and spent by
+ * another account (draw-account.ts), and that each node that is at an index has the same. State: the newest budgets that were seen,
+ * what of each root was committed by then, and what nodes have at each index.
  */
 import {
   BUDGET_PREFIX,
@@ -12,6 +13,7 @@ import {
 } from '../../../protocols/budget/budget-record.ts'
 import type { JournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
 import { type SeenBudgets, wrongBudgets } from '../../support/budget-sums.ts'
+import { type Decision, DrawAccount } from './draw-account.ts'
 
 export const readBudgets = ({ records }: Pick<JournalMachine, 'records'>): SeenBudgets => {
   const [budgets, draws] = [new Map<string, BudgetRecord>(), new Map<string, OpenDraws>()]
@@ -37,28 +39,61 @@ const committedOf = ({ budgets }: SeenBudgets, id: string): number => {
   )
 }
 
+/** The same for the same budgets, in whatever order they came. */
+const textOf = ({ budgets, draws, holders }: SeenBudgets): string =>
+  [...budgets, ...draws, ...holders]
+    .map((one) => JSON.stringify(one))
+    .sort()
+    .join('\n')
+
 export class BudgetObserver {
   readonly counts = { opened: 0, loans: 0, taken: 0, draws: 0, expired: 0, closed: 0, forgotten: 0 }
   /** By root: tokens that are spent or drawn, as of the newest index; of one that was forgotten, as of the last. */
   readonly committed = new Map<string, number>()
   #before: SeenBudgets = { budgets: new Map(), draws: new Map(), holders: new Map() }
   readonly #watched = new WeakSet<JournalMachine>()
+  readonly #account = new DrawAccount()
+  /** By index: what the first node had that was there. */
+  readonly #texts = new Map<number, string>()
   #version = 0
+
+  /** Told of each decision by each node that applies it. @returns what is wrong */
+  decided(decision: Decision): string | undefined {
+    return this.#account.note(decision)
+  }
 
   /** From now on each of its steps is looked at, and where it stands now. */
   watch(machine: JournalMachine, tell: (problem: string) => void): void {
     const look = (): void => {
-      if (machine.version() <= this.#version) return
-      this.#version = machine.version()
+      const version = machine.version()
       const seen = readBudgets(machine)
-      const wrong = wrongBudgets(seen)
-      if (wrong !== undefined) tell(`at ${machine.version()}: ${wrong}`)
+      const text = textOf(seen)
+      const known = this.#texts.get(version)
+      if (known !== undefined && known !== text) tell(`two nodes have other budgets at ${version}`)
+      this.#texts.set(version, text)
+      // Another node was further: what came of that is looked at.
+      if (version <= this.#version) return
+      this.#version = version
+      const wrong = wrongBudgets(seen) ?? this.#wrongSums(seen)
+      if (wrong !== undefined) tell(`at ${version}: ${wrong}`)
       this.#note(seen)
     }
     look()
     if (this.#watched.has(machine)) return
     this.#watched.add(machine)
     machine.onApplied(look)
+  }
+
+  #wrongSums(seen: SeenBudgets): string | undefined {
+    // A node that is not looked at yet, as it has just begun, was told of more.
+    if (this.#account.index() > this.#version) return undefined
+    for (const [id, { parent, status }] of seen.budgets) {
+      // What was spent of one that is closed is its parent's.
+      if (parent !== undefined && status === 'closed') continue
+      const [has, ought] = [committedOf(seen, id), this.#account.committed(id)]
+      if (has !== ought) return `${has} of ${id} are drawn or spent, and it ought to be ${ought}`
+    }
+    return undefined
   }
 
   #note(seen: SeenBudgets): void {

@@ -8,6 +8,8 @@
  * again: what nobody drew is there again, and all of a budget can be spent.
  */
 import type { Budget } from '../../../protocols/budget/api.ts'
+import type { HeldBudget } from '../../../protocols/budget/client/held-budget.ts'
+import { decideBudgets } from '../../../protocols/budget/journal/budget-kinds.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
 import { type BudgetNode, BudgetNodes, type HeldDraw } from './nodes.ts'
@@ -19,6 +21,10 @@ const HEAL_MS = 240_000
 const LOOK_MS = 200
 const OUTAGE_SHARE = 0.4
 const SNAPSHOT_EVERY = 40
+const DEADLINE_SHARE = 0.08
+/** Of a life that was killed, and within how many milliseconds of its next one. */
+const STALE_DRAWS = 4
+const STALE_MS = 1_500
 const MOST_HELD = 6
 const MOST_DRAWS = 8
 
@@ -36,6 +42,11 @@ interface Root {
   most: number
 }
 
+interface Taken {
+  readonly id: string
+  readonly registration: number
+}
+
 class BudgetsWorld {
   readonly #mesh: JournalMesh
   readonly #nodes: BudgetNodes
@@ -46,6 +57,8 @@ class BudgetsWorld {
   readonly #roots = new Map<string, Root>()
   /** Of each budget. */
   readonly #rootOf = new Map<string, string>()
+  /** By name of a node: what it took last, in whatever life. */
+  readonly #taken = new Map<string, Taken>()
   readonly #counts = { spends: 0, chunked: 0, settled: 0, refused: 0, failed: 0, away: 0 }
   #ids = 0
 
@@ -59,7 +72,11 @@ class BudgetsWorld {
     this.#nodes = new BudgetNodes(this.#mesh, {
       tell: (line) => this.#tell(line),
       problem: (what) => void this.#problems.push(what),
-      started: (one) => void one.budgets.onLoan(({ id }) => this.#take(one, id)),
+      started: (one) => this.#started(one),
+      decided: (decision) => {
+        const wrong = this.#observer.decided(decision)
+        if (wrong !== undefined) this.#problems.push(wrong)
+      },
     })
   }
 
@@ -95,6 +112,25 @@ class BudgetsWorld {
     this.#trace?.(`${Math.round(this.#mesh.time.now())} ${line}`)
   }
 
+  /** Its life before this one may have asked for something that comes only now. */
+  #started(one: BudgetNode): void {
+    one.budgets.onLoan(({ id }) => this.#take(one, id))
+    const before = this.#taken.get(one.node.name)
+    if (before === undefined) return
+    this.#take(one, before.id)
+    for (let n = 0; n < STALE_DRAWS; n += 1)
+      this.#mesh.time.after(this.#below(STALE_MS), () => this.#drawAsBefore(one, before, `late${n}`))
+  }
+
+  #drawAsBefore(one: BudgetNode, { id, registration }: Taken, draw: string): void {
+    if (!one.node.isUp() || one.isLeaving) return
+    const change = { do: 'draw' as const, registration, id, draw, amounts: { tokens: 1 } }
+    this.#mayBeDrawn(this.#rootOf.get(id) ?? '', 1)
+    this.#ask(one, `draws of ${id} as in its life before`, async () => {
+      await one.node.journal.submit(decideBudgets, { changes: [change] }, { isChecked: true })
+    })
+  }
+
   /** One thing that a program does, or none. */
   #act(one: BudgetNode): void {
     const what = this.#random()
@@ -120,6 +156,8 @@ class BudgetsWorld {
 
   #hold(one: BudgetNode, budget: Budget): void {
     one.held.set(budget.id, budget)
+    const { registration } = (budget as HeldBudget).given
+    if (budget.lender !== undefined) this.#taken.set(one.node.name, { id: budget.id, registration })
     const end = (): void => void one.held.delete(budget.id)
     budget.signal.addEventListener('abort', end)
     if (budget.signal.aborted) end()
@@ -133,8 +171,13 @@ class BudgetsWorld {
     this.#roots.set(id, { amount, spent: 0, most: 0 })
     this.#rootOf.set(id, id)
     this.#ask(one, `opens ${id}`, async () => {
-      this.#hold(one, await one.budgets.open({ id, amounts: { tokens: amount } }))
+      this.#hold(one, await one.budgets.open({ id, amounts: { tokens: amount }, limits: this.#limits(one) }))
     })
+  }
+
+  /** Most have none. */
+  #limits({ node }: BudgetNode): { deadlineAt?: number } {
+    return this.#happens(DEADLINE_SHARE) ? { deadlineAt: Math.round(node.port.clock.now()) + this.#below(6_000) } : {}
   }
 
   #lend(one: BudgetNode): void {
@@ -145,7 +188,7 @@ class BudgetsWorld {
     const id = `l${this.#ids}`
     this.#rootOf.set(id, this.#rootOf.get(from.id) ?? '')
     this.#ask(one, `lends ${id}`, async () => {
-      const lent = await from.lend(to.node.id, { tokens: 1 + this.#below(30) }, { id })
+      const lent = await from.lend(to.node.id, { tokens: 1 + this.#below(30) }, { id, limits: this.#limits(one) })
       one.lent.add(lent)
     })
   }

@@ -114,6 +114,48 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
       '    this.#isStopping = true\n    for (const draws of this.#open.values()) for (const one of draws) void one.slice.close()',
   },
   {
+    bug: 'a draw is not counted until its receipt',
+    file: `${BUDGET}/journal/apply-budgets.ts`,
+    find: "ledger.put(id, reserve(budget, 'drawn', all))",
+    replace: 'ledger.put(id, { ...budget, draws: budget.draws + 1 })',
+  },
+  {
+    bug: 'a receipt counts twice',
+    file: `${BUDGET}/journal/budget-account.ts`,
+    find: 'spent: withoutZeros(sum(budget.spent, covered)),',
+    replace: 'spent: withoutZeros(sum(budget.spent, sum(covered, covered))),',
+  },
+  {
+    bug: 'the deadline of a loan is not the earlier one',
+    file: `${BUDGET}/amounts.ts`,
+    find: 'earlier(limits.deadlineAt, asked.deadlineAt)',
+    replace: 'asked.deadlineAt ?? limits.deadlineAt',
+  },
+  {
+    bug: 'what is drawn after the deadline is drawn',
+    file: `${BUDGET}/journal/budget-ledger.ts`,
+    find: 'if (deadlineAt !== undefined && at > deadlineAt)',
+    replace: 'if (deadlineAt !== undefined && at > 2 * deadlineAt)',
+  },
+  {
+    bug: 'a budget that closes gives back what is lent of it',
+    file: `${BUDGET}/journal/budget-account.ts`,
+    find: 'const free = withoutZeros(freeOf(budget))',
+    replace: 'const free = withoutZeros(freeOf({ ...budget, lent: {} }))',
+  },
+  {
+    bug: 'a life of a holder that is over draws',
+    file: `${BUDGET}/journal/budget-ledger.ts`,
+    find: '    this.live(by, registration)\n',
+    replace: '',
+  },
+  {
+    bug: 'a later life takes a loan that ended with the one before it',
+    file: `${BUDGET}/journal/apply-budgets.ts`,
+    find: "if (found.status !== 'offered')",
+    replace: "if (found.status === 'closed')",
+  },
+  {
     bug: 'what was decided after nobody waited for it any more stays open',
     file: `${BUDGET}/budgets.ts`,
     find: "if (status !== 'open' || !isOwn ||",

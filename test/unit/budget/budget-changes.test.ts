@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type Amounts, MAX_DEPTH } from '../../../protocols/budget/amounts.ts'
-import { freeOf, TAKE_MS } from '../../../protocols/budget/budget-record.ts'
+import { budgetKey, freeOf, TAKE_MS } from '../../../protocols/budget/budget-record.ts'
 import { MAX_OPEN_DRAWS } from '../../../protocols/budget/journal/apply-budgets.ts'
 import { type BudgetChange, BudgetChangeSchema } from '../../../protocols/budget/journal/budget-changes.ts'
 import { MAX_ITEMS } from '../../../protocols/budget/journal/budget-ledger.ts'
@@ -148,15 +148,16 @@ describe('loans', () => {
     journal.check()
   })
 
-  it('that were overspent are overspent in the budget that they are of', () => {
+  it('that were overspent, or are said to be, cost who lent them no more than was lent: the rest is shown', () => {
     const journal = begin()
     journal.draw('bob', 'loan', 'a', { tokens: 40 })
     journal.receipt('bob', 'loan', 'a', { tokens: 70 })
     assert.deepEqual(journal.get('loan')?.uncovered, { tokens: 30 })
     journal.close('bob', 'loan')
-    assert.deepEqual(journal.get('root')?.spent, { tokens: 70 })
+    assert.deepEqual(journal.get('root')?.spent, { tokens: 40 })
+    assert.deepEqual(journal.get('root')?.uncovered, { tokens: 30 })
     assert.deepEqual(journal.get('root')?.overspent, { tokens: 30 })
-    assert.deepEqual(free(journal, 'root'), { tokens: 30 })
+    assert.deepEqual(free(journal, 'root'), { tokens: 60 }, 'what was not lent is there')
     journal.check()
   })
 
@@ -340,6 +341,64 @@ describe('a flood of budgets', () => {
   })
 })
 
+describe('room', () => {
+  const LONG = 'x'.repeat(127)
+  const MOST = { tokens: Number.MAX_SAFE_INTEGER, cost: Number.MAX_SAFE_INTEGER, fanOut: Number.MAX_SAFE_INTEGER }
+
+  it('that a budget answers for is never less than it takes, whatever becomes of it', () => {
+    const journal = new BudgetJournal()
+    const [ann, bob] = [`a${LONG}`, `b${LONG}`]
+    for (const peer of [ann, bob]) journal.register(peer)
+    const [root, loan] = [`r${LONG}`, `l${LONG}`]
+    journal.open(ann, root, MOST, { depth: 16, deadlineAt: Number.MAX_SAFE_INTEGER })
+    journal.lend(ann, root, loan, bob, MOST)
+    journal.take(bob, loan)
+    for (let n = 0; n < 3; n += 1) journal.draw(bob, loan, `d${n}`, {}, {})
+    for (let n = 0; n < 2; n += 1) journal.receipt(bob, loan, `d${n}`, MOST)
+    journal.dismiss(bob)
+    assert.equal(journal.expire(loan, LEADER, 'y'.repeat(256)), null)
+    assert.deepEqual(journal.close(ann, root), { status: 'closed' })
+    for (const id of [root, loan]) {
+      const record = journal.get(id)
+      assert.ok(
+        (record?.size ?? 0) >= (budgetKey(id) + JSON.stringify(record)).length,
+        `${JSON.stringify(record).length}`,
+      )
+    }
+  })
+
+  it('is there for receipts, renewals, ends and new nodes where all of it was asked for', () => {
+    const journal = begin()
+    journal.draw('bob', 'loan', 'a', { tokens: 10 })
+    for (const peer of ['cat', 'dan', 'eve', 'fay', 'gil', 'hal', 'ida', 'jon']) {
+      const registration = journal.register(peer) ?? 0
+      for (let n = 0, refused = 0; refused === 0; n += 200) {
+        const open = { do: 'open', registration, amounts: MOST, limits: {} } as const
+        const changes = Array.from({ length: 200 }, (_, i) => ({ ...open, id: `${peer}${n + i}${LONG.slice(16)}` }))
+        refused = journal.all(peer, changes).filter((one) => 'fault' in one).length
+      }
+    }
+    assert.equal(journal.open('ann', `more${LONG.slice(8)}`, MOST), 'COM003 budget-share')
+    assert.ok((journal.register('kim') ?? 0) > 0)
+    assert.equal(journal.one('bob', { do: 'renew', registration: journal.holder('bob')?.registration ?? 0 }), null)
+    assert.deepEqual(journal.receipt('bob', 'loan', 'a', { tokens: 4 }), { isSettled: true, above: { tokens: 0 } })
+    assert.deepEqual(journal.close('bob', 'loan'), { status: 'closed' })
+    assert.deepEqual(free(journal, 'root'), { tokens: 96 })
+  })
+
+  it('holds ten thousand budgets', () => {
+    const journal = new BudgetJournal()
+    for (let peer = 0; peer < 10; peer += 1) {
+      const registration = journal.register(`p${peer}`) ?? 0
+      for (let n = 0; n < 1_000; n += 200) {
+        const open = { do: 'open', registration, amounts: { tokens: 1_000, cost: 1_000 }, limits: {} } as const
+        const changes = Array.from({ length: 200 }, (_, i) => ({ ...open, id: `budget-${peer}-${n + i}` }))
+        for (const answer of journal.all(`p${peer}`, changes)) assert.ok('ok' in answer, JSON.stringify(answer))
+      }
+    }
+  })
+})
+
 describe('changes that are none', () => {
   it('are refused by their schema', () => {
     const open = { do: 'open', registration: 1, id: 'a', amounts: { tokens: 1 }, limits: {} }
@@ -354,6 +413,7 @@ describe('changes that are none', () => {
       { ...open, limits: { depth: MAX_DEPTH + 1 } },
       { ...open, limits: { deadlineAt: -1 } },
       { ...open, registration: '1' },
+      { do: 'lend', registration: 1, id: 'a', parent: 'b', to: '\u4e2d', amounts: {}, limits: {} },
       { ...open, do: 'steal' },
       { do: 'draw', registration: 1, id: 'a', draw: 'd/e', amounts: {} },
       { do: 'draw', registration: 1, id: 'a', draw: '__proto__', amounts: {} },
