@@ -1,5 +1,6 @@
 /** What a node has in work, as what is done on its behalf names it: a call, command or message of a handler has a `parent`. */
 import { ParleyError } from './errors.ts'
+import type { ChildCalls } from './wire/child-calls.ts'
 import type { DelegationChain } from './wire/delegation-chain.ts'
 import type { Priority } from './wire/envelope.ts'
 
@@ -21,6 +22,8 @@ export interface RequestInWork {
   /** Milliseconds. */
   remainingMs?(): number | undefined
   readonly passesOn?: InheritedTrace | undefined
+  /** The calls that it waits for; kept by the node for requests that have one of its slots. */
+  readonly childCalls?: ChildCalls | undefined
 }
 
 /** @throws MSG001 for what is no context of a handler */

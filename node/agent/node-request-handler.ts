@@ -5,6 +5,7 @@
 import * as z from 'zod'
 import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
+import type { ChildCalls } from '../../protocols/wire/child-calls.ts'
 import type { Mesh } from '../api.ts'
 import type { ByteCallOptions, Reply } from '../calls/clients.ts'
 import type { MethodCodec } from '../calls/method-codecs.ts'
@@ -28,6 +29,8 @@ export interface WorkerLifecycle {
   offered(offers: readonly OfferFacts[]): Promise<void>
   started(): void
   failed(failure: TransferableError): void
+  /** Of a run that is in the agent. */
+  childCallsOf(run: number): ChildCalls | undefined
 }
 
 const UNEXPECTED = 'the node could not carry the call out'
@@ -45,10 +48,12 @@ const toCallable = ({ protocol, version, major, protocolId, ...facts }: TargetFa
 })
 
 const optionsOf = (
-  { options: { reports, ...options } }: ThreadCallRequest,
+  { options: { reports, run, ...options } }: ThreadCallRequest,
   { signal, notify }: ChannelRequestContext,
+  worker: WorkerLifecycle,
 ): ByteCallOptions => ({
   ...options,
+  ...(run !== undefined && { childCalls: worker.childCallsOf(run) }),
   signal,
   onFailover(peer, error) {
     notify({ peer, failure: toTransferableError(error, UNEXPECTED) } satisfies FailoverNotice)
@@ -88,14 +93,14 @@ export const createNodeRequestHandler =
           request.address,
           toCallable(request.target),
           bytes ?? EMPTY,
-          optionsOf(request, context),
+          optionsOf(request, context, worker),
         )
       case 'stream':
         return internalsOf(mesh).calls.stream(
           request.address,
           toCallable(request.target),
           bytes ?? EMPTY,
-          optionsOf(request, context),
+          optionsOf(request, context, worker),
         )
       case 'all':
         return toPlain(
@@ -103,7 +108,7 @@ export const createNodeRequestHandler =
             request.address,
             toCallable(request.target),
             bytes ?? EMPTY,
-            optionsOf(request, context),
+            optionsOf(request, context, worker),
           ),
         )
       case 'publish':

@@ -57,6 +57,7 @@ export const toOutgoingCall = (
     extendMs: options.extendMs === undefined ? undefined : attemptMs(target, options, options.extendMs),
     signal: options.signal,
     extra: extraOf(options),
+    childCalls: options.childCalls,
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import type { CallOptions } from '../../protocols/define.ts'
 import { checkParent, leftOf, signalOf } from '../../protocols/request-in-work.ts'
+import type { ChildCalls } from '../../protocols/wire/child-calls.ts'
 import {
   type DelegationChain,
   requireDepth,
@@ -16,6 +17,8 @@ import type { MethodCodec } from './method-codecs.ts'
 
 /** Of a call that has a parent. */
 export interface Inherited {
+  /** Of its parent, where that has a slot of this node. */
+  childCalls?: ChildCalls | undefined
   /** As it travels: its last hop is this node. */
   chain?: DelegationChain | undefined
 }
@@ -32,6 +35,7 @@ export const inherit = <O extends CallOptions & Inherited>(options: O, { codec }
   return {
     ...options,
     chain,
+    childCalls: parent.childCalls,
     signal: signalOf(parent, options.signal),
     timeoutMs: restMs < ownMs ? Math.max(1, restMs) : ownMs,
     ...(priority !== undefined && { priority }),

@@ -97,6 +97,9 @@ export const createCommandReceiver = (
       get chain() {
         return context.chain
       },
+      get childCalls() {
+        return context.childCalls
+      },
       get passesOn() {
         return context.passesOn
       },

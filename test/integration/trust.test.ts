@@ -185,6 +185,7 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
       '/parley/resource/1',
       '/parley/task-bytes/1',
       '/parley/task/1',
+      '/parley/waits/1',
     ])
     const streams = await Promise.all(ids.map((id) => connection.newStream(id)))
     const answers = streams.map(watch)

@@ -14,6 +14,7 @@ import { counter } from './counter-part.ts'
 import { createGuards } from './guards.ts'
 import { messageVerbs } from './message-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
+import { createRelay, relay } from './relay.ts'
 import { resourceVerbs } from './resource-verbs.ts'
 import { createShop, oldShop, registerCommands } from './shop.ts'
 import { type StoredGroup, startStoredGroup } from './stored-group.ts'
@@ -133,6 +134,14 @@ export const verbs = {
       echo: ({ text, shout }) => ({ text: shout === true ? text.toUpperCase() : text, length: text.length }),
       reverse: ({ text }) => ({ text: [...text].reverse().join('') }),
     })
+  },
+  openRelay: async (as: string, _: undefined) => {
+    const { mesh } = hosted(as)
+    await mesh.serve(
+      relay,
+      createRelay((peer) => mesh.to(peer, relay)),
+    )
+    return {}
   },
   /** The old release of the shop, and its commands. */
   openShop: async (as: string, _: undefined) => {

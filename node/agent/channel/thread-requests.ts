@@ -44,9 +44,14 @@ export interface TargetFacts extends MethodFacts {
  * What of a call's options can travel; a signal becomes a cancel, onFailover and onProgress become notices, and what a parent
  * gives stands in the others.
  */
-export type TransferableCallOptions = Omit<ByteCallOptions, 'signal' | 'onFailover' | 'onProgress' | 'parent'> & {
+export type TransferableCallOptions = Omit<
+  ByteCallOptions,
+  'signal' | 'onFailover' | 'onProgress' | 'parent' | 'childCalls'
+> & {
   /** The worker wants notices. */
   readonly reports?: boolean | undefined
+  /** The run on whose behalf it is made. */
+  readonly run?: number | undefined
 }
 
 export interface ThreadCallRequest {
@@ -115,6 +120,8 @@ export type RequestToNode =
 
 export interface ThreadRunRequest {
   readonly what: 'run'
+  /** Counts up: calls on its behalf name it. */
+  readonly run: number
   /** Index of the offer. */
   readonly offer: number
   readonly method: string

@@ -4,6 +4,7 @@
  * What travels between the threads is bytes; answers are read and checked here, where the contract is.
  */
 
+import type { RequestInWork } from '../../../protocols/request-in-work.ts'
 import type { ByteCallOptions, ByteCalls, CallAddress, Reply } from '../../calls/clients.ts'
 import type { MethodCodec } from '../../calls/method-codecs.ts'
 import type { ChannelRequestOptions } from '../channel/channel-requester.ts'
@@ -25,15 +26,22 @@ const factsOf = ({ codec, protocol, major, protocolId, version }: MethodCodec): 
 
 const EMPTY = new Uint8Array(0)
 
+const runOf = (parent: (RequestInWork & { readonly run?: number }) | undefined): number | undefined => parent?.run
+
 export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
   const prepare = (
     what: ThreadCallRequest['what'],
     address: CallAddress,
     target: MethodCodec,
     bytes: Uint8Array,
-    { signal, onFailover, onProgress, parent: _, ...options }: ByteCallOptions,
+    { signal, onFailover, onProgress, parent, childCalls: _, ...options }: ByteCallOptions,
   ): [RequestToNode, ChannelRequestOptions] => [
-    { what, address, target: factsOf(target), options: { ...options, reports: onProgress !== undefined } },
+    {
+      what,
+      address,
+      target: factsOf(target),
+      options: { ...options, reports: onProgress !== undefined, run: runOf(parent) },
+    },
     {
       bytes,
       signal,

@@ -48,7 +48,8 @@ const runningOf = (
         notify(report)
       },
     })
-  const context: RunContext = {
+  const context: RunContext & { readonly run: number } = {
+    run: request.run,
     signal,
     peer: request.peer,
     get chain() {

@@ -3,6 +3,7 @@
  */
 import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
+import type { ChildCalls } from '../child-calls.ts'
 import { EnvelopeSchema } from '../envelope.ts'
 import { tooLarge } from '../frames/fragmentation.ts'
 import { WIRE_PRIORITIES } from '../frames/frame.ts'
@@ -24,6 +25,8 @@ export interface OutgoingCall {
   extendMs?: number | undefined
   onProgress?: ((progress: Progress) => void) | undefined
   extra?: EnvelopeExtra | undefined
+  /** Of the request on whose behalf it is made. */
+  childCalls?: ChildCalls | undefined
   signal?: AbortSignal | undefined
 }
 

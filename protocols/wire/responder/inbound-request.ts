@@ -6,7 +6,9 @@
  * limiter, deadlines).
  */
 import type { Progress } from '../../define.ts'
+import type { ParleyError } from '../../errors.ts'
 import type { InheritedTrace } from '../../request-in-work.ts'
+import { ChildCalls, callKeyOf } from '../child-calls.ts'
 import { chainThrough, type DelegationChain, hopOf } from '../delegation-chain.ts'
 import type { Envelope, MessageType } from '../envelope.ts'
 import { retainedBytes } from '../frames/fragmentation.ts'
@@ -87,6 +89,8 @@ export interface InboundRequestHost {
   /** It has its slot. */
   start(request: InboundRequest): void
   overdue(request: InboundRequest): void
+  /** Its caller gets the error, and no more is done. */
+  refuse(request: InboundRequest, error: ParleyError): void
   progress(request: InboundRequest, report: Progress): void
 }
 
@@ -120,6 +124,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   hasEnded = false
   /** The caller has its acknowledgement, and the answer goes elsewhere: nothing more is sent to it. */
   isForwarded = false
+  private children: ChildCalls | undefined = undefined
   private controller: AbortController | undefined = undefined
   private abortReason: unknown = undefined
   private cachedEnvelope: Envelope | undefined = undefined
@@ -160,6 +165,21 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
     const { about, protocol } = this.host
     const hop = hopOf(about.destination, `${protocol}.${this.endpoint.name}`)
     return chainThrough(this.frame.extra?.chain, about.source, hop)
+  }
+
+  get childCalls(): ChildCalls {
+    this.children ??= new ChildCalls()
+    return this.children
+  }
+
+  /** Undefined where none was made on its behalf. */
+  get knownCalls(): ChildCalls | undefined {
+    return this.children
+  }
+
+  /** By which its caller knows it too. */
+  get callKey(): string {
+    return callKeyOf(this.host.peerHello()?.session ?? EMPTY, this.exchange)
   }
 
   get passesOn(): InheritedTrace {
@@ -219,6 +239,11 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
 
   overdue(): void {
     this.host.overdue(this)
+  }
+
+  /** Of one that is in line. */
+  refuse(error: ParleyError): void {
+    this.host.refuse(this, error)
   }
 
   /** After this nothing more is sent for the exchange. */

@@ -6,6 +6,7 @@
  * (response-writer.ts).
  * State: the requests in work.
  */
+import { toString as toText } from 'uint8arrays/to-string'
 import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Duplex } from '../duplex.ts'
@@ -24,7 +25,7 @@ import type { PeerConcurrency } from './peer-slots.ts'
 import { RequestIntake } from './request-intake.ts'
 import { createRequestTimer, type RequestTimer } from './request-timer.ts'
 import { createResponseWriter, type ResponseWriter } from './response-writer.ts'
-import { type ForwardedReply, type RunOptions, runRequest } from './run-request.ts'
+import { asHandled, type ForwardedReply, type RunOptions, runRequest } from './run-request.ts'
 import type { UnreadResponses } from './unread-responses.ts'
 
 export type { ForwardedReply } from './run-request.ts'
@@ -48,6 +49,10 @@ export interface Responder {
   active(): number
   queuedBytes(): number
   closed(): boolean
+  /** Those in line and in work. */
+  requests(): InboundRequest[]
+  /** @param session of the link, in hex; undefined where it is another one's */
+  requestOf(session: string, exchange: number): InboundRequest | undefined
   /** Lets requests in work end (at most `drainMs`), then closes; new ones are refused with COM002. */
   close(drainMs: number): Promise<void>
   abort(reason: ParleyError): void
@@ -59,19 +64,6 @@ interface ResponderSelf {
   version: string
   peer: string
   onClose(): void
-}
-
-/**
- * What a handler threw, for its caller. Callers send again, or elsewhere, by code: an error of another link that passed
- * through a handler must not look as if this request had never been handled.
- */
-const asHandled = (error: unknown): unknown => {
-  if (!(error instanceof ParleyError)) return error
-  const { code, message, details } = error
-  const hint = error.hint === undefined ? {} : { hint: error.hint }
-  if (code === 'COM002') return new ParleyError(code, message, { ...hint, details: { ...details, sent: true } })
-  if (!error.remote || (code !== 'COM003' && code !== 'MSG004')) return error
-  return new ParleyError('APP001', message, { ...hint, details: { ...details, code } })
 }
 
 class ResponderLink implements Responder, InboundRequestHost {
@@ -223,9 +215,21 @@ class ResponderLink implements Responder, InboundRequestHost {
 
   /** The caller has given up by now; the handler's signal is aborted, and its slot stays taken until it returns. */
   overdue(request: InboundRequest): void {
-    const error = this.#timer.timeoutError(request)
+    this.refuse(request, this.#timer.timeoutError(request))
+  }
+
+  refuse(request: InboundRequest, error: ParleyError): void {
     this.#sendFault(request, error)
     request.end(error)
+  }
+
+  requests(): InboundRequest[] {
+    return this.#open.values()
+  }
+
+  requestOf(session: string, exchange: number): InboundRequest | undefined {
+    const own = this.peerHello()?.session
+    return own !== undefined && toText(own, 'hex') === session ? this.#open.get(exchange) : undefined
   }
 
   progress(request: InboundRequest, report: Progress): void {

@@ -1,0 +1,218 @@
+/**
+ * Finds requests that wait for each other across nodes, and has one of them give way: the driver of wait-probes.ts.
+ *
+ * It looks only while requests are in line, some of them for longer than WAIT_MS, and all that have a slot wait for calls that
+ * were made with their context as parent. A request that gives way never ran: its caller gets STA003, reason `deadlock`.
+ * A probe makes a node look at what it has in work, and tells of it only to who made these calls; nobody is dialled for it.
+ * Wire id: `/parley/waits/1`. State: the probes, those who wait for an answer, when it looks next.
+ */
+import { type ParleyError, stateError } from '../errors.ts'
+import { createRateLimiter } from '../limits/rate-limiter.ts'
+import type { Port, Stop } from '../port.ts'
+import { ASK_MS, waitsProtocol } from './contract.ts'
+import { slotsOf, victimOf, type WaitsHere } from './wait-graph.ts'
+import { type ProbeAnswer, type ProbeEffect, type ProbeInput, WaitProbes } from './wait-probes.ts'
+
+/** What this node has in line and in work. */
+export interface LocalWaits {
+  /** A request is in line that came before `sinceMs` (monotonic), and all that have a slot wait for calls. */
+  mayBeStuck(sinceMs: number): boolean
+  /** Requests are in line. */
+  hasLine(): boolean
+  /** This call of the peer is in line or in work; to be asked before `here`, which looks at all of them. */
+  knows(peer: string, key: string): boolean
+  here(): WaitsHere
+  /** Has a request that is in line end with the error. @returns whether it was in line */
+  refuse(key: string, error: ParleyError): boolean
+  /** Tells of each request that begins to wait. */
+  onLine(fn: () => void): Stop
+}
+
+export interface DeadlockDetectionDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'metrics' | 'random' | 'serve' | 'to' | 'members'>
+  readonly waits: LocalWaits
+}
+
+export interface DeadlockDetection {
+  counts(): { readonly begun: number; readonly found: number; readonly broken: number; readonly refused: number }
+  stop(): Promise<void>
+}
+
+/** A request that waits for less is not looked at. */
+export const WAIT_MS = 100
+/** Between two looks that found nothing to do about it, at most. */
+const MAX_LOOK_MS = 1_000
+/** Left for the way back, at each node. */
+const WAY_MS = 100
+const LEAST_ASK_MS = 50
+/** Questions of one peer: so many a second, after a burst. */
+const QUESTIONS = { perSecond: 20, burst: 50, maxKeys: 1_024 }
+
+const ACTIVE: ProbeAnswer = { blocked: false }
+/** Time alone looks at nothing. */
+const NOTHING = { queued: new Map(), running: new Map() } as const
+
+const deadlock = (requests: number): ParleyError =>
+  stateError(
+    'deadlock',
+    `the request waited for a slot, and whoever has one there waits for this request: ${requests} requests wait for each other`,
+    'it did not run, so it may be made again; raise limits.maxActive, or let handlers not wait for calls that come back',
+    { requests },
+  )
+
+class Detection implements DeadlockDetection {
+  readonly #deps: DeadlockDetectionDeps
+  readonly #probes = new WaitProbes()
+  readonly #questions = createRateLimiter(QUESTIONS)
+  /** Those that wait for an answer, and until when. */
+  readonly #waiting = new Map<number, { readonly until: number; answer(answer: ProbeAnswer): void }>()
+  readonly #counts = { begun: 0, found: 0, broken: 0, refused: 0 }
+  readonly #stopWatching: Stop
+  #stopTimer: Stop | undefined
+  #lookMs = WAIT_MS
+  #lastToken = 0
+  /** Its own probe that has not ended. */
+  #own: string | undefined
+  #isStopped = false
+  unserve: () => Promise<void> = async () => {}
+
+  constructor(deps: DeadlockDetectionDeps) {
+    this.#deps = deps
+    const { metrics } = deps.port
+    this.#stopWatching = deps.waits.onLine(() => this.#arm())
+    metrics.gauge('deadlock_probes', 'Probes for deadlocks that are remembered', () => this.#probes.size())
+    metrics.gauge('deadlock_probes_begun', 'Probes for deadlocks that this node began', () => this.#counts.begun)
+    metrics.gauge('deadlock_probes_refused', 'Questions about waits that came too often', () => this.#counts.refused)
+    metrics.gauge('deadlocks_broken', 'Requests that gave way to a deadlock', () => this.#counts.broken)
+  }
+
+  counts() {
+    return { ...this.#counts }
+  }
+
+  /** A question of a peer. */
+  asked(probe: string, keys: readonly string[], from: string, leftMs: number): Promise<ProbeAnswer> | ProbeAnswer {
+    const { waits } = this.#deps
+    if (!this.#questions.take(from, this.#now())) {
+      this.#counts.refused += 1
+      return ACTIVE
+    }
+    if (this.#isStopped || !keys.every((key) => waits.knows(from, key))) return ACTIVE
+    return new Promise((resolve) => {
+      this.#lastToken += 1
+      const token = this.#lastToken
+      this.#waiting.set(token, { until: this.#now() + leftMs, answer: resolve })
+      this.#step({ kind: 'asked', probe, from, keys, token })
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    this.#stopWatching()
+    this.#stopTimer?.()
+    for (const { answer } of this.#waiting.values()) answer(ACTIVE)
+    this.#waiting.clear()
+    await this.unserve()
+  }
+
+  #now(): number {
+    return this.#deps.port.clock.monotonic()
+  }
+
+  #arm(): void {
+    if (this.#stopTimer !== undefined || this.#isStopped) return
+    this.#stopTimer = this.#deps.port.timers.after(this.#lookMs, () => {
+      this.#stopTimer = undefined
+      this.#look()
+    })
+  }
+
+  #look(): void {
+    const { waits, port } = this.#deps
+    this.#step({ kind: 'tick' })
+    // Probes that are remembered are forgotten by the looks that follow.
+    if (!waits.hasLine() && this.#probes.size() === 0) {
+      this.#lookMs = WAIT_MS
+      return
+    }
+    this.#arm()
+    if (this.#own !== undefined) return
+    if (!waits.mayBeStuck(this.#now() - WAIT_MS)) {
+      this.#lookMs = WAIT_MS
+      return
+    }
+    this.#own = [...port.random(16)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+    this.#counts.begun += 1
+    this.#step({ kind: 'begin', probe: this.#own })
+  }
+
+  #step(input: ProbeInput): void {
+    const { waits, port } = this.#deps
+    const here = input.kind === 'tick' ? { ...NOTHING, self: port.self.id } : waits.here()
+    for (const effect of this.#probes.step(input, here, this.#now())) this.#carryOut(effect)
+    if (this.#probes.size() > 0) this.#arm()
+  }
+
+  #carryOut(effect: ProbeEffect): void {
+    if (effect.kind === 'ask') void this.#ask(effect)
+    else if (effect.kind === 'answer') {
+      this.#waiting.get(effect.token)?.answer(effect.answer)
+      this.#waiting.delete(effect.token)
+    } else this.#conclude(effect.answer)
+  }
+
+  async #ask({ ask, probe, peer, keys }: ProbeEffect & { kind: 'ask' }): Promise<void> {
+    const { port } = this.#deps
+    let answer = ACTIVE
+    try {
+      // Who serves a call of this node is connected, or the call is about to fail.
+      if (!port.members().some(({ id }) => id === peer)) throw new Error('it is not connected')
+      const told = await port.to(peer, waitsProtocol).probe({ probe, calls: [...keys] }, { timeoutMs: this.#leftMs() })
+      if (told.blocked)
+        answer = { blocked: true, waits: told.waits.map(({ id, on, queued }) => ({ id, on, isQueued: queued })) }
+    } catch {
+      // It cannot say: an older version, or one that is busy. Then this is no deadlock that can be shown.
+    }
+    if (!this.#isStopped) this.#step({ kind: 'answered', ask, answer })
+  }
+
+  /** What those who wait for an answer give, less the way back. */
+  #leftMs(): number {
+    const now = this.#now()
+    const left = [...this.#waiting.values()].map(({ until }) => until - now)
+    return Math.max(LEAST_ASK_MS, Math.min(ASK_MS, ...left) - WAY_MS)
+  }
+
+  #conclude(answer: ProbeAnswer): void {
+    const { port, waits } = this.#deps
+    this.#own = undefined
+    this.#lookMs = Math.min(MAX_LOOK_MS, this.#lookMs * 2)
+    const victim = answer.blocked ? victimOf(answer.waits, slotsOf(port.self.id)) : undefined
+    if (!answer.blocked || victim === undefined) return
+    this.#counts.found += 1
+    if (!waits.refuse(victim, deadlock(answer.waits.length))) return
+    this.#counts.broken += 1
+    this.#lookMs = WAIT_MS
+    port.log.warn('requests waited for each other across nodes; one of them gave way', {
+      requests: answer.waits.length,
+      hint: 'raise limits.maxActive, or let handlers not wait for calls that come back',
+    })
+  }
+}
+
+export const startDeadlockDetection = async (deps: DeadlockDetectionDeps): Promise<DeadlockDetection> => {
+  const detection = new Detection(deps)
+  detection.unserve = await deps.port.serve(waitsProtocol, {
+    async probe({ probe, calls }, { peer, remainingMs }) {
+      const answer = await detection.asked(probe, calls, peer, remainingMs())
+      if (!answer.blocked) return { blocked: false, waits: [] }
+      const waits = answer.waits.map(({ id, on, isQueued }) => ({
+        id,
+        on: [...on],
+        ...(isQueued === true && { queued: true }),
+      }))
+      return { blocked: true, waits }
+    },
+  })
+  return detection
+}

@@ -1,0 +1,54 @@
+/**
+ * Calls that were made on behalf of one request and are not answered yet: what its handler waits for. Both sides of a call know
+ * it by the same key: the session of its link, which is random, and its number there.
+ *
+ * State: those calls, and how often there was a change. A stream counts until its first item: its handler has begun then.
+ */
+import { toString as toText } from 'uint8arrays/to-string'
+
+export interface ChildCall {
+  /** Who was called. */
+  readonly peer: string
+  readonly key: string
+}
+
+/** @param session of the link's opener */
+export const callKeyOf = (session: Uint8Array, exchange: number): string => `${toText(session, 'hex')}.${exchange}`
+
+/** @returns undefined for what is no key */
+export const readCallKey = (key: string): { readonly session: string; readonly exchange: number } | undefined => {
+  const [session = '', number = '', ...more] = key.split('.')
+  const exchange = Number(number)
+  return more.length === 0 && session !== '' && Number.isSafeInteger(exchange) && exchange > 0
+    ? { session, exchange }
+    : undefined
+}
+
+export class ChildCalls {
+  readonly #open = new Map<object, ChildCall>()
+  #changes = 0
+
+  /** @param call anything that stands for it alone */
+  begun(call: object, peer: string, session: Uint8Array, exchange: number): void {
+    this.#open.set(call, { peer, key: callKeyOf(session, exchange) })
+    this.#changes += 1
+  }
+
+  /** Harmless for one that has ended. */
+  ended(call: object): void {
+    if (this.#open.delete(call)) this.#changes += 1
+  }
+
+  /** Another number after each call that began or ended. */
+  changes(): number {
+    return this.#changes
+  }
+
+  size(): number {
+    return this.#open.size
+  }
+
+  calls(): ChildCall[] {
+    return [...this.#open.values()]
+  }
+}
