@@ -20,8 +20,15 @@ import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, EffectKey, EffectName, effectRow, INPUT_ROW, isEffectId, sleepRow } from '../task-record.ts'
 import { type AttemptWork, mayRetry, taskError, workItem } from './attempt-data.ts'
-import { type WaitingAttempt, waitForEvent, waitForSignal } from './attempt-waits.ts'
-import { CHILD_WAIT, childHandle, GIVEN_BACK_MS, type WaitingParent } from './child-handle.ts'
+import {
+  CHILD_WAIT,
+  childHandle,
+  GIVEN_BACK_MS,
+  type WaitingAttempt,
+  type WaitingParent,
+  waitForEvent,
+  waitForSignal,
+} from './attempt-waits.ts'
 import { type MakeCall, recordedCall } from './recorded-call.ts'
 import type { EffectFacts, EffectOptions, ProgressReport, TaskContext, WorkFunction } from './task-context.ts'
 

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import type { TaskHandle, TaskState } from '../../../../protocols/task/client/task-api.ts'
 import type { TaskStatus } from '../../../../protocols/task/task-status.ts'
-import { childHandle, STAY_MS } from '../../../../protocols/task/worker/child-handle.ts'
+import { childHandle, STAY_MS } from '../../../../protocols/task/worker/attempt-waits.ts'
 
 const create = (status: TaskStatus) => {
   const time = createVirtualTime()
