@@ -19,7 +19,7 @@ import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, EffectKey, EffectName, effectRow, INPUT_ROW, isEffectId, sleepRow } from '../task-record.ts'
-import { type AttemptWork, mayRetry, taskError, workItem } from './attempt-data.ts'
+import { type AttemptWork, isFullForNow, mayRetry, taskError, workItem } from './attempt-data.ts'
 import {
   CHILD_WAIT,
   childHandle,
@@ -38,11 +38,6 @@ const START_AFTER_MS = 50
 const STAYS_MS = 5_000
 /** Between tries to have decided what older voters do not know. */
 const OLDER_AGAIN_MS = 1_000
-
-/** Too much at the moment, not too much of this task or its submitter. */
-const isFullForNow = (error: unknown): boolean =>
-  isParleyError(error, 'COM003') &&
-  (error.details.retryAfterMs !== undefined || !/^(effects|task-share)$/.test(String(error.details.reason)))
 
 export interface AttemptDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
