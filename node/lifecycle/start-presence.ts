@@ -125,6 +125,7 @@ export const startPresence = async (
   const neighbours = await createNeighbours({ port: ownPort, rttMs: presence.rttMs, agents: directory.size, listening })
   const waits = createSlotWaits({ self: ownPort.self.id, router, slots })
   const deadlocks = await startDeadlockDetection({ port: ownPort, waits })
+  undo.push(() => deadlocks.stop())
   network.upkeep.start((peer) => directory.markGone(peer))
   return { activity, presence, pruning, neighbours, deadlocks, load }
 }

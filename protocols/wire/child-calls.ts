@@ -12,8 +12,11 @@ export interface ChildCall {
   readonly key: string
 }
 
-/** @param session of the link's opener */
-export const callKeyOf = (session: Uint8Array, exchange: number): string => `${toText(session, 'hex')}.${exchange}`
+/** Of a link's opener, as keys have it. */
+export const sessionText = (session: Uint8Array): string => toText(session, 'hex')
+
+/** @param session as text */
+export const callKeyOf = (session: string, exchange: number): string => `${session}.${exchange}`
 
 /** @returns undefined for what is no key */
 export const readCallKey = (key: string): { readonly session: string; readonly exchange: number } | undefined => {
@@ -30,7 +33,7 @@ export class ChildCalls {
 
   /** @param call anything that stands for it alone */
   begun(call: object, peer: string, session: Uint8Array, exchange: number): void {
-    this.#open.set(call, { peer, key: callKeyOf(session, exchange) })
+    this.#open.set(call, { peer, key: callKeyOf(sessionText(session), exchange) })
     this.#changes += 1
   }
 

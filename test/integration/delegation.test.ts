@@ -125,6 +125,21 @@ describe('agents that pass requests on, one slot each', { timeout: 100_000 }, ()
     assert.ok(ms < 3_000, `${ms} ms`)
   })
 
+  it('drain, however many such calls there are: each is answered or gives way, and none waits for its deadline', async () => {
+    // The agent in a thread refuses what is above its runs, which is no deadlock: the two processes alone.
+    const ids = [one.id, two.id]
+    const calls = Array.from({ length: 60 }, (_, i) =>
+      root.to(ids[i % 2] ?? '', relay).pass({ pauseMs: 5, route: [{ to: ids[(i + 1) % 2] ?? '', method: 'back' }] }),
+    )
+    const { value, ms } = await timed(() => Promise.allSettled(calls))
+    const reasons = value.flatMap((outcome) => (outcome.status === 'rejected' ? [String(outcome.reason.reason)] : []))
+    assert.deepEqual(
+      reasons.filter((reason) => reason !== 'deadlock'),
+      [],
+    )
+    assert.ok(ms < 14_000, `${ms} ms`)
+  })
+
   it('are left alone where one of those that have a slot only takes its time', async () => {
     // The second one waits for nobody: both calls are answered once it has ended.
     const slow = root.to(two.id, relay).pass({ pauseMs: 1_500, route: [] })

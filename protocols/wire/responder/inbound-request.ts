@@ -82,6 +82,8 @@ export interface InboundRequestHost {
   readonly protocol: string
   /** The caller's first frame. */
   peerHello(): Hello | undefined
+  /** Its session, as keys of calls have it. */
+  sessionText(): string
   /** The longest deadline that a caller gets, milliseconds, where the method's own is not longer. */
   maxDeadlineMs(endpoint: Endpoint): number
   /** Monotonic milliseconds. */
@@ -179,7 +181,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
 
   /** By which its caller knows it too. */
   get callKey(): string {
-    return callKeyOf(this.host.peerHello()?.session ?? EMPTY, this.exchange)
+    return callKeyOf(this.host.sessionText(), this.exchange)
   }
 
   get passesOn(): InheritedTrace {

@@ -6,9 +6,9 @@
  * (response-writer.ts).
  * State: the requests in work.
  */
-import { toString as toText } from 'uint8arrays/to-string'
 import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
+import { sessionText } from '../child-calls.ts'
 import type { Duplex } from '../duplex.ts'
 import { messageTypeOf } from '../envelope.ts'
 import { frame, KIND } from '../frames/frame.ts'
@@ -78,6 +78,7 @@ class ResponderLink implements Responder, InboundRequestHost {
   readonly #intake: RequestIntake
   readonly #drain: Drain
   readonly #runOptions: RunOptions
+  #sessionText: string | undefined
   #isGone = false
 
   constructor(duplex: Duplex, deps: ResponderDeps, self: ResponderSelf) {
@@ -223,13 +224,18 @@ class ResponderLink implements Responder, InboundRequestHost {
     request.end(error)
   }
 
+  sessionText(): string {
+    const hello = this.peerHello()
+    if (hello !== undefined) this.#sessionText ??= sessionText(hello.session)
+    return this.#sessionText ?? ''
+  }
+
   requests(): InboundRequest[] {
     return this.#open.values()
   }
 
   requestOf(session: string, exchange: number): InboundRequest | undefined {
-    const own = this.peerHello()?.session
-    return own !== undefined && toText(own, 'hex') === session ? this.#open.get(exchange) : undefined
+    return this.sessionText() === session ? this.#open.get(exchange) : undefined
   }
 
   progress(request: InboundRequest, report: Progress): void {
@@ -256,7 +262,8 @@ class ResponderLink implements Responder, InboundRequestHost {
     )
     if (failure !== undefined) {
       // Nobody else hears of an answer that did not reach its third party.
-      if (request.isForwarded || !(error instanceof ParleyError)) this.#logFailure(request, error)
+      if (request.isForwarded || !(error instanceof ParleyError))
+        this.#deps.log.error(`${this.protocol}.${request.endpoint.name} failed`, { error, ...request.logFields() })
       this.#sendFault(request, asHandled(error))
     }
     request.end()
@@ -269,11 +276,6 @@ class ResponderLink implements Responder, InboundRequestHost {
   /** Unless the exchange was given up meanwhile, or has no answer. */
   #sendFault(request: InboundRequest, error: unknown): void {
     if (!request.hasEnded && !request.isForwarded && !request.oneWay) this.#responses.refuse(request, error)
-  }
-
-  #logFailure(request: InboundRequest, error: unknown): void {
-    const text = `${this.protocol}.${request.endpoint.name} failed`
-    this.#deps.log.error(text, { error, ...request.logFields() })
   }
 
   #createReports(request: InboundRequest): ProgressReports {
