@@ -15,6 +15,26 @@ export type {
   Commands,
 } from '../protocols/command/api.ts'
 export { type CommandDefinition, defineCommand } from '../protocols/command/command-definition.ts'
+export type {
+  AgentTraits,
+  DirectedWork,
+  DirectiveVerdict,
+  MakePlan,
+  PlanHandle,
+  PlanStatus,
+  Plans,
+  PlansCounts,
+} from '../protocols/coordination/api.ts'
+export type { Assignment, PlanMove, PlanOutcome } from '../protocols/coordination/plan-record.ts'
+export { PLAN_STATES, PLAN_TRIGGERS, type PlanState, type PlanTrigger } from '../protocols/coordination/plan-states.ts'
+export {
+  type ChosenAgent,
+  defaultGenerator,
+  type PlanGenerator,
+  type PlanInput,
+  type PlannableAgent,
+  type PlannableTask,
+} from '../protocols/coordination/planner/generator.ts'
 export {
   type Accepted,
   type AnyProtocol,
@@ -149,6 +169,11 @@ export type {
   ResourceWaitOptions,
   WantedPart,
 } from '../protocols/resource/api.ts'
+export {
+  type ResourceStatusData,
+  resourceRequestEvent,
+  resourceStatusEvent,
+} from '../protocols/resource/resource-events.ts'
 export { STATE_REASONS, type StateReason } from '../protocols/state-reasons.ts'
 export type { Tasks, TasksCounts, WorkOptions } from '../protocols/task/api.ts'
 export type {

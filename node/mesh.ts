@@ -31,7 +31,7 @@ import { createNodeView, meshFigures } from './observe/node-view.ts'
 import { looksForOthers } from './options/discovery-options.ts'
 import { createReloadQueue } from './options/reload-queue.ts'
 import type { MeshOptionsInput } from './options/schema.ts'
-import { coordination, notifications, resources, tasks } from './parts/built-in.ts'
+import { coordination, notifications, plans, resources, tasks } from './parts/built-in.ts'
 import { clock, random, timers } from './platform/platform.ts'
 import { startMemory } from './platform/start-memory.ts'
 import type { DirectoryLock } from './store/data-directory.ts'
@@ -81,7 +81,10 @@ const startFeatures = async (input: MeshOptionsInput, lock: Lock, undo: Undo) =>
   })
   exposeMeshFigures(startup.metrics, () => meshFigures(core, features))
   const calls = interception.outgoing.clients
-  await startParts(core, parts, { directory, presence: presence.presence, calls, events, messages, commands })
+  const { advertise } = advertiser
+  await startParts(core, parts, {
+    ...{ directory, presence: presence.presence, calls, events, messages, commands, advertise },
+  })
   const features: NodeFeatures = {
     ...{ ...presence, ...reachability, directory, events, replies, messages, commands, parts },
     coordination: await parts.use(coordination),
@@ -181,6 +184,7 @@ const meshOf = async ({
     notifications: await parts.use(notifications),
     tasks: await parts.use(tasks),
     resources: await parts.use(resources),
+    plans: await parts.use(plans),
     part: (part) => parts.use(part),
     serve: async (protocol, handlers) => createRegistration(await serve(protocol, handlers)),
     to: clients.to,

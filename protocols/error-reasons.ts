@@ -82,6 +82,8 @@ export const ERROR_REASONS = {
     'resource-share': true,
     /** What the allocation asks for is in use, or nowhere: `details.why`. */
     'resource-denied': true,
+    /** The owner has its share of the plans. */
+    'plan-share': true,
     /** The task has as many effects as it may have. */
     effects: true,
     /** The disk of the coordinator has not caught up with what was decided. */

@@ -45,6 +45,8 @@ export const STATE_REASONS = {
   'input-gone': WRONG_STATE,
   /** The allocation is in another state by now. */
   'allocation-status': CHANGED,
+  /** The plan is in another state by now. */
+  'plan-status': CHANGED,
   /** Nodes have less to give than the allocation takes, by now. */
   'does-not-fit': CHANGED,
   /** The worker that was chosen is gone. */

@@ -10,6 +10,7 @@ import {
   registerCoordinator,
   registerJournal,
   registerLeave,
+  registerPlan,
   registerResources,
 } from './register/register-agreement.ts'
 import { registerDlq, registerStore } from './register/register-disk.ts'
@@ -73,6 +74,7 @@ export const createProgram = (): Command => {
   registerJournal(program)
   registerTasks(program)
   registerResources(program)
+  registerPlan(program)
   registerBench(program)
   registerCoordinator(program)
   registerLeave(program)

@@ -22,8 +22,19 @@ import * as journal from './handlers/run-journal.ts'
 import { send } from './handlers/run-send.ts'
 import { runSubscribe } from './handlers/run-subscribe.ts'
 import * as tasks from './handlers/run-tasks.ts'
-import { describe, outbox, showAllocations, showResources, topView } from './handlers/run-views.ts'
+import {
+  cancelPlan,
+  describe,
+  listPlans,
+  makePlan,
+  outbox,
+  showAllocations,
+  showPlan,
+  showResources,
+  topView,
+} from './handlers/run-views.ts'
 import * as journalSchemas from './journal-schemas.ts'
+import { CancelPlanSchema, MakePlanSchema, PlanQuerySchema, PlansQuerySchema } from './plan-schemas.ts'
 import { ResourcesQuerySchema } from './resource-schemas.ts'
 import * as taskSchemas from './task-schemas.ts'
 
@@ -136,6 +147,10 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
       tasks.controlSchedule(deps.mesh(), read(taskSchemas.ScheduleControlSchema, input)),
     '/api/tasks/retry': (input) => tasks.retryTask(deps.mesh(), read(taskSchemas.TaskRetrySchema, input)),
     '/api/tasks/control': (input) => tasks.controlTask(deps.mesh(), read(taskSchemas.TaskControlSchema, input)),
+    '/api/plans/list': (input) => listPlans(deps.mesh(), read(PlansQuerySchema, input)),
+    '/api/plans/make': (input) => makePlan(deps.mesh(), read(MakePlanSchema, input)),
+    '/api/plans/show': (input) => showPlan(deps.mesh(), read(PlanQuerySchema, input)),
+    '/api/plans/cancel': (input) => cancelPlan(deps.mesh(), read(CancelPlanSchema, input)),
     '/api/resources/status': (input) => showResources(deps.mesh(), read(ResourcesQuerySchema, input)),
     '/api/resources/allocations': (input) => showAllocations(deps.mesh(), read(ResourcesQuerySchema, input)),
     async '/api/stop'() {

@@ -14,6 +14,7 @@
  * | POST `/api/bench` | a stream |
  * | `/api/journal/…` | journal-schemas.ts |
  * | `/api/tasks/…` | task-schemas.ts |
+ * | `/api/plans/…` | plan-schemas.ts |
  * | `/api/resources/…` | resource-schemas.ts |
  * | POST `/api/coordinator/transfer`, `/api/seat/give-up`, `/api/seat/take` | |
  */

@@ -13,7 +13,7 @@ import { compile } from '../../protocols/wire/payload/contract.ts'
 import { Interception } from '../calls/interception/interception.ts'
 import { recordRequests } from '../calls/recorded-calls.ts'
 import type { MeshOptions } from '../options/schema.ts'
-import { coordination, notifications, resources, tasks } from '../parts/built-in.ts'
+import { coordination, notifications, plans, resources, tasks } from '../parts/built-in.ts'
 import { nodeTokens } from '../parts/node-tokens.ts'
 import { exposeParts } from '../parts/part-views.ts'
 import { PartRunner } from '../parts/runner.ts'
@@ -21,8 +21,10 @@ import type { NodeCore } from './node-core.ts'
 
 export type Serve = <P extends AnyProtocol>(protocol: P, handlers: Handlers<P>) => Promise<() => Promise<void>>
 
-const sectionOf = ({ tasks: ofTasks, resources: ofResources, partOptions }: MeshOptions, part: AnyPart): unknown => {
+const sectionOf = (options: MeshOptions, part: AnyPart): unknown => {
+  const { tasks: ofTasks, resources: ofResources, plans: ofPlans, partOptions } = options
   if (part === tasks) return ofTasks
+  if (part === plans) return ofPlans
   return part === resources ? ofResources : partOptions[part.name]
 }
 
@@ -39,7 +41,7 @@ export const prepareParts = async ({ startup, network, quota, undo }: NodeCore, 
   const interception = new Interception(network, () => [...options.interceptors, ...parts.seal(interceptors, tooLate)])
   const port: Port = { ...interception.port, serve: (protocol, handlers) => serve(protocol, handlers) }
   const parts: PartRunner = new PartRunner({
-    parts: [coordination, notifications, tasks, resources, ...options.parts],
+    parts: [coordination, notifications, tasks, resources, plans, ...options.parts],
     provides: [...Object.values(nodeTokens), tokens.events, tokens.messages, tokens.commands],
     port: (part) => (isOwnPart(part) ? ownPort : port),
     section: (part) => sectionOf(options, part),
@@ -64,12 +66,13 @@ export interface Provided {
   readonly events: Events & { readonly own: Events }
   readonly messages: Messages
   readonly commands: Commands
+  readonly advertise: ApiOf<typeof nodeTokens.advertise>
 }
 
 export const startParts = async (
   { startup, network, quota, undo }: NodeCore,
   parts: PartRunner,
-  { directory, presence, calls, events, messages, commands }: Provided,
+  { directory, presence, calls, events, messages, commands, advertise }: Provided,
 ): Promise<void> => {
   parts.provide(nodeTokens.startup, startup)
   parts.provide(nodeTokens.network, network)
@@ -77,6 +80,7 @@ export const startParts = async (
   parts.provide(nodeTokens.directory, directory)
   parts.provide(nodeTokens.presence, presence)
   parts.provide(nodeTokens.calls, calls)
+  parts.provide(nodeTokens.advertise, advertise)
   parts.provide(nodeTokens.decisions, parts.journals())
   parts.provide(nodeTokens.ownEvents, events.own)
   parts.provide(tokens.events, events)

@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import * as z from 'zod'
+import { PlanOptions } from '../../protocols/coordination/options.ts'
 import { checkVendor } from '../../protocols/define-part.ts'
 import { DeliveryOptionsSchema } from '../../protocols/delivery/options.ts'
 import { ParleyError } from '../../protocols/errors.ts'
@@ -75,6 +76,7 @@ const GROUPS = {
   coordination: CoordinationOptions,
   tasks: TaskOptions,
   resources: ResourceOptions,
+  plans: PlanOptions,
   discovery: DiscoveryOptions,
   dial: DialOptions,
   metrics: MetricsOptions,
@@ -155,6 +157,7 @@ export const MeshOptionsSchema = z.strictObject({
   coordination: CoordinationOptions.prefault({}).describe('Who votes for the coordinator, and the journal.'),
   tasks: TaskOptions.prefault({}).describe('Tasks: how long what they left is kept.'),
   resources: ResourceOptions.prefault({}).describe('Resources: what this node has to give.'),
+  plans: PlanOptions.prefault({}).describe('Plans: what this agent says of itself, and which services it is.'),
   parts: z
     .array(z.custom<AnyPart>(isPart, 'use what definePart returns'))
     .max(MAX_PARTS)

@@ -1,4 +1,13 @@
 /** The parts that every node has, in the order in which they start where their needs leave a choice. */
+import {
+  coordinationProtocol,
+  performanceMonitorProtocol,
+  resourceManagerProtocol,
+} from '../../protocols/coordination/contract.ts'
+import { planJournal } from '../../protocols/coordination/journal/plan-kinds.ts'
+import { PlanOptions } from '../../protocols/coordination/options.ts'
+import { PLAN_FIGURES } from '../../protocols/coordination/plan-figures.ts'
+import type { PlansFeature } from '../../protocols/coordination/plans.ts'
 import { definePart } from '../../protocols/define-part.ts'
 import type { Notifications } from '../../protocols/notification/notifications.ts'
 import { answers, implementPart, type Loading } from '../../protocols/part.ts'
@@ -16,9 +25,9 @@ import type { TasksDeps, TasksFeature } from '../../protocols/task/tasks.ts'
 import { tokens } from '../../protocols/tokens.ts'
 import type { Coordination } from '../coordination/api.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
-import { journalMember, nodeTokens, taskResources } from './node-tokens.ts'
+import { journalMember, nodeTokens, resourcesForPlans, taskResources, tasksForPlans } from './node-tokens.ts'
 
-const { startup, network, directory, decisions, ownEvents, presence, quota, calls } = nodeTokens
+const { startup, network, directory, decisions, ownEvents, presence, quota, calls, advertise } = nodeTokens
 
 export const coordination = definePart({
   name: 'coordination',
@@ -96,6 +105,7 @@ export const tasks = definePart({
     ...{ journal: tokens.journal, coordinator: tokens.coordinator, events: ownEvents },
     ...{ startup, presence, journalMember, quota, calls, resources: taskResources },
   },
+  provides: { forPlans: tasksForPlans },
   options: TaskOptions,
   protocols: [taskProtocol, taskBytesProtocol],
   journal: taskJournal,
@@ -166,8 +176,8 @@ export const tasks = definePart({
 export const resources = definePart({
   name: 'resources',
   description: 'What nodes have to give, and who has been given what of it: never more than there is.',
-  needs: { journal: tokens.journal, coordinator: tokens.coordinator, journalMember },
-  provides: { forTasks: taskResources },
+  needs: { journal: tokens.journal, coordinator: tokens.coordinator, events: ownEvents, journalMember },
+  provides: { forTasks: taskResources, forPlans: resourcesForPlans },
   options: ResourceOptions,
   protocols: [resourceProtocol],
   journal: resourceJournal,
@@ -181,8 +191,8 @@ export const resources = definePart({
     const { createResources } = await import('../../protocols/resource/resources.ts')
     return {
       default: implementPart<typeof resources>({
-        start({ journal, coordinator, journalMember: member, ...port }, { capacity }) {
-          const api = createResources({ port, journal, coordinator, member })
+        start({ journal, coordinator, events, journalMember: member, ...port }, { capacity }) {
+          const api = createResources({ port, journal, coordinator, events, member })
           if (Object.keys(capacity).length > 0)
             api
               .offer(capacity)
@@ -193,6 +203,57 @@ export const resources = definePart({
             figures: () => api.figures(),
             views: { nodes: () => api.nodesTable(), allocations: () => api.allocationsTable() },
             stop: () => api.stop(),
+          }
+        },
+      }),
+    }
+  },
+})
+
+export const plans = definePart({
+  name: 'plans',
+  description: 'Goals whose tasks go to agents that the elected coordinator chooses and directs.',
+  needs: {
+    ...{ journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences, events: ownEvents },
+    ...{ startup, directory, advertise, presence, journalMember },
+    ...{ tasks: tasksForPlans, resources: resourcesForPlans },
+  },
+  options: PlanOptions,
+  protocols: [coordinationProtocol, performanceMonitorProtocol, resourceManagerProtocol],
+  journal: planJournal,
+  figures: PLAN_FIGURES,
+  views: {
+    plans: { title: 'Plans', form: 'table' },
+    plan: { title: 'Plan', form: 'timeline', of: 'plan' },
+    performance: { title: 'Performance', form: 'table' },
+  },
+  activate: 'start',
+  load: async (): Loading<PlansFeature> => {
+    const [{ createPlans }, { startServices }] = await Promise.all([
+      import('../../protocols/coordination/plans.ts'),
+      import('./plan-roles.ts'),
+    ])
+    return {
+      default: implementPart<typeof plans>({
+        async start(ctx, { roles, price, zone }) {
+          const { journal, coordinator, fences, events, presence, journalMember, tasks, resources, ...port } = ctx
+          const services = await startServices(ctx, roles, () => api.report())
+          const api = createPlans({
+            ...{ port, journal, coordinator, fences, events, tasks, resources, member: journalMember },
+            presenceOf: (peer) => PRESENCE[presence.statusOf(peer)],
+            onPresence: (fn) => presence.onChange(({ peer, status }) => fn(peer, PRESENCE[status])),
+            services: services.used,
+          })
+          api.describe({ ...(price !== undefined && { price }), ...(zone !== undefined && { zone }) })
+          return {
+            api,
+            handlers: [answers(coordinationProtocol, api.handlers), ...services.handlers],
+            figures: () => api.figures(),
+            views: { plans: () => api.table(), plan: (id) => api.timeline(id), performance: () => services.table() },
+            async stop() {
+              services.stop()
+              await api.stop()
+            },
           }
         },
       }),

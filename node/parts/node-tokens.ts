@@ -1,14 +1,17 @@
 /** What parts of the mesh itself may need beside what all parts may (protocols/tokens.ts). Types alone. */
 import type { Directory } from '../../discovery/directory/directory.ts'
+import type { PlanResources } from '../../protocols/coordination/plan-needs.ts'
 import type { Events } from '../../protocols/events/api.ts'
 import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
 import type { Quota } from '../../protocols/limits/quota.ts'
 import { tokenOf } from '../../protocols/part.ts'
 import type { TaskResources } from '../../protocols/task/task-resources.ts'
+import type { PlanTasks } from '../../protocols/task/tasks-for-plans.ts'
 import type { Clients } from '../calls/clients.ts'
 import type { Startup } from '../lifecycle/startup.ts'
 import type { Network } from '../network/network.ts'
+import type { Advertiser } from './advertise.ts'
 import type { FailureDetection } from './failure-detection.ts'
 
 export const nodeTokens = {
@@ -20,6 +23,8 @@ export const nodeTokens = {
   presence: tokenOf<Pick<FailureDetection, 'statusOf' | 'onChange'>>('presence'),
   /** Events of the mesh itself: they pass no interceptors. */
   ownEvents: tokenOf<Events>('own-events'),
+  /** Tells others, in this node's record, of a protocol that it answers. */
+  advertise: tokenOf<Advertiser['advertise']>('advertise'),
   /** What this node may keep on disk. */
   quota: tokenOf<Quota>('quota'),
   /** What the parts of this node decide in the journal. */
@@ -31,3 +36,7 @@ export const journalMember = tokenOf<() => JournalMember | undefined>('journal-m
 
 /** What gives tasks what they require: the part `resources` has it. */
 export const taskResources = tokenOf<TaskResources>('task-resources')
+
+/** What plans use of tasks, and of resources: the parts of these names have it. */
+export const tasksForPlans = tokenOf<PlanTasks>('tasks-for-plans')
+export const resourcesForPlans = tokenOf<PlanResources>('resources-for-plans')

@@ -121,7 +121,7 @@ export interface ResourcesCounts {
 
 export interface Resources {
   /**
-   * Says what this node has to give; said again, it is changed. Resolves once it is decided. Stopped, the node gives nothing
+   * Says what this node has to give; said again, it is changed. Resolves once it is decided, and no work here has more. Stopped, the node gives nothing
    * more; what it gave stays with who has it.
    * @throws MSG001; STA003 `in-use` for less than what is allocated; COM001 where nobody coordinates: it is tried again
    */

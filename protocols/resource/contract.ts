@@ -1,7 +1,8 @@
 /** How nodes that use resources talk to the coordinator. Wire id `/parley/resource/1`. */
 import * as z from 'zod'
 import { defineProtocol } from '../define.ts'
-import { AllocationId, AllocationSchema } from './resource-record.ts'
+import type { FedRecords } from '../journal/feed/open-feed.ts'
+import { ALLOCATION_PREFIX, type Allocation, AllocationId, AllocationSchema, allocationKey } from './resource-record.ts'
 
 const Version = z.int().nonnegative()
 
@@ -38,3 +39,16 @@ export const resourceProtocol = defineProtocol({
     },
   },
 })
+
+/** Whom the coordinator tells of which allocation, and how. */
+export const FED_ALLOCATIONS: FedRecords<Allocation, FedAllocation> = {
+  of: 'resources',
+  prefix: ALLOCATION_PREFIX,
+  peersOf: ({ holder, places = [] }) => [holder, ...places.map(({ owner }) => owner)],
+  read({ machine: { records } }, _peer, id, version) {
+    const found = records.get(allocationKey(id))
+    // This part wrote it.
+    return found === undefined ? { id, version } : { id, version: found.version, allocation: found.value as Allocation }
+  },
+  bytesOf: ({ allocation }) => 64 + (allocation?.size ?? 0),
+}

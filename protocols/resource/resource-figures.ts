@@ -18,6 +18,10 @@ export const RESOURCE_FIGURES = {
   lost_total: { kind: 'counter', help: 'Allocations of this node that ended before it released them' },
   changes_total: { kind: 'counter', help: 'Changes of resources that were decided for this node' },
   changes_refused_total: { kind: 'counter', help: 'Changes of resources that were refused to this node' },
+  untold_total: {
+    kind: 'counter',
+    help: 'Changes of resources that were not told by events, where this node coordinates',
+  },
   decisions_total: { kind: 'counter', help: 'Decisions of the journal that these took' },
 } as const satisfies Readonly<Record<string, FigureSpec>>
 export type ResourceFigures = { readonly [K in keyof typeof RESOURCE_FIGURES]: number }
@@ -26,13 +30,20 @@ export interface CountedResources {
   /** Undefined: this node does not coordinate. */
   readonly planner: PlannerCounts | undefined
   readonly feeds: number
+  /** Changes that were not told by events. */
+  readonly untold: number
   readonly decided: Pick<BatcherCounts, 'changes' | 'decisions' | 'refused'>
   readonly own: ResourcesCounts
 }
 
-export const resourceFigures = ({ planner, feeds, decided, own }: CountedResources): ResourceFigures => ({
+export const resourceFigures = ({ planner, feeds, untold, decided, own }: CountedResources): ResourceFigures => ({
   ...{ nodes: planner?.nodes ?? 0, waiting: planner?.waiting ?? 0, allocated: planner?.allocated ?? 0 },
   ...{ held: own.held, given: own.given, feeds, granted_total: planner?.granted ?? 0 },
   ...{ refused_total: planner?.denied ?? 0, asked_total: own.asked, denied_total: own.denied, lost_total: own.lost },
-  ...{ changes_total: decided.changes, changes_refused_total: decided.refused, decisions_total: decided.decisions },
+  ...{
+    changes_total: decided.changes,
+    changes_refused_total: decided.refused,
+    decisions_total: decided.decisions,
+    untold_total: untold,
+  },
 })

@@ -9,7 +9,7 @@ import { FenceSchema } from '../journal/fencing/fence.ts'
 import { partPrefix } from '../part.ts'
 import type { Port } from '../port.ts'
 import { PRIORITIES } from '../wire/envelope.ts'
-import { UnitsSchema } from './units.ts'
+import { amountOf, UnitsSchema } from './units.ts'
 
 export const RESOURCES_PART = 'resources'
 const PREFIX = partPrefix(RESOURCES_PART)
@@ -54,6 +54,14 @@ export const NodeRecordSchema = z.object({
   isOver: z.boolean().optional(),
 })
 export type NodeRecord = z.output<typeof NodeRecordSchema>
+
+export const RESOURCE_STATUSES = ['available', 'full', 'draining', 'lost'] as const
+/** Of one resource of a node, for those who look at it. */
+export const resourceStatus = (node: NodeRecord, name: string): (typeof RESOURCE_STATUSES)[number] => {
+  if (node.isOver === true) return 'lost'
+  if (node.draining === true) return 'draining'
+  return amountOf(node.used, name) < amountOf(node.capacity, name) ? 'available' : 'full'
+}
 
 /** `waiting` and `allocated` are open; the others are final, and kept for a while so that the holder reads them. */
 export const ALLOCATION_STATUSES = ['waiting', 'allocated', 'denied', 'expired', 'preempted'] as const

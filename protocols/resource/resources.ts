@@ -11,20 +11,21 @@ import { checkedInput } from '../checked-input.ts'
 import type { CoordinatorFeature } from '../coordinator/api.ts'
 import type { Handlers } from '../define.ts'
 import { isParleyError, ParleyError } from '../errors.ts'
+import type { Events } from '../events/api.ts'
+import { EventTeller } from '../events/event-teller.ts'
 import { ChangeBatcher } from '../journal/client/change-batcher.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
+import { onceLevelIsKnown } from '../journal/client/level-wait.ts'
 import { FeedFollower } from '../journal/feed/feed-follower.ts'
-import type { FedRecords } from '../journal/feed/open-feed.ts'
 import { RecordFeeds } from '../journal/feed/record-feeds.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
-import { isRefusedFor } from '../journal/state/journal-machine.ts'
 import type { TableData } from '../part.ts'
 import type { Port } from '../port.ts'
 import { createRegistration, type Registration } from '../registration.ts'
 import type { AllocateOptions, AllocationState, HeldAllocation, Resources, ResourcesCounts } from './api.ts'
 import { Claims } from './client/claims.ts'
 import { Holdings, resourceIds } from './client/holdings.ts'
-import { NodeLease } from './client/node-lease.ts'
+import { NodeLease, NodeOffer } from './client/node-lease.ts'
 import {
   allocatedMessage,
   deniedMessage,
@@ -33,18 +34,15 @@ import {
 } from './client/resource-messages.ts'
 import { ResourceReader } from './client/resource-reader.ts'
 import { notDecided, wantedAllocation } from './client/wanted-allocation.ts'
-import { type FedAllocation, resourceProtocol } from './contract.ts'
+import { FED_ALLOCATIONS, type FedAllocation, resourceProtocol } from './contract.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type ResourceChange } from './journal/resource-changes.ts'
 import { assignResources, decideResources } from './journal/resource-kinds.ts'
 import { Demands, type TaskCapacity } from './planner/demands.ts'
 import { ResourcePlanner } from './planner/resource-planner.ts'
 import { type ResourceFigures, resourceFigures } from './resource-figures.ts'
-import { ALLOCATION_PREFIX, type Allocation, allocationKey } from './resource-record.ts'
-import { type Units, UnitsSchema } from './units.ts'
+import type { Allocation } from './resource-record.ts'
+import { fits, NONE, type Units, UnitsSchema } from './units.ts'
 
-/** Milliseconds that a mesh may take until all of its voters are known to have resources, and between tries. */
-const LEVEL_MS = 30_000
-const LEVEL_AGAIN_MS = 200
 /** Beyond what an allocation may wait: its denial has to be decided too. Milliseconds. */
 const ANSWER_MS = 10_000
 
@@ -52,6 +50,7 @@ export interface ResourcesDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to'>
   readonly journal: Journal
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
+  readonly events: Pick<Events, 'publish' | 'hasAudience'>
   /** This node's copy of the journal. */
   member(): JournalMember | undefined
 }
@@ -60,24 +59,13 @@ export interface ResourcesFeature extends Resources {
   readonly handlers: Handlers<typeof resourceProtocol>
   /** For tasks. */
   readonly forTasks: { readonly capacity: TaskCapacity; readonly claim: Resources['claim'] }
+  readonly forPlans: Pick<NodeOffer, 'utilization' | 'adjust'> & Pick<Resources, 'status'>
   figures(): ResourceFigures
   /** What nodes have, for people. */
   nodesTable(): Promise<TableData>
   /** Who has what, for people. */
   allocationsTable(): Promise<TableData>
   stop(): Promise<void>
-}
-
-const FED: FedRecords<Allocation, FedAllocation> = {
-  of: 'resources',
-  prefix: ALLOCATION_PREFIX,
-  peersOf: ({ holder, places = [] }) => [holder, ...places.map(({ owner }) => owner)],
-  read({ machine: { records } }, _peer, id, version) {
-    const found = records.get(allocationKey(id))
-    // This part wrote it.
-    return found === undefined ? { id, version } : { id, version: found.version, allocation: found.value as Allocation }
-  },
-  bytesOf: ({ allocation }) => 64 + (allocation?.size ?? 0),
 }
 
 class NodeResources implements ResourcesFeature {
@@ -88,11 +76,14 @@ class NodeResources implements ResourcesFeature {
   readonly #claims: Claims
   readonly #holdings = new Holdings()
   readonly #demands = new Demands()
+  /** Of events. */
+  readonly #teller: EventTeller
   readonly #reader: ResourceReader
   readonly #feeds: RecordFeeds<Allocation, FedAllocation>
   readonly #acting: Registration
   readonly #counts = { asked: 0, denied: 0 }
   readonly #end = new AbortController()
+  readonly #offer: NodeOffer
   #follower: FeedFollower<FedAllocation> | undefined
   #planner: ResourcePlanner | undefined
 
@@ -105,6 +96,7 @@ class NodeResources implements ResourcesFeature {
       levelOf: levelOfChange,
       submit: (level, changes) => this.#submit(level, changes),
     })
+    this.#teller = new EventTeller(port.log, 'resources')
     this.#reader = new ResourceReader(deps.journal, port.timers)
     this.#claims = new Claims(port, () => this.#lease.capacity())
     this.#lease = new NodeLease({
@@ -116,7 +108,8 @@ class NodeResources implements ResourcesFeature {
       onRegistered: (registration) => this.#claims.onRegistered(registration),
       onCapacity: () => this.#claims.beginEarly(),
     })
-    const feeds = new RecordFeeds(port, FED, () => (coordinator.status().acting ? member() : undefined))
+    this.#offer = new NodeOffer(this.#lease, () => this.#claims.used())
+    const feeds = new RecordFeeds(port, FED_ALLOCATIONS, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
     this.handlers = {
       feed: async function* (this: void, request, { peer, signal }) {
@@ -129,8 +122,11 @@ class NodeResources implements ResourcesFeature {
   async offer(capacity: Units): Promise<Registration> {
     const units = checkedInput(UnitsSchema, capacity, 'a node cannot offer that')
     await this.#own().live(this.#end.signal)
-    await this.#lease.offer(units)
-    return createRegistration(() => this.#lease.offer(units, true))
+    await this.#offer.offer(units)
+    // What was given of more has ended in the journal, and may not have been heard of here.
+    const isWithin = (): boolean => !this.#offer.isOffered(units) || fits(units, NONE, this.#claims.used())
+    await this.#claims.until(isWithin, this.#end.signal)
+    return createRegistration(() => this.#offer.withdraw(units))
   }
 
   async allocate(what: AllocateOptions): Promise<HeldAllocation> {
@@ -183,6 +179,11 @@ class NodeResources implements ResourcesFeature {
   allocationsTable = (): Promise<TableData> => this.#reader.allocationsTable()
   claim: Resources['claim'] = (id, options) => this.#claims.claim(id, options)
   readonly forTasks = { capacity: this.#demands, claim: this.claim }
+  readonly forPlans: ResourcesFeature['forPlans'] = {
+    utilization: () => this.#offer.utilization(),
+    adjust: (changes) => this.#offer.adjust(changes),
+    status: this.status,
+  }
   onClaim: Resources['onClaim'] = (fn) => this.#claims.onClaim(fn)
 
   async receive(type: string, payload: unknown): Promise<ResourceAnswer> {
@@ -224,7 +225,7 @@ class NodeResources implements ResourcesFeature {
 
   figures(): ResourceFigures {
     return resourceFigures({
-      ...{ planner: this.#planner?.counts(), feeds: this.#feeds.counts().feeds },
+      ...{ planner: this.#planner?.counts(), feeds: this.#feeds.counts().feeds, untold: this.#teller.dropped() },
       ...{ decided: this.#batcher.counts(), own: this.counts() },
     })
   }
@@ -240,7 +241,7 @@ class NodeResources implements ResourcesFeature {
   }
 
   async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {
-    const deps = { ...this.#deps, batcher: this.#batcher, demands: this.#demands }
+    const deps = { ...this.#deps, batcher: this.#batcher, demands: this.#demands, teller: this.#teller }
     const planner = new ResourcePlanner(deps, epoch, signal)
     this.#planner = planner
     try {
@@ -250,17 +251,10 @@ class NodeResources implements ResourcesFeature {
     }
   }
 
-  /** A mesh that has just begun does not take resources until all voters are known to have them. */
-  async #submit(level: number, changes: ResourceChange[]) {
+  #submit(level: number, changes: ResourceChange[]) {
     const { port, journal } = this.#deps
-    for (const begun = port.clock.monotonic(); ; ) {
-      try {
-        return await journal.submit(level === 1 ? decideResources : assignResources, { changes }, { isChecked: true })
-      } catch (error) {
-        if (!isRefusedFor(error, 'level') || port.clock.monotonic() - begun >= LEVEL_MS) throw error
-        await new Promise<void>((resolve) => port.timers.after(LEVEL_AGAIN_MS, resolve))
-      }
-    }
+    const kind = level === 1 ? decideResources : assignResources
+    return onceLevelIsKnown(port, () => journal.submit(kind, { changes }, { isChecked: true }))
   }
 
   /** It was asked for by this node in this life, and nobody waits for it any more: its asking was decided late. */

@@ -4,7 +4,8 @@
  */
 import * as z from 'zod'
 
-const MAX_NAMES = 32
+/** Resources that one node, or one part of an allocation, names. */
+export const MAX_NAMES = 32
 
 export const ResourceName = z
   .string()

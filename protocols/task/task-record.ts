@@ -164,6 +164,10 @@ export const TaskRecordSchema = z.object({
   /** Peer id of who submitted it. */
   submitter: PeerId,
   parent: TaskId.optional(),
+  /** The plan that says which agent gets it. Absent: whoever is free. */
+  plan: AllocationId.optional(),
+  /** Of a task of a plan, peer id of the agent that alone gets it; absent: it is held. */
+  assignee: PeerId.optional(),
   /** Milliseconds since 1970 by the journal's clock, as all times here. */
   submittedAt: Millis,
   /** When its status changed last. */

@@ -31,7 +31,7 @@ import { failedTask, TaskSubmitter } from './client/task-submitter.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
 import { readBoard, tasksTable, timelineOf } from './client/task-views.ts'
 import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
-import { MAX_WATCHED, taskProtocol } from './contract.ts'
+import { taskProtocol } from './contract.ts'
 import { EventWatcher } from './events/event-watcher.ts'
 import { createTaskFeeds, followTasks, type TaskFeeds, type TaskFollower } from './feed/task-feed.ts'
 import { ScheduleRunner } from './schedule/schedule-runner.ts'
@@ -43,6 +43,7 @@ import { type TaskFigures, taskFigures } from './task-figures.ts'
 import { INPUT_ROW } from './task-record.ts'
 import { claimOf, type TaskResources } from './task-resources.ts'
 import { taskVersions } from './task-view.ts'
+import { hearAttempts, type PlanTasks, tasksForPlans } from './tasks-for-plans.ts'
 import type { MakeCall } from './worker/recorded-call.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
@@ -72,6 +73,7 @@ export interface TasksDeps {
 
 export interface TasksFeature extends Tasks {
   readonly handlers: Handlers<typeof taskProtocol>
+  readonly forPlans: PlanTasks
   figures(): TaskFigures
   /** Open tasks, for people. */
   table(): Promise<TableData>
@@ -101,6 +103,7 @@ class NodeTasks implements TasksFeature {
   #follower: TaskFollower | undefined
   #scheduler: TaskScheduler | undefined
   readonly #end = new AbortController()
+  readonly forPlans: PlanTasks
 
   constructor(deps: TasksDeps) {
     this.#deps = deps
@@ -120,6 +123,7 @@ class NodeTasks implements TasksFeature {
       ...{ port, batcher: this.#batcher, trackers: this.#trackers, values: bytes.transfers },
       live: (signal) => this.#own().live(signal),
     })
+    const attempts = hearAttempts(this.#announcer, this.#counts)
     const feeds = createTaskFeeds(port, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
     this.#worker = new TaskWorker({
@@ -129,10 +133,7 @@ class NodeTasks implements TasksFeature {
       readRows: (id) => this.#reader.work(id),
       claim: claimOf(deps.resources),
       submit: async (task, signal) => this.submit(task, { signal }),
-      progress: (id, fraction, report) => this.#announcer.progress(id, fraction, report),
-      count: (what) => {
-        this.#counts[what] += 1
-      },
+      ...attempts.heard,
     })
     this.handlers = {
       feed: async function* (this: void, request, { peer, signal }) {
@@ -148,6 +149,8 @@ class NodeTasks implements TasksFeature {
         return {}
       },
     }
+    const [submitAll, get, work] = [this.submitAll.bind(this), this.get.bind(this), () => this.#worker.agentWork()]
+    this.forPlans = tasksForPlans({ submitAll, get, work, onAttempt: attempts.onAttempt }, this.#batcher)
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
 
@@ -232,10 +235,7 @@ class NodeTasks implements TasksFeature {
     return tasksTable(await this.list({ most: MOST_SHOWN, timeoutMs: SHOW_MS }))
   }
 
-  board(): Promise<BoardData> {
-    const { journal, port } = this.#deps
-    return readBoard(journal, port.clock.now(), SHOW_MS)
-  }
+  board = (): Promise<BoardData> => readBoard(this.#deps.journal, this.#deps.port.clock.now(), SHOW_MS)
 
   async timeline(id: string): Promise<TimelineData> {
     const handle = this.get(id)
@@ -243,9 +243,7 @@ class NodeTasks implements TasksFeature {
     return timelineOf(await handle.history({ timeoutMs: SHOW_MS }), record.parent)
   }
 
-  drain(leftMs: number): Promise<void> {
-    return this.#worker.drain(leftMs)
-  }
+  drain = (leftMs: number): Promise<void> => this.#worker.drain(leftMs)
 
   async stop(): Promise<void> {
     await this.#worker.stop()
@@ -283,7 +281,7 @@ class NodeTasks implements TasksFeature {
   /** The feed of what this node submitted and works on. */
   #own(): TaskFollower {
     this.#follower ??= followTasks(this.#deps, {
-      own: () => this.#worker.tasks().slice(0, MAX_WATCHED),
+      own: () => this.#worker.agentWork().tasks,
       onTold: (task) => {
         this.#worker.onTask(task)
         this.#trackers.onTask(task)

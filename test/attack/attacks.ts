@@ -6,6 +6,7 @@ import { greedy } from './attacks/greedy.ts'
 import { hoarding } from './attacks/hoarding.ts'
 import { memberships } from './attacks/memberships.ts'
 import { passphrase } from './attacks/passphrase.ts'
+import { planAttacks } from './attacks/plans.ts'
 import { raft } from './attacks/raft.ts'
 import { resourceAttacks } from './attacks/resources.ts'
 import { scanner } from './attacks/scanner.ts'
@@ -36,4 +37,5 @@ export const ATTACKS: readonly Attack[] = [
   ...bytesOfTasks,
   ...strangersToTasks,
   ...resourceAttacks,
+  ...planAttacks,
 ]

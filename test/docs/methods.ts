@@ -11,6 +11,11 @@ import { commandProtocol } from '../../protocols/command/command-definition.ts'
 import { foundingProtocol } from '../../protocols/consensus/bootstrap/contract.ts'
 import { raftProtocol } from '../../protocols/consensus/contract.ts'
 import { proofProtocol } from '../../protocols/consensus/proof/contract.ts'
+import {
+  coordinationProtocol,
+  performanceMonitorProtocol,
+  resourceManagerProtocol,
+} from '../../protocols/coordination/contract.ts'
 import { coordinatorProtocol } from '../../protocols/coordinator/contract.ts'
 import { type AnyProtocol, type Content, kindOf, type Method, wireId } from '../../protocols/define.ts'
 import { deliveryProtocol } from '../../protocols/delivery/contract.ts'
@@ -43,6 +48,9 @@ export const INTERNAL = [
   [taskProtocol, 'protocols/task/contract.ts'],
   [taskBytesProtocol, 'protocols/task/bytes/bytes-contract.ts'],
   [resourceProtocol, 'protocols/resource/contract.ts'],
+  [coordinationProtocol, 'protocols/coordination/contract.ts'],
+  [performanceMonitorProtocol, 'protocols/coordination/contract.ts'],
+  [resourceManagerProtocol, 'protocols/coordination/contract.ts'],
   [coordinatorProtocol, 'protocols/coordinator/contract.ts'],
 ] as unknown as readonly (readonly [protocol: AnyProtocol, file: string])[]
 

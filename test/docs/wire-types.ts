@@ -6,6 +6,8 @@
 import * as z from 'zod'
 import { RecordSchema } from '../../discovery/directory/record/agent-record.ts'
 import * as builtIn from '../../node/parts/built-in.ts'
+import { agentStatusEvent, directiveEvent, progressEvent } from '../../protocols/coordination/contract.ts'
+import { PlanChangeSchema } from '../../protocols/coordination/journal/plan-changes.ts'
 import { epochEvent } from '../../protocols/coordinator/contract.ts'
 import type { AnyProtocol } from '../../protocols/define.ts'
 import type { EventDefinition } from '../../protocols/events/define-event.ts'
@@ -16,6 +18,7 @@ import { notificationEvent } from '../../protocols/notification/notification.ts'
 import type { AnyPart } from '../../protocols/part.ts'
 import { RESOURCE_ANSWERS, RESOURCE_MESSAGES } from '../../protocols/resource/client/resource-messages.ts'
 import { ResourceChangeSchema } from '../../protocols/resource/journal/resource-changes.ts'
+import { resourceRequestEvent, resourceStatusEvent } from '../../protocols/resource/resource-events.ts'
 import { TASK_ANSWERS, TASK_MESSAGES } from '../../protocols/task/client/seed-messages.ts'
 import { TaskChangeSchema } from '../../protocols/task/journal/task-changes.ts'
 import { stateChangedEvent, taskStatusEvent, taskSubmittedEvent } from '../../protocols/task/task-events.ts'
@@ -69,6 +72,36 @@ export const EVENTS: readonly WireEvent[] = [
     by: 'the coordinator',
     about: 'A task was accepted',
   },
+  {
+    definition: resourceRequestEvent,
+    address: resourceRequestEvent.topic,
+    by: 'the coordinator',
+    about: 'Somebody asked for an allocation',
+  },
+  {
+    definition: resourceStatusEvent,
+    address: 'resources.status.{resource_id}',
+    by: 'the coordinator',
+    about: 'Another amount of a resource is used, or its node has more, less or nothing to give',
+  },
+  {
+    definition: directiveEvent,
+    address: directiveEvent.topic,
+    by: 'the coordinator',
+    about: 'An agent is directed to do something: the directive itself is a call',
+  },
+  {
+    definition: agentStatusEvent,
+    address: 'coordination.status.{source_agent}',
+    by: 'the agent, of itself',
+    about: 'How busy an agent is, said unasked',
+  },
+  {
+    definition: progressEvent,
+    address: progressEvent.topic,
+    by: 'the agent that was directed to do it',
+    about: 'Work of a plan got on, or has ended',
+  },
 ] as unknown as readonly WireEvent[]
 
 /** Opens a session: it is no kind, since it changes no record. */
@@ -92,6 +125,11 @@ export const TASK_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
 /** Changes of resources, which travel in `resources.decide`, by what they do. */
 export const RESOURCE_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
   ResourceChangeSchema.options.map((schema) => [schema.shape.do.value, schema]),
+)
+
+/** Changes of plans, which travel in `plans.decide`, by what they do. */
+export const PLAN_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
+  PlanChangeSchema.options.map((schema) => [schema.shape.do.value, schema]),
 )
 
 /** Messages that programs bring to `mesh.tasks.receive` and `mesh.resources.receive`, and what they are answered with. */

@@ -330,6 +330,29 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     assertError(bad, 2, 'MSG001', /timeout/)
   })
 
+  test('plans are shown, and ended by the node that made them', async () => {
+    const [none, unknown, notOwn] = await Promise.all([
+      parley(alpha('plan', 'ls')),
+      parley(alpha('plan', 'show', 'nobody')),
+      parley(alpha('plan', 'cancel', 'a b')),
+    ])
+    assert.equal(none.stdout, 'there is no plan, and none was over within the last hour\n', none.stderr)
+    assertError(unknown, 1, 'STA001', /no plan nobody/)
+    assertError(notOwn, 2, 'MSG001', /id: use/)
+    const made = await parley(
+      alpha('plan', 'make', 'read all', 'nobody-reads', '{"page":1}', '{"page":2}', '--id', 'all'),
+    )
+    assert.match(made.stdout, /^all: read all$/m, made.stderr)
+    await until('beta sees why it waits', async () =>
+      /^all +error .* read all +no-agent/m.test((await parley(beta('plan', 'ls', '--wide'))).stdout),
+    )
+    assert.match((await parley(beta('plan', 'show', 'all'))).stdout, /coordination_failure +error +\d+ +no-agent/)
+    assertError(await parley(beta('plan', 'cancel', 'all')), 4, 'SEC002', /somebody else/)
+    assert.equal((await parley(alpha('plan', 'cancel', 'all'))).stdout, 'the plan all is canceled\n')
+    const shown = JSON.parse((await parley(beta('plan', 'show', 'all', '--json'))).stdout)
+    assert.deepEqual([shown.outcome, shown.tasks.length], ['canceled', 2])
+  })
+
   test('tasks are submitted, shown, held, given what they want, and ended', async () => {
     const needs = ['--require', 'cpu=500', 'robot-arm=1']
     const submitted = await parley(

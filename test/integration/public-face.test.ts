@@ -28,7 +28,7 @@ const MEMBERS = [
     'onMember',
     'onStopRequest',
   ],
-  ...['part', 'port', 'readiness', 'reload', 'replies', 'resources', 'self', 'serve', 'stop', 'tasks', 'to'],
+  ...['part', 'plans', 'port', 'readiness', 'reload', 'replies', 'resources', 'self', 'serve', 'stop', 'tasks', 'to'],
 ]
 
 test('a mesh has the members that are listed, and none of the node alone', { timeout: 30_000 }, async () => {

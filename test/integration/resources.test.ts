@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { createMesh, type Mesh, makeSecret } from '../../node/index.ts'
+import { createMesh, type Mesh, makeSecret, resourceRequestEvent, resourceStatusEvent } from '../../node/index.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
 import { failureOf, until } from '../support/until.ts'
 
@@ -61,6 +61,35 @@ describe('resources, between processes', { timeout: 180_000 }, () => {
       (await one(1).ask('givenNow', undefined)).every(({ units }) => units.cpu !== 2_000),
     )
     await one(2).ask('releaseAllocation', { id: 'small' })
+  })
+
+  it('whoever listens hears what is asked for and what is used, and who says so', async () => {
+    const heard: { what: string; source: string }[] = []
+    const { leader } = ann.coordinator.status()
+    const isToldOf = (what: string): boolean => heard.some((one) => one.what === what && one.source === leader)
+    const subscriptions = [
+      await ann.events.subscribe(resourceStatusEvent, ({ data: { resource_id, status, used }, source }) => {
+        heard.push({ what: `${resource_id} ${used} ${status}`, source })
+      }),
+      await ann.events.subscribe(resourceRequestEvent, ({ data: { request_id, requirements }, source }) => {
+        heard.push({ what: `${request_id} ${JSON.stringify(requirements)}`, source })
+      }),
+    ]
+    const cpu = `cpu@${one(0).id}`
+    const held = await ann.resources.allocate({ id: 'all', units: { cpu: 4_000 } })
+    await until('it is told what was asked for', () => isToldOf('all {"resources":{"cpu":4000}}'))
+    await until('it is told that all is in use', () => isToldOf(`${cpu} 4000 full`))
+    // Any member may publish anywhere: its own name stands there.
+    const lie = { resource_id: cpu, status: 'lost' as const, capacity: 0, used: 0, timestamp: 1 }
+    await ann.events.publish(resourceStatusEvent, lie, { topic: `resources.status.${cpu}` })
+    await until('a lie is heard', () => heard.some(({ what }) => what === `${cpu} 0 lost`))
+    await held.release()
+    await until('it is told that it is free', () => isToldOf(`${cpu} 0 available`))
+    assert.deepEqual(
+      heard.filter(({ source }) => source !== leader),
+      [{ what: `${cpu} 0 lost`, source: ann.self.id }],
+    )
+    for (const subscription of subscriptions) await subscription.stop()
   })
 
   it('what an exclusive one has nobody else gets, and messages of seed 001 say so', async () => {

@@ -18,7 +18,7 @@ import {
 import { onAbort } from '../../protocols/async.ts'
 import { tasksDigest } from '../../protocols/task/client/tasks-digest.ts'
 import type { TaskChange } from '../../protocols/task/journal/task-changes.ts'
-import { changeTasks, decideTasks } from '../../protocols/task/journal/task-kinds.ts'
+import { changeTasks, decideTasks, directTasks } from '../../protocols/task/journal/task-kinds.ts'
 import { failureOf, until } from '../support/until.ts'
 
 const END_MS = 20_000
@@ -581,15 +581,16 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
       { do: 'cancel', id, epoch },
       { do: 'lose', epoch, id, fence, reason: 'forged' },
       { do: 'place', epoch, id, worker: carl.self.id, registration },
+      { do: 'steer', epoch, id, plan: 'forged' },
       { do: 'dismiss', epoch, worker: bob.self.id, registration },
       { do: 'expire', epoch, id },
       { do: 'time-out', epoch, id, fence },
       { do: 'forget', epoch, tasks: [{ id: 'double-1', endedAt: 0 }] },
     ]
-    const { result } = await carl.journal.submit(decideTasks, { changes: forged })
+    const { result } = await carl.journal.submit(directTasks, { changes: forged })
     assert.deepEqual(
       result.map((answer) => ('fault' in answer ? answer.fault.code : 'taken')),
-      ['STA002', 'STA002', 'STA002', 'STA002', ...Array.from({ length: 8 }, () => 'SEC002')],
+      ['STA002', 'STA002', 'STA002', 'STA002', ...Array.from({ length: 9 }, () => 'SEC002')],
     )
     // Of all that is forged, nothing has changed.
     assert.deepEqual((await task.state()).record, record)

@@ -76,7 +76,7 @@ try {
     return `${byImport} modules by the import, ${byNode} more by a node`
   })
   await works(consumer, own)
-  for (const page of ['testing.md', 'tasks.md'])
+  for (const page of ['testing.md', 'tasks.md', 'resources.md', 'coordination.md'])
     await check(`the programs of docs/${page}`, async () => `${await consumer.runsPage(page, own.path)} of them`)
   await works(consumer, await installNode(folders, OLDEST))
   const newest = await installNode(folders, '22')

@@ -21,7 +21,7 @@ export interface Tarball {
 }
 
 /** Bytes unpacked that the package may have; above it somebody packs what nobody needs. */
-const MAX_UNPACKED_BYTES = 9 * 1024 * 1024
+const MAX_UNPACKED_BYTES = 10 * 1024 * 1024
 
 const MUST = [
   'package.json',

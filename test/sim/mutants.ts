@@ -13,6 +13,7 @@ import { DELIVERY_MUTANTS } from './mutants/delivery.ts'
 import { DRIVER_MUTANTS } from './mutants/driver.ts'
 import { INTRUDER_MUTANTS } from './mutants/intruder.ts'
 import { type Mutant, patched } from './mutants/mutant.ts'
+import { PLAN_MUTANTS } from './mutants/plans.ts'
 import { RESOURCE_MUTANTS } from './mutants/resources.ts'
 import { RULE_MUTANTS } from './mutants/rules.ts'
 import { TASK_BYTES_MUTANTS } from './mutants/task-bytes.ts'
@@ -36,6 +37,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...TASK_MUTANTS,
   ...TASK_BYTES_MUTANTS,
   ...RESOURCE_MUTANTS,
+  ...PLAN_MUTANTS,
 ]
 
 export const sourceOf = ({ file }: Mutant): string => readFileSync(join(ROOT, file), 'utf8')

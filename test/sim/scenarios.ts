@@ -1,6 +1,7 @@
 /** The scenarios that run seed after seed: the core under each mix of faults, and the driver over Ports and disks. */
 import { runDeliveryWorld } from './delivery/world.ts'
 import { runPartsWorld } from './parts/world.ts'
+import { runPlansWorld } from './plans/world.ts'
 import { runPortWorld } from './port/world.ts'
 import { MIXES } from './raft/mixes.ts'
 import { type Totals as CoreTotals, runWorld } from './raft/world.ts'
@@ -47,6 +48,7 @@ const DELIVERY_STEPS = 2_500
 const PARTS_STEPS = 60
 const TASKS_STEPS = 25
 const RESOURCES_STEPS = 40
+const PLANS_STEPS = 40
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...Object.fromEntries(
@@ -96,6 +98,16 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       ...['kills', 'powerCuts', 'cuts', 'freezes', 'leaves', 'outages'],
     ],
     run: async (options) => ({ ...(await runResourcesWorld(options)) }),
+  },
+  plans: {
+    about:
+      'plans while coordinators, agents and owners are killed, lose power, are frozen and cut off, and agents refuse: tasks are at who their plan says, and each plan ends',
+    steps: PLANS_STEPS,
+    needed: [
+      ...['made', 'completed', 'failed', 'canceled', 'resumed', 'adjusted', 'moved', 'retried', 'refused', 'directed'],
+      ...['worked', 'kills', 'powerCuts', 'cuts', 'freezes', 'outages'],
+    ],
+    run: async (options) => ({ ...(await runPlansWorld(options)) }),
   },
   intruder: {
     about:

@@ -13,6 +13,7 @@ import type { MeshEvent } from '../../protocols/events/event.ts'
 import { counter } from './counter-part.ts'
 import { createGuards } from './guards.ts'
 import { messageVerbs } from './message-verbs.ts'
+import { planVerbs } from './plan-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
 import { createRelay, relay } from './relay.ts'
 import { resourceVerbs } from './resource-verbs.ts'
@@ -97,6 +98,7 @@ export const verbs = {
   ...tallyVerbs((as) => hosted(as).mesh),
   ...taskVerbs((as) => hosted(as).mesh),
   ...resourceVerbs((as) => hosted(as).mesh),
+  ...planVerbs((as) => hosted(as).mesh),
   ...trustVerbs((as) => hosted(as).mesh),
   start: async (as: string, { counts, guarded, ...options }: StartOptions) => {
     const { list, lines } = createGuards()

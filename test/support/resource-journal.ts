@@ -1,16 +1,13 @@
 /** A journal with resources, as one member has it: changes in, answers out; what it has is checked by adding it up again. */
+
 import assert from 'node:assert/strict'
+import type { ChangeAnswer } from '../../protocols/journal/change-answers.ts'
 import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-kinds.ts'
 import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 import { levelOfChange, type ResourceChange } from '../../protocols/resource/journal/resource-changes.ts'
-import {
-  assignResources,
-  decideResources,
-  type ResourceChangeAnswer,
-  resourceJournal,
-} from '../../protocols/resource/journal/resource-kinds.ts'
+import { assignResources, decideResources, resourceJournal } from '../../protocols/resource/journal/resource-kinds.ts'
 import {
   ALLOCATION_PREFIX,
   type Allocation,
@@ -61,7 +58,7 @@ export class ResourceJournal {
     const kind = levelOfChange(change) === 1 ? decideResources : assignResources
     const answer = this.#apply(kind.name, by, { changes: [change] } as unknown as Json)
     if (!answer.ok) throw new Error(JSON.stringify(answer.fault))
-    const [first] = answer.result as unknown as ResourceChangeAnswer[]
+    const [first] = answer.result as unknown as ChangeAnswer[]
     if (first === undefined || 'ok' in first) return first?.ok
     const { reason } = first.fault.details ?? {}
     return typeof reason === 'string' ? `${first.fault.code} ${reason}` : first.fault.code

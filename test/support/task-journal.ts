@@ -1,4 +1,6 @@
 /** A journal with tasks, as one member has it: changes in, answers out. */
+
+import type { ChangeAnswer } from '../../protocols/journal/change-answers.ts'
 import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-kinds.ts'
 import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows.ts'
@@ -7,7 +9,7 @@ import { createJournalMachine, type JournalMachine } from '../../protocols/journ
 import { completeHistory, type TaskHappened } from '../../protocols/task/history-entry.ts'
 import { keptEntries } from '../../protocols/task/journal/history-notes.ts'
 import { levelOfChange, type SubmittedTask, type TaskChange } from '../../protocols/task/journal/task-changes.ts'
-import { type ChangeAnswer, changeTasks, decideTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
+import { changeTasks, decideTasks, directTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
 import {
   DONE,
   type DoneTask,
@@ -64,7 +66,8 @@ export class TaskJournal {
   /** One decision, with these changes. */
   decide(by: string, ...changes: TaskChange[]): ChangeAnswer[] {
     const level = Math.max(...changes.map(levelOfChange))
-    const kind = this.isOlder && level === 1 ? changeTasks : decideTasks
+    const newer = level === 4 ? directTasks : decideTasks
+    const kind = this.isOlder && level === 1 ? changeTasks : newer
     const answer = this.#apply(kind.name, by, { changes } as unknown as Json)
     if (!answer.ok) throw new Error(JSON.stringify(answer.fault))
     return answer.result as unknown as ChangeAnswer[]

@@ -1,4 +1,4 @@
-/** `parley journal`, `resources`, `coordinator` and `leave`, registered. */
+/** `parley journal`, `resources`, `plan`, `coordinator` and `leave`, registered. */
 import { type Command, Option } from 'commander'
 import { wholeNumber } from '../input/option-values.ts'
 import { addJoinOptions, addNodeOptions, addNodeOrUrlOptions, SECRETS_HELP } from './shared-options.ts'
@@ -71,6 +71,37 @@ export const registerResources = (program: Command): void => {
   add('allocations', 'Lists who waits for what, who has what, and what ended a moment ago.').action(async (options) =>
     (await load()).listAllocations(options),
   )
+}
+
+export const registerPlan = (program: Command): void => {
+  const group = program
+    .command('plan')
+    .summary('plans: who does which task for which goal')
+    .description('Shows plans, what happened to one and who has which of its tasks, by a running node.')
+  const load = () => import('../commands/agreement/plan-command.ts')
+  const add = (name: string, description: string): Command =>
+    addNodeOptions(group.command(name).description(description))
+      .option('--timeout <ms>', 'milliseconds until it gives up', wholeNumber(1, MAX_MS), 30_000)
+      .option('--wide', 'whole ids, however long the lines get')
+  add('ls', 'Lists the plans that are not over, and those that were over within the last hour.')
+    .option('--json', 'print a JSON array')
+    .action(async (options) => (await load()).listPlans(options))
+  add('make', 'Makes one: a task of this type for each input.')
+    .argument('<GOAL>', 'what is to be reached, for people')
+    .argument('<TYPE>', 'what kind of work its tasks are')
+    .argument('<INPUT...>', 'JSON, or - for standard input')
+    .option('--id <id>', 'of the plan; a new one unless given')
+    .option('--json', 'print one line of JSON')
+    .action(async (goal, type, inputs, options) => (await load()).makePlan(goal, type, inputs, options))
+  add('show', 'Shows one: its moves, and who has which task by which directive.')
+    .argument('<ID>', 'of the plan')
+    .option('--json', 'print one line of JSON')
+    .action(async (id, options) => (await load()).showPlan(id, options))
+  add('cancel', 'Ends one that this node made, and what is open of its tasks.')
+    .argument('<ID>', 'of the plan')
+    .option('--reason <text>', 'why, for people')
+    .option('--json', 'print one line of JSON')
+    .action(async (id, options) => (await load()).cancelPlan(id, options))
 }
 
 export const registerCoordinator = (program: Command): void => {

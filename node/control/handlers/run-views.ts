@@ -1,12 +1,15 @@
-/** What the control socket has a node show: its outbox, an agent or a protocol, resources, and all that a live table has. */
+/** What the control socket has a node show: its outbox, an agent or a protocol, resources, plans, and all that a live table has. */
 import type * as z from 'zod'
+import type { PlanStatus } from '../../../protocols/coordination/api.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
+import type { Json } from '../../../protocols/journal/state/command-kind.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'
 import type { Mesh } from '../../api.ts'
 import type { DebugSource } from '../../observe/debug/debug-schemas.ts'
 import { definedOnly } from '../../observe/debug/sources/message-view.ts'
 import type * as schemas from '../control-schemas.ts'
 import { NO_AGENT } from '../control-schemas.ts'
+import type * as planSchemas from '../plan-schemas.ts'
 import type * as resourceSchemas from '../resource-schemas.ts'
 
 /** Topics in a live table. */
@@ -63,6 +66,47 @@ export const showAllocations = async (
 ): Promise<z.input<typeof resourceSchemas.AllocationsShownSchema>> => ({
   allocations: (await resources.list(options)).map(({ parts, ...one }) => ({ ...one, parts: [...parts] })),
 })
+
+type PlanShown = z.input<typeof planSchemas.PlanShownSchema>
+
+const planShown = ({ tasks, assignments, offline, moves, ...plan }: PlanStatus): PlanShown => ({
+  ...definedOnly(plan),
+  tasks: [...tasks],
+  assignments: [...assignments],
+  offline: [...offline],
+  moves: [...moves],
+})
+
+export const listPlans = async (
+  { plans }: Pick<Mesh, 'plans'>,
+  options: z.output<typeof planSchemas.PlansQuerySchema>,
+): Promise<z.input<typeof planSchemas.PlansShownSchema>> => ({ plans: (await plans.list(options)).map(planShown) })
+
+/** @throws STA001 */
+export const showPlan = async (
+  { plans }: Pick<Mesh, 'plans'>,
+  { id, ...options }: z.output<typeof planSchemas.PlanQuerySchema>,
+): Promise<PlanShown> => planShown(await (await plans.get(id, options)).status(options))
+
+/** @throws as `mesh.plans.make` does */
+export const makePlan = async (
+  { plans }: Pick<Mesh, 'plans'>,
+  { inputs, type, id, goal, timeoutMs }: z.output<typeof planSchemas.MakePlanSchema>,
+): Promise<PlanShown> => {
+  const tasks = inputs.map((input) => ({ type, input: input as Json }))
+  const plan = await plans.make({ goal, tasks, timeoutMs, ...(id !== undefined && { id }) })
+  return planShown(await plan.status({ timeoutMs }))
+}
+
+/** @throws STA001, STA003 `ended`, SEC002 for a plan of another node */
+export const cancelPlan = async (
+  { plans }: Pick<Mesh, 'plans'>,
+  { id, reason, ...options }: z.output<typeof planSchemas.CancelPlanSchema>,
+): Promise<PlanShown> => {
+  const plan = await plans.get(id, options)
+  await plan.cancel(reason)
+  return planShown(await plan.status(options))
+}
 
 /** Counters are whole since the start: whoever looks twice has the rates. */
 export const topView = (

@@ -39,9 +39,12 @@ export interface FollowerOptions<Told> {
   idOf(told: Told): string
   /**
    * Ids of records that this node believes to be its own. A feed that goes on from a version tells a node of what is its own now;
-   * of these it tells although they have gone to somebody else.
+   * of these it tells although they have gone to somebody else. Where they are more than `mostWatched` it tells all there is
+   * instead, so that none of them is missed.
    */
   own?(): readonly string[]
+  /** Ids that one request may name; 0 unless told. */
+  readonly mostWatched?: number
   /** One changed. */
   onTold(told: Told): void
   /** All there was at this version was told: those that are not among these ids are over, or do not concern this node any more. */
@@ -123,7 +126,7 @@ export class FeedFollower<Told> {
     this.#mesh = meshId
     let all: Set<string> | undefined
     try {
-      const own = this.#version === undefined ? [] : (this.#options.own?.() ?? [])
+      const own = this.#version === undefined ? [] : this.#ownToWatch()
       const request: FollowRequest = {
         meshId,
         ...(this.#version !== undefined && { from: this.#version }),
@@ -152,6 +155,15 @@ export class FeedFollower<Told> {
       this.#isLive = false
       void changes.stop()
     }
+  }
+
+  /** None where a feed that goes on cannot name them all: then it begins anew. */
+  #ownToWatch(): readonly string[] {
+    const { own, mostWatched = 0 } = this.#options
+    const ids = own?.() ?? []
+    if (ids.length <= mostWatched) return ids
+    this.#version = undefined
+    return []
   }
 
   #becomeLive(): void {

@@ -55,6 +55,11 @@ export class Claims {
     return this.#given.size
   }
 
+  /** All that is given together. */
+  used(): Units {
+    return this.#used
+  }
+
   onTold(id: string, allocation: Allocation | undefined): void {
     const before = this.#given.get(id)
     const fence = allocation?.fence
@@ -88,6 +93,7 @@ export class Claims {
     const early = [...this.#early]
     this.#early.clear()
     for (const [id, allocation] of early) this.#begin(id, allocation)
+    for (const look of [...this.#waiting]) look()
   }
 
   /** This node gives under this registration from now on. */
@@ -134,6 +140,18 @@ export class Claims {
     return claim
   }
 
+  /** Resolves once that is true: looked at whenever something begins or ends here, or this node offers something else. */
+  until(isTrue: () => boolean, signal: AbortSignal): Promise<void> {
+    return waitFor(signal, (resolve) => {
+      const look = (): void => {
+        if (isTrue()) resolve()
+      }
+      this.#waiting.add(look)
+      look()
+      return () => this.#waiting.delete(look)
+    })
+  }
+
   /** It is of this life of the node, or of one that was decided and not answered yet. */
   #mayBegin({ places = [] }: Allocation): boolean {
     const { id } = this.#port.self
@@ -153,6 +171,7 @@ export class Claims {
     this.#given.delete(id)
     this.#used = plus(this.#used, claim.units, -1)
     end.abort(stateError('ended', `the allocation ${id} has ended: ${why}`, 'end the work on it', { allocation: id }))
+    for (const look of [...this.#waiting]) look()
   }
 
   #tell(fn: (claim: Claim) => void, claim: Claim): void {

@@ -5,14 +5,14 @@
  * over. Then all that it holds and gives has ended for it, and it registers again. State: what it offers, its registration, its
  * lease.
  */
-import { isParleyError, stateError } from '../../errors.ts'
+import { isParleyError, ParleyError, stateError } from '../../errors.ts'
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
 import { type LeaseTime, leaseAge, leaseTime } from '../../journal/client/lease-age.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { Registered } from '../journal/apply-resources.ts'
 import type { ResourceChange } from '../journal/resource-changes.ts'
 import { LEASE_MS } from '../planner/resource-board.ts'
-import { most, NONE, type Units } from '../units.ts'
+import { amountOf, most, NONE, type Units } from '../units.ts'
 
 const RENEW_MS = 10_000
 const LOOK_MS = 1_000
@@ -170,5 +170,66 @@ export class NodeLease {
       this.#end('the lease of this node was over')
       await this.#register()
     }
+  }
+}
+
+/**
+ * What this node's program offers, and what of that it gives now: a plan may have it give less, and more again up to that. State:
+ * what was offered.
+ */
+export class NodeOffer {
+  readonly #lease: Pick<NodeLease, 'offer' | 'capacity'>
+  readonly #used: () => Units
+  #offered: Units = NONE
+
+  /** @param used what is given of this node's */
+  constructor(lease: Pick<NodeLease, 'offer' | 'capacity'>, used: () => Units) {
+    this.#lease = lease
+    this.#used = used
+  }
+
+  /** @throws STA003 `in-use` */
+  async offer(units: Units): Promise<void> {
+    const before = this.#offered
+    this.#offered = units
+    try {
+      await this.#lease.offer(units)
+    } catch (error) {
+      if (this.#offered === units) this.#offered = before
+      throw error
+    }
+  }
+
+  /** Whether that is what its program offered last. */
+  isOffered(units: Units): boolean {
+    return this.#offered === units
+  }
+
+  /** It gives nothing more. */
+  withdraw(units: Units): Promise<void> {
+    return this.#lease.offer(units, true)
+  }
+
+  /** By name, 0 to 1. */
+  utilization(): Record<string, number> {
+    const [capacity, used] = [this.#lease.capacity(), this.#used()]
+    return Object.fromEntries(
+      Object.keys(capacity)
+        .filter((name) => amountOf(capacity, name) > 0)
+        .map((name) => [name, Math.min(1, amountOf(used, name) / amountOf(capacity, name))]),
+    )
+  }
+
+  /** So much more or less of each, between nothing and what was offered. @throws MSG001 for what was not; STA003 `in-use` */
+  async adjust(changes: ReadonlyMap<string, number>): Promise<void> {
+    const unknown = [...changes.keys()].find((name) => amountOf(this.#offered, name) === 0)
+    if (unknown !== undefined)
+      throw new ParleyError('MSG001', `this node offers no ${unknown}`, { hint: 'adjust what it offers' })
+    const now = this.#lease.capacity()
+    const next = Object.keys(this.#offered).map((name) => {
+      const wanted = amountOf(now, name) + (changes.get(name) ?? 0)
+      return [name, Math.max(0, Math.min(amountOf(this.#offered, name), wanted))] as const
+    })
+    await this.#lease.offer(Object.fromEntries(next))
   }
 }

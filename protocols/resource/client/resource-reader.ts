@@ -5,7 +5,14 @@ import type { TableData } from '../../part.ts'
 import type { Port } from '../../port.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import type { AllocationState, ResourceStatus, ResourceWaitOptions } from '../api.ts'
-import { ALLOCATION_PREFIX, type Allocation, allocationKey, NODE_PREFIX, type NodeRecord } from '../resource-record.ts'
+import {
+  ALLOCATION_PREFIX,
+  type Allocation,
+  allocationKey,
+  NODE_PREFIX,
+  type NodeRecord,
+  resourceStatus,
+} from '../resource-record.ts'
 import { amountOf, type Units } from '../units.ts'
 
 const READ_MS = 10_000
@@ -18,12 +25,6 @@ const stateOf = (id: string, allocation: Allocation): AllocationState => {
     ...{ id, status, holder, task, askedAt, changedAt, reason, priority: PRIORITIES[priority] ?? 'normal' },
     parts: parts.map(({ units, owner }, i) => ({ units, owner: places?.[i]?.owner ?? owner })),
   }
-}
-
-const statusOf = (node: NodeRecord, name: string): ResourceStatus['status'] => {
-  if (node.isOver === true) return 'lost'
-  if (node.draining === true) return 'draining'
-  return amountOf(node.used, name) < amountOf(node.capacity, name) ? 'available' : 'full'
 }
 
 const notRead = (): ParleyError =>
@@ -65,7 +66,7 @@ export class ResourceReader {
       Object.keys(node.capacity)
         .sort()
         .map((name) => ({
-          ...{ resource_id: `${name}@${owner}`, name, owner, status: statusOf(node, name) },
+          ...{ resource_id: `${name}@${owner}`, name, owner, status: resourceStatus(node, name) },
           ...{ capacity: amountOf(node.capacity, name), used: amountOf(node.used, name) },
           timestamp: new Date(node.renewedAt).toISOString(),
         })),

@@ -1,13 +1,11 @@
 /** The journal commands of resources: what gathered in one turn of a node, each change answered by itself. Pure. */
 import * as z from 'zod'
-import { isParleyError, toFault } from '../../errors.ts'
-import { JsonSchema } from '../../journal/state/built-in-kinds.ts'
+import { answerChange, type ChangeAnswer, ChangeAnswerSchema, refusalsOf } from '../../journal/change-answers.ts'
 import {
   type AnyCommandKind,
   defineJournalCommand,
   type EntryFacts,
   type JournalTx,
-  type Json,
 } from '../../journal/state/command-kind.ts'
 import { RESOURCES_PART } from '../resource-record.ts'
 import {
@@ -29,15 +27,6 @@ import { ResourceLedger } from './resource-ledger.ts'
 
 /** Of nodes, allocations and what holders have; a third more than allocations may take together. */
 const MAX_BYTES = 16 * 1024 * 1024
-
-const FaultSchema = z.object({
-  code: z.string().max(16),
-  message: z.string().max(1_024),
-  hint: z.string().max(1_024).optional(),
-  details: z.record(z.string(), JsonSchema).optional(),
-})
-const AnswerSchema = z.union([z.object({ ok: JsonSchema }), z.object({ fault: FaultSchema })])
-export type ResourceChangeAnswer = z.output<typeof AnswerSchema>
 
 const apply = (ledger: ResourceLedger, change: ResourceChange): unknown => {
   switch (change.do) {
@@ -68,15 +57,9 @@ const apply = (ledger: ResourceLedger, change: ResourceChange): unknown => {
   }
 }
 
-const answer = (tx: JournalTx, change: ResourceChange, facts: EntryFacts): ResourceChangeAnswer => {
+const answer = (tx: JournalTx, change: ResourceChange, facts: EntryFacts): ChangeAnswer => {
   const ledger = new ResourceLedger(tx, facts)
-  try {
-    return { ok: (apply(ledger, change) ?? null) as Json }
-  } catch (error) {
-    // Once something was written, all of the command has to fail with it.
-    if (!isParleyError(error) || ledger.hasWritten) throw error
-    return { fault: toFault(error) as Extract<ResourceChangeAnswer, { fault: unknown }>['fault'] }
-  }
+  return answerChange(ledger, () => apply(ledger, change))
 }
 
 /** As of any of them: which ones a command takes its schema says. */
@@ -84,10 +67,10 @@ const changesOf = (schema: z.ZodType<ResourceChange>) =>
   z.object({ changes: z.array(schema).min(1).max(MAX_CHANGES_AT_ONCE) })
 /** Of both commands. */
 const common = {
-  output: z.array(AnswerSchema),
+  output: z.array(ChangeAnswerSchema),
   apply: (tx: JournalTx, { changes }: { readonly changes: readonly ResourceChange[] }, facts: EntryFacts) =>
     changes.map((change) => answer(tx, change, facts)),
-  refusals: (answers: ResourceChangeAnswer[]) => answers.flatMap((one) => ('fault' in one ? [one.fault.code] : [])),
+  refusals: refusalsOf,
 }
 
 /** It stands in logs: it has to stay as it is. */

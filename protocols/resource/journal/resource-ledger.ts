@@ -6,6 +6,7 @@
  */
 import { ParleyError, stateError } from '../../errors.ts'
 import { requireCoordinator } from '../../journal/fencing/require-coordinator.ts'
+import { OwnerShares } from '../../journal/owner-shares.ts'
 import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
 import {
   type Allocation,
@@ -21,16 +22,6 @@ import { plus, type Units } from '../units.ts'
 /** Of all holders, with those that ended and are kept to be read. */
 export const MAX_ALLOCATIONS = 20_000
 export const MAX_ALLOCATION_BYTES = 10 * 1024 * 1024
-/** A holder may have three times of what is free, as shares of the journal are cut. */
-const TIMES_FREE = 3
-const EVERYBODY = 'all'
-
-interface Usage {
-  readonly allocations: number
-  readonly bytes: number
-}
-const NO_USAGE: Usage = { allocations: 0, bytes: 0 }
-
 /** Another status, for good: it gives back what it has. */
 interface Ending {
   readonly status: 'denied' | 'expired' | 'preempted'
@@ -40,11 +31,14 @@ interface Ending {
 export class ResourceLedger {
   readonly tx: JournalTx
   readonly facts: EntryFacts
+  readonly #shares: OwnerShares
   hasWritten = false
 
   constructor(tx: JournalTx, facts: EntryFacts) {
     this.tx = tx
     this.facts = facts
+    const [most, mostBytes] = [MAX_ALLOCATIONS, MAX_ALLOCATION_BYTES]
+    this.#shares = new OwnerShares(tx, { counted: 'allocations', most, mostBytes, keyOf: usageKey })
   }
 
   node(peer: string): NodeRecord | undefined {
@@ -103,24 +97,18 @@ export class ResourceLedger {
 
   /** @throws COM003 where its holder may have no more */
   add(id: string, allocation: Allocation): void {
-    const all = this.#usage(EVERYBODY)
-    const own = this.#usage(allocation.holder)
-    const { size } = allocation
-    const isFree = all.allocations < MAX_ALLOCATIONS && all.bytes + size <= MAX_ALLOCATION_BYTES
-    const isFair =
-      own.allocations + 1 <= TIMES_FREE * (MAX_ALLOCATIONS - all.allocations) &&
-      own.bytes + size <= TIMES_FREE * (MAX_ALLOCATION_BYTES - all.bytes)
-    if (!isFree || !isFair)
+    const { holder, size } = allocation
+    if (!this.#shares.hasRoom(holder, size))
       throw new ParleyError(
         'COM003',
-        `${allocation.holder} has ${own.allocations} allocations, of ${all.allocations}`,
+        `${holder} has ${this.#shares.of(holder).count} allocations, of ${this.#shares.all().count}`,
         {
           hint: 'release some of them, then ask again',
           details: { reason: 'resource-share', retryAfterMs: 1_000 },
         },
       )
     this.#put(id, allocation)
-    this.#count(allocation.holder, 1, size)
+    this.#shares.add(holder, 1, size)
     this.#holds(allocation, 1)
   }
 
@@ -144,7 +132,7 @@ export class ResourceLedger {
     if (isOpen(before)) this.#giveBack(before)
     this.hasWritten = true
     this.tx.delete(allocationKey(id))
-    this.#count(before.holder, -1, -before.size)
+    this.#shares.add(before.holder, -1, -before.size)
   }
 
   #giveBack(before: Allocation): void {
@@ -167,18 +155,5 @@ export class ResourceLedger {
   #put(id: string, allocation: Allocation): void {
     this.hasWritten = true
     this.tx.put(allocationKey(id), allocation as unknown as Json)
-  }
-
-  #usage(peer: string): Usage {
-    return (this.tx.get(usageKey(peer)) as unknown as Usage | undefined) ?? NO_USAGE
-  }
-
-  #count(peer: string, allocations: number, bytes: number): void {
-    for (const whose of [peer, EVERYBODY]) {
-      const now = this.#usage(whose)
-      const next = { allocations: now.allocations + allocations, bytes: now.bytes + bytes }
-      if (next.allocations > 0) this.tx.put(usageKey(whose), next)
-      else this.tx.delete(usageKey(whose))
-    }
   }
 }

@@ -4,6 +4,8 @@
  */
 import { waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
+import type { Events } from '../../events/api.ts'
+import type { EventTeller } from '../../events/event-teller.ts'
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
 import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
@@ -19,6 +21,7 @@ import {
   RESOURCES_PART,
 } from '../resource-record.ts'
 import type { Assigned, Demand, DemandPlanner, Demands, WhyNot } from './demands.ts'
+import { ResourceAnnouncer } from './resource-announcer.ts'
 import { type PlanCounts, ResourceBoard } from './resource-board.ts'
 
 /** Milliseconds; it looks at the latest then. */
@@ -30,6 +33,8 @@ export interface PlannerDeps {
   readonly batcher: Pick<ChangeBatcher<ResourceChange>, 'decide'>
   /** Of tasks, which are planned with what programs ask for. */
   readonly demands: Demands
+  readonly events: Pick<Events, 'publish' | 'hasAudience'>
+  readonly teller: EventTeller
   member(): JournalMember | undefined
 }
 
@@ -65,6 +70,7 @@ export class ResourcePlanner implements DemandPlanner {
   readonly #epoch: number
   readonly #signal: AbortSignal
   #board: ResourceBoard
+  #announcer: ResourceAnnouncer | undefined
   /** By id. */
   readonly #assigned = new Map<string, Assigned>()
   #granted = 0
@@ -105,6 +111,7 @@ export class ResourcePlanner implements DemandPlanner {
       }
     } finally {
       this.#deps.demands.setPlanner(undefined)
+      this.#announcer?.stop()
       stop()
     }
   }
@@ -150,19 +157,28 @@ export class ResourcePlanner implements DemandPlanner {
     this.#board.end()
     this.#board = this.#newBoard()
     const gone = new Set(this.#assigned.keys())
+    const nodes = new Map<string, NodeRecord>()
     // In the order in which they were asked for, as they are told otherwise.
     for (const change of view.all().sort((a, b) => askedAt(a) - askedAt(b))) {
       this.#set(change)
       if (change.type === 'allocation') gone.delete(change.id)
+      else if (change.record !== undefined) nodes.set(change.peer, change.record)
     }
     for (const id of gone) this.#noteAssigned(id, undefined)
+    // What there was before this node coordinated is no news.
+    if (this.#announcer === undefined) this.#announcer = new ResourceAnnouncer(this.#deps, nodes)
+    else this.#announcer.tellAll(nodes)
     for (const demand of this.#deps.demands.all()) this.#board.addDemand(demand)
   }
 
   #read(view: JournalView<ViewChange>): void {
     const changes = view.changes()
     if (changes === undefined) this.#load(view)
-    else for (const change of changes) this.#set(change)
+    else
+      for (const change of changes) {
+        this.#announce(change)
+        this.#set(change)
+      }
   }
 
   #set(change: ViewChange): void {
@@ -171,6 +187,11 @@ export class ResourcePlanner implements DemandPlanner {
       this.#board.setAllocation(change.id, change.record)
       this.#noteAssigned(change.id, change.record)
     }
+  }
+
+  #announce(change: ViewChange): void {
+    if (change.type === 'node') this.#announcer?.tellNode(change.peer, change.record)
+    else if (change.record?.status === 'waiting') this.#announcer?.tellAsked(change.id, change.record)
   }
 
   #noteAssigned(id: string, record: Allocation | undefined): void {

@@ -23,6 +23,7 @@ const KEYS = keysOf<SubmitTask>({
   retry: true,
   attemptTimeoutMs: true,
   takeover: true,
+  plan: true,
 })
 const RETRY = { max: 3, delayMs: 1_000, maxDelayMs: 30_000 } as const
 const NO_DIGEST = ''
@@ -36,7 +37,7 @@ const ENCODER = new TextEncoder()
 export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, given: SubmitTask): SubmittedTask => {
   checkKeys(given, KEYS, 'a task')
   const { id, type, typeVersion, input = null, metadata, priority = 'normal', deadline, requirements, parent } = given
-  const { attemptTimeoutMs, takeover = 'at-once' } = given
+  const { attemptTimeoutMs, takeover = 'at-once', plan } = given
   const dependencies = (given.dependencies ?? []).map((one) =>
     typeof one === 'string'
       ? { task_id: one, condition: 'completed' as const }
@@ -55,6 +56,7 @@ export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, giv
     ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
     // Anything but the usual one is checked with the rest.
     ...(takeover !== 'at-once' && { takeover }),
+    ...(plan !== undefined && { plan }),
     input,
     ...(metadata !== undefined && { metadata }),
     digest: NO_DIGEST,

@@ -49,6 +49,11 @@ export interface SubmitTask {
    * cannot go on any more, some 30 s later. Who pauses and resumes the task, or limits its attempts, does not wait for that.
    */
   readonly takeover?: 'at-once' | 'after-lease'
+  /**
+   * Id of a plan (`mesh.plans`), for which it is held: it goes to the agent that the plan says. A plan that nobody makes within a
+   * minute lets it go to whoever is free.
+   */
+  readonly plan?: string
 }
 
 export interface TaskState {

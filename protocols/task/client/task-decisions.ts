@@ -4,12 +4,13 @@
  * State: when a voter did not know histories.
  */
 import { isParleyError, type ParleyError, stateError } from '../../errors.ts'
+import type { ChangeAnswer } from '../../journal/change-answers.ts'
 import { type BatchedChanges, ChangeBatcher } from '../../journal/client/change-batcher.ts'
 import type { Committed, Journal } from '../../journal/client/journal-client.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
-import { type ChangeAnswer, changeTasks, decideTasks, resolveTasks } from '../journal/task-kinds.ts'
+import { changeTasks, decideTasks, directTasks, resolveTasks } from '../journal/task-kinds.ts'
 import { TASKS_PART } from '../task-record.ts'
 
 /** Milliseconds that a mesh may take until all of its voters are known to have tasks, and between tries. */
@@ -78,9 +79,10 @@ class TaskDecisions implements BatchedChanges<TaskChange> {
   }
 
   /** What fits the newer command, and is of level 1, fits the older one. */
-  #kind(level: number): typeof resolveTasks {
-    if (level === 1 && this.#isOfOlder()) return changeTasks as typeof resolveTasks
-    return level === 3 ? resolveTasks : (decideTasks as typeof resolveTasks)
+  #kind(level: number): typeof directTasks {
+    if (level === 4) return directTasks
+    if (level === 3) return resolveTasks as typeof directTasks
+    return (level === 1 && this.#isOfOlder() ? changeTasks : decideTasks) as typeof directTasks
   }
 }
 

@@ -5,7 +5,7 @@ import type { FedRecords } from '../../journal/feed/open-feed.ts'
 import { RecordFeeds } from '../../journal/feed/record-feeds.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
-import { type FeedTask, taskProtocol } from '../contract.ts'
+import { type FeedTask, MAX_WATCHED, taskProtocol } from '../contract.ts'
 import {
   DONE,
   type DoneTask,
@@ -85,6 +85,7 @@ export const followTasks = (
   new FeedFollower(deps, {
     ...heard,
     of: 'tasks',
+    mostWatched: MAX_WATCHED,
     async *open(leader, request, signal) {
       const asked = { ...request, ...(watch !== undefined && { watch: [...watch], watchedOnly: true }) }
       for await (const { tasks, ...item } of deps.port.to(leader, taskProtocol).feed(asked, { signal }))

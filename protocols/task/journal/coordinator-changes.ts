@@ -1,7 +1,7 @@
 /** What only the coordinator of an epoch decides about tasks: who works on which, and what time has brought about. Pure. */
 import { stateError } from '../../errors.ts'
 import { compareFences } from '../../journal/fencing/fence.ts'
-import type { Dependency, EndedTask, TaskRecord, WorkerOffer } from '../task-record.ts'
+import { type Dependency, type EndedTask, notFound, type TaskRecord, type WorkerOffer } from '../task-record.ts'
 import { isFinal, type TaskStatus } from '../task-status.ts'
 import { countFailure, type Failed } from './attempt-changes.ts'
 import { goOn } from './peer-changes.ts'
@@ -29,6 +29,8 @@ export const placeTask = (ledger: TaskLedger, change: ChangeOf<'place'>): null =
   const { id, worker, registration, epoch, allocation } = change
   ledger.requireCoordinator(epoch)
   const record = still(id, ledger.find(id), 'queued')
+  // It was steered elsewhere, or is held, since it was chosen.
+  if (record.plan !== undefined && record.assignee !== worker) throw changed(id)
   if (ledger.worker(worker)?.registration !== registration)
     throw stateError('worker-gone', `the worker ${worker} is gone`, 'choose another one', { worker })
   const { reason: _reason, notBefore: _notBefore, ...rest } = record
@@ -144,6 +146,22 @@ export const explainTask = (ledger: TaskLedger, { id, epoch, reason }: ChangeOf<
     const { reason: _reason, ...rest } = record
     ledger.change(id, rest, {})
   }
+  return null
+}
+
+/** States in which an attempt may still go to somebody else than before. */
+const STEERABLE: ReadonlySet<TaskStatus> = new Set(['submitted', 'queued', 'paused', 'input_required', 'auth_required'])
+
+/** One that is in work stays where it is. */
+export const steerTask = (ledger: TaskLedger, { id, epoch, plan, assignee, free }: ChangeOf<'steer'>): null => {
+  ledger.requireCoordinator(epoch)
+  const record = ledger.find(id)
+  if (record === undefined) throw notFound(id)
+  if (!STEERABLE.has(record.status) || record.plan !== plan) throw changed(id)
+  if (free !== true && record.assignee === assignee) return null
+  const { plan: _plan, assignee: _assignee, ...rest } = record
+  const next = free === true ? {} : { plan, ...(assignee !== undefined && { assignee }) }
+  ledger.change(id, rest, next)
   return null
 }
 

@@ -108,8 +108,11 @@ const known = (ledger: TaskLedger, task: SubmittedTask): Submitted | undefined =
 
 /** How much larger a record may become than it was submitted. */
 const GROWTH_BYTES = 400
+/** Who a task of a plan goes to. */
+const ASSIGNEE_BYTES = 144
 /** What a record counts for its submitter. */
-const sizeOfRecord = (record: Omit<TaskRecord, 'size'>): number => JSON.stringify(record).length + GROWTH_BYTES
+const sizeOfRecord = (record: Omit<TaskRecord, 'size'>): number =>
+  JSON.stringify(record).length + GROWTH_BYTES + (record.plan === undefined ? 0 : ASSIGNEE_BYTES)
 
 export const newRecord = (
   ledger: TaskLedger,
@@ -118,6 +121,7 @@ export const newRecord = (
   submitter: string,
 ): TaskRecord => {
   const { type, typeVersion, priority, deadline, requirements, parent, retry, attemptTimeoutMs, takeover } = task
+  const { plan } = task
   const { at } = ledger.facts
   const record: Omit<TaskRecord, 'size'> = {
     type,
@@ -126,6 +130,7 @@ export const newRecord = (
     priority,
     submitter,
     ...(parent !== undefined && { parent }),
+    ...(plan !== undefined && { plan }),
     submittedAt: at,
     changedAt: at,
     ...(deadline !== undefined && { deadline }),

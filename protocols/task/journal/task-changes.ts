@@ -3,7 +3,7 @@
  * Each change is let through or refused by itself. Pure.
  *
  * `tasks.change` takes those of level 1, `tasks.decide` these and what level 2 of the part brought: both have to stay as they
- * are, as they stand in logs. `tasks.resolve` takes all of them.
+ * are, as they stand in logs, and so has `tasks.resolve` for those of level 3. `tasks.direct` takes all of them.
  */
 import * as z from 'zod'
 import { FenceSchema } from '../../journal/fencing/fence.ts'
@@ -68,10 +68,14 @@ const SecondTaskSchema = FirstTaskSchema.extend({
   /** Milliseconds that one attempt may take; level 2. */
   attemptTimeoutMs: AttemptTimeout.optional(),
 })
-export const SubmittedTaskSchema = SecondTaskSchema.extend({
+const ThirdTaskSchema = SecondTaskSchema.extend({
   requirements: RequirementsSchema.optional(),
   /** Level 3. */
   takeover: Takeover.optional(),
+})
+export const SubmittedTaskSchema = ThirdTaskSchema.extend({
+  /** It is held until this plan says who gets it; level 4. */
+  plan: AllocationId.optional(),
 })
 export type SubmittedTask = z.output<typeof SubmittedTaskSchema>
 
@@ -112,6 +116,18 @@ const FirstPlaceSchema = z.object({
 const PlaceSchema = FirstPlaceSchema.extend({
   /** What it requires, allocated at its worker; level 3. */
   allocation: AllocationId.optional(),
+})
+
+/** Of the coordinator, for a task that is held for a plan; level 4. */
+const SteerSchema = z.object({
+  do: z.literal('steer'),
+  ...coordinating,
+  id: TaskId,
+  plan: AllocationId,
+  /** Who alone gets it; absent: it is held. */
+  assignee: PeerId.optional(),
+  /** It is of no plan any more. */
+  free: z.literal(true).optional(),
 })
 
 /** As they are at all levels. */
@@ -188,10 +204,19 @@ export const SecondChangeSchema = z.discriminatedUnion('do', [
   ...LATER_CHANGES,
   ...FIRST_SCHEDULE_CHANGES,
 ])
+export const ThirdChangeSchema = z.discriminatedUnion('do', [
+  submitOf(ThirdTaskSchema),
+  registerOf(WorkerOfferSchema),
+  PlaceSchema,
+  ...CHANGES,
+  ...LATER_CHANGES,
+  ...SCHEDULE_CHANGES,
+])
 export const TaskChangeSchema = z.discriminatedUnion('do', [
   submitOf(SubmittedTaskSchema),
   registerOf(WorkerOfferSchema),
   PlaceSchema,
+  SteerSchema,
   ...CHANGES,
   ...LATER_CHANGES,
   ...SCHEDULE_CHANGES,
@@ -216,8 +241,12 @@ const isOfLevel3 = (change: TaskChange): boolean => {
   return change.do === 'place' && change.allocation !== undefined
 }
 
+const isOfLevel4 = (change: TaskChange): boolean =>
+  change.do === 'steer' || (change.do === 'submit' && change.tasks.some(({ plan }) => plan !== undefined))
+
 /** The level of the part that a voter has to have for it. */
-export const levelOfChange = (change: TaskChange): 1 | 2 | 3 => {
+export const levelOfChange = (change: TaskChange): 1 | 2 | 3 | 4 => {
+  if (isOfLevel4(change)) return 4
   if (isOfLevel3(change)) return 3
   if (change.do === 'submit') return change.tasks.some((task) => isLimited(task) || isStored(task.input)) ? 2 : 1
   if (change.do === 'complete') return isStored(change.result) ? 2 : 1

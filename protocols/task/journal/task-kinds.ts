@@ -6,8 +6,8 @@
  */
 import * as z from 'zod'
 import { isParleyError, toFault } from '../../errors.ts'
+import { type ChangeAnswer, ChangeFaultSchema } from '../../journal/change-answers.ts'
 import { agreedKey, readAgreed } from '../../journal/part-records.ts'
-import { JsonSchema } from '../../journal/state/built-in-kinds.ts'
 import {
   type AnyCommandKind,
   defineJournalCommand,
@@ -38,6 +38,7 @@ import {
   loseAttempt,
   placeTask,
   settleDependencies,
+  steerTask,
   timeOutAttempt,
   wakeTask,
 } from './coordinator-changes.ts'
@@ -60,6 +61,7 @@ import {
   SecondChangeSchema,
   type TaskChange,
   TaskChangeSchema,
+  ThirdChangeSchema,
 } from './task-changes.ts'
 import { type LaterKeeping, TaskLedger } from './task-ledger.ts'
 import { TaskRows } from './task-rows.ts'
@@ -69,18 +71,11 @@ const MAX_BYTES = 16 * 1024 * 1024
 /** Of inputs, checkpoints, effects, and what final tasks left. */
 const MAX_COLLECTION_BYTES = 16 * 1024 * 1024 * 1024
 
-const FaultSchema = z.object({
-  code: z.string().max(16),
-  message: z.string().max(1_024),
-  hint: z.string().max(1_024).optional(),
-  details: z.record(z.string(), JsonSchema).optional(),
-})
-export type ChangeAnswer = { readonly ok: Json } | { readonly fault: z.output<typeof FaultSchema> }
 /** Of many at once: what is in `ok` is JSON already. */
 const isAnswer = (value: unknown): value is ChangeAnswer =>
   typeof value === 'object' &&
   value !== null &&
-  ('ok' in value || ('fault' in value && FaultSchema.safeParse(value.fault).success))
+  ('ok' in value || ('fault' in value && ChangeFaultSchema.safeParse(value.fault).success))
 const ChangeAnswersSchema = z.custom<ChangeAnswer[]>((value) => Array.isArray(value) && value.every(isAnswer))
 
 const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
@@ -143,6 +138,8 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
       return holdSchedule(ledger, change)
     case 'fire':
       return fireSchedule(ledger, change)
+    case 'steer':
+      return steerTask(ledger, change)
     case 'explain':
       return explainTask(ledger, change)
     case 'dismiss':
@@ -216,13 +213,22 @@ export const resolveTasks = defineJournalCommand({
   ...common,
   name: `${TASKS_PART}.resolve`,
   level: 3,
+  input: changesOf(ThirdChangeSchema),
+  output: ChangeAnswersSchema,
+})
+
+/** With what level 4 brought: tasks that are held for a plan. */
+export const directTasks = defineJournalCommand({
+  ...common,
+  name: `${TASKS_PART}.direct`,
+  level: 4,
   input: changesOf(TaskChangeSchema),
   output: ChangeAnswersSchema,
 })
 
 export const taskJournal = {
-  level: 3,
+  level: 4,
   maxBytes: MAX_BYTES,
   maxCollectionBytes: MAX_COLLECTION_BYTES,
-  kinds: [changeTasks, decideTasks, resolveTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
+  kinds: [changeTasks, decideTasks, resolveTasks, directTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
 } as const

@@ -121,13 +121,16 @@ export class NeedyTasks {
   #demandOf(task: BoardTask): Demand {
     const { workers } = this.#deps
     const { id, record, needs } = task
-    const { type, typeVersion: version, priority, changedAt } = record
+    const { type, typeVersion: version, priority, changedAt, assignee } = record
+    const isFree = (peer: string): boolean =>
+      (assignee === undefined || peer === assignee) && workers.hasRoom(peer, type, version)
+    const takers = (): string[] => workers.takers(type, version).map(({ peer }) => peer)
     return {
       ...{ task: id, priority, since: changedAt, units: needs?.units ?? {} },
-      shape: `${type} ${version ?? ''} ${needs?.text}`,
-      free: () => workers.free(type, version),
-      isFree: (peer) => workers.hasRoom(peer, type, version),
-      all: () => workers.takers(type, version).map(({ peer }) => peer),
+      shape: `${type} ${version ?? ''} ${needs?.text} ${assignee ?? ''}`,
+      free: () => (assignee === undefined ? workers.free(type, version) : [assignee].filter(isFree)),
+      isFree,
+      all: () => takers().filter((peer) => assignee === undefined || peer === assignee),
       chosen: (peer, allocation) => {
         this.#withdraw(task)
         task.choice = { peer, allocation }

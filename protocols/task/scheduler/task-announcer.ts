@@ -1,15 +1,14 @@
 /**
  * Tells of tasks by events, as seed 001 has it: what was submitted, each status, each version. They are notifications; what
- * holds is the journal. Nothing is published where nobody listens. State: how many are on their way (bounded).
+ * holds is the journal. Nothing is published where nobody listens. State: when progress of each was told last (bounded).
  */
 import type { Events } from '../../events/api.ts'
+import { EventTeller } from '../../events/event-teller.ts'
 import type { Port } from '../../port.ts'
 import { MAX_NOTE, stateChangedEvent, statusTopic, taskStatusEvent, taskSubmittedEvent } from '../task-events.ts'
 import type { TaskRecord } from '../task-record.ts'
 import type { ProgressReport } from '../worker/task-context.ts'
 
-/** Events that wait for gossip; more are dropped and counted. */
-const MAX_WAITING = 4_096
 /** Of one task, milliseconds between two reports of progress. */
 const PROGRESS_MS = 250
 /** Tasks whose last report is noted. */
@@ -24,15 +23,15 @@ export class TaskAnnouncer {
   readonly #deps: AnnouncerDeps
   /** When progress of each task was told. */
   readonly #toldAt = new Map<string, number>()
-  #waiting = 0
-  #dropped = 0
+  readonly #teller: EventTeller
 
   constructor(deps: AnnouncerDeps) {
     this.#deps = deps
+    this.#teller = new EventTeller(deps.port.log, 'tasks')
   }
 
   dropped(): number {
-    return this.#dropped
+    return this.#teller.dropped()
   }
 
   /** @param before undefined: it is new @param after undefined: its record went, which is no news */
@@ -41,17 +40,19 @@ export class TaskAnnouncer {
     const { events } = this.#deps
     const timestamp = after.changedAt
     if (events.hasAudience(stateChangedEvent.topic))
-      this.#publish(() => events.publish(stateChangedEvent, { type: 'state.changed', task_id: id, version, timestamp }))
+      this.#teller.tell(() =>
+        events.publish(stateChangedEvent, { type: 'state.changed', task_id: id, version, timestamp }),
+      )
     if (!events.hasAudience(taskSubmittedEvent.topic)) return
     const { status, type, priority, deadline, requirements } = after
     if (before === undefined && after.attempts === 0) {
       const more = { ...(deadline !== undefined && { deadline }), ...(requirements !== undefined && { requirements }) }
-      this.#publish(() => events.publish(taskSubmittedEvent, { task_id: id, type, priority, ...more }))
+      this.#teller.tell(() => events.publish(taskSubmittedEvent, { task_id: id, type, priority, ...more }))
     }
     if (before?.status === status) return
     const progress = status === 'completed' ? 1 : 0
     const data = { task_id: id, status, progress, metrics: {}, timestamp }
-    this.#publish(() => events.publish(taskStatusEvent, data, { topic: statusTopic(id) }))
+    this.#teller.tell(() => events.publish(taskStatusEvent, data, { topic: statusTopic(id) }))
   }
 
   /** How far the work of this node at a task is; at most each PROGRESS_MS. */
@@ -72,22 +73,6 @@ export class TaskAnnouncer {
       timestamp: port.clock.now(),
     }
     const noted = { ...data, ...(note !== undefined && { note: note.slice(0, MAX_NOTE) }) }
-    this.#publish(() => events.publish(taskStatusEvent, noted, { topic: statusTopic(id) }))
-  }
-
-  #publish(send: () => Promise<unknown>): void {
-    if (this.#waiting >= MAX_WAITING) {
-      this.#dropped += 1
-      return
-    }
-    this.#waiting += 1
-    send()
-      .catch((error: unknown) => {
-        this.#dropped += 1
-        this.#deps.port.log.info('a change of a task was not told', { error })
-      })
-      .finally(() => {
-        this.#waiting -= 1
-      })
+    this.#teller.tell(() => events.publish(taskStatusEvent, noted, { topic: statusTopic(id) }))
   }
 }

@@ -21,7 +21,7 @@ import { DueTimes } from './due-times.ts'
 import { type NeedsOfTasks, NeedyTasks } from './needy-tasks.ts'
 import { TaskDependents } from './task-dependents.ts'
 import { TasksOfWorkers } from './tasks-of-workers.ts'
-import { TypeQueues } from './type-queues.ts'
+import { isHeldByPlan, isSteered, leavesQueue, type TypeQueue, TypeQueues, workerFor } from './type-queues.ts'
 import type { Liveness } from './worker-presence.ts'
 import { WorkerTable } from './worker-table.ts'
 
@@ -90,6 +90,7 @@ export class TaskBoard {
     }
     const task = before ?? newBoardTask(id, record)
     const wasQueued = before?.record.status === 'queued' && record.status === 'queued'
+    if (before !== undefined && isSteered(before.record, record)) task.isQueued = false
     task.record = record
     // Anything that was asked for is answered by this, or void.
     task.isAsked = false
@@ -184,10 +185,9 @@ export class TaskBoard {
 
   #dismiss(wanted: TaskChange[], { monotonic }: BoardTime): void {
     for (const worker of this.#workers.expired(monotonic)) {
-      // Asked for once in a lease.
-      worker.renewedAt = monotonic
-      const { registration } = worker.record
-      wanted.push({ do: 'dismiss', epoch: this.#epoch, worker: worker.peer, registration })
+      worker.renewedAt = monotonic // asked for once in a lease
+      const { peer, record } = worker
+      wanted.push({ do: 'dismiss', epoch: this.#epoch, worker: peer, registration: record.registration })
     }
   }
 
@@ -195,24 +195,25 @@ export class TaskBoard {
     const epoch = this.#epoch
     this.#needy.demand((id) => this.#isToBePlaced(id, time), time.now)
     for (const given of this.#needy.takeGiven()) wanted.push({ do: 'place', epoch, ...given })
-    for (const { queue, type, version } of this.#queues.all()) {
+    for (const waiting of this.#queues.all()) {
+      const { queue, type } = waiting
       while (wanted.length < MAX_WANTED && queue.size() > 0) {
-        const worker = this.#workers.choose(type, version)
+        const worker = workerFor(this.#workers, waiting)
         if (worker === undefined) break
-        const id = queue.take((one) => this.#isToBePlaced(one, time))
+        const id = queue.take((one) => this.#isToBePlaced(one, time, waiting))
         const task = id === undefined ? undefined : this.#tasks.get(id)
         if (task === undefined) break
         task.isQueued = false
-        this.#take(task, worker.peer, type)
-        const { registration } = worker.record
-        this.#ask(task, { do: 'place', epoch, id: task.id, worker: worker.peer, registration }, wanted)
+        const { peer, record: of } = worker
+        this.#take(task, peer, type)
+        this.#ask(task, { do: 'place', epoch, id: task.id, worker: peer, registration: of.registration }, wanted)
       }
     }
   }
 
-  #isToBePlaced(id: string, { now }: BoardTime): boolean {
+  #isToBePlaced(id: string, { now }: BoardTime, waiting?: TypeQueue): boolean {
     const task = this.#tasks.get(id)
-    if (task === undefined || !task.isQueued) return false
+    if (task === undefined || !task.isQueued || !this.#queues.isIn(waiting, task.record)) return false
     if (task.record.status !== 'queued' || task.isAsked) {
       task.isQueued = false
       return false
@@ -279,7 +280,7 @@ export class TaskBoard {
     if (taken !== undefined) this.#needy.lookAgain()
     task.taken = undefined
     // What it demands stays where it was in the order.
-    if (after?.status !== 'queued' || task.choice !== undefined) this.#needy.delete(task)
+    if (leavesQueue(record, after) || task.choice !== undefined) this.#needy.delete(task)
     if (inWork(record) && record.worker !== undefined) this.#inWork -= 1
     if (record.status === 'queued') {
       this.#queued -= 1
@@ -292,7 +293,7 @@ export class TaskBoard {
 
   #enqueue(task: BoardTask): void {
     if (task.isQueued) return
-    if (this.#needy.takes(task)) return
+    if (!isHeldByPlan(task.record) && this.#needy.takes(task)) return
     task.isQueued = true
     this.#queues.of(task.record).queue.add(task.id, task.record.priority, task.isReturned)
   }

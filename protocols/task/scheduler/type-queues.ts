@@ -6,12 +6,14 @@ import { Fifo } from '../../async.ts'
 import type { WhyNot } from '../../resource/planner/demands.ts'
 import { PRIORITY_LEVELS, type TaskRecord } from '../task-record.ts'
 import { needsOf, type TaskNeeds } from './board-task.ts'
-import type { WorkerTable } from './worker-table.ts'
+import type { BoardWorker, WorkerTable } from './worker-table.ts'
 
 /** Why nobody takes a task, as its record says. */
 export const NO_WORKER = 'no-worker'
 export const NO_WORKER_FOR_VERSION = 'no-worker-for-version'
-const SAID = ['', NO_WORKER, NO_WORKER_FOR_VERSION, 'no-such-capacity', 'all-in-use'] as const
+/** Its plan has not said who gets it. */
+export const HELD_BY_PLAN = 'held-by-plan'
+const SAID = ['', NO_WORKER, NO_WORKER_FOR_VERSION, HELD_BY_PLAN, 'no-such-capacity', 'all-in-use'] as const
 type Said = (typeof SAID)[number]
 /** Milliseconds that a task waits before it says that nobody takes it. */
 const EXPLAIN_AFTER_MS = 1_000
@@ -67,6 +69,10 @@ export interface TypeQueue {
   readonly version: string | undefined
   /** What each of them requires. */
   readonly needs: TaskNeeds | undefined
+  /** Who alone gets them; undefined: whoever is free. */
+  readonly assignee: string | undefined
+  /** Nobody gets them for now. */
+  readonly isHeld: boolean
   readonly queue: TaskQueue
   /** Queued tasks by what they say of who takes them. */
   readonly saying: Readonly<Record<Said, Set<string>>>
@@ -76,7 +82,10 @@ export interface TypeQueue {
   lookedAt: number | undefined
 }
 
-type Named = Pick<TaskRecord, 'type' | 'typeVersion' | 'reason' | 'requirements'>
+type Named = Pick<TaskRecord, 'type' | 'typeVersion' | 'reason' | 'requirements' | 'plan' | 'assignee'>
+
+export const isHeldByPlan = ({ plan, assignee }: Pick<TaskRecord, 'plan' | 'assignee'>): boolean =>
+  plan !== undefined && assignee === undefined
 
 /** What is known of tasks whose requirements are allocated. */
 export interface NeedyFacts {
@@ -103,6 +112,35 @@ const lacking = ({ saying }: TypeQueue, now: number, most: number, needy: NeedyF
   return found
 }
 
+/** Another one gets it than before. */
+export const isSteered = (before: Pick<TaskRecord, 'plan' | 'assignee'>, after: typeof before): boolean =>
+  before.plan !== after.plan || before.assignee !== after.assignee
+
+/** It is queued no more, or elsewhere. */
+export const leavesQueue = (before: TaskRecord, after: TaskRecord | undefined): boolean =>
+  after?.status !== 'queued' || isSteered(before, after)
+
+/** Who gets the next one; undefined: nobody has room, or is to get it. */
+export const workerFor = (workers: WorkerTable, waiting: TypeQueue): BoardWorker | undefined => {
+  const { type, version, assignee, isHeld } = waiting
+  if (isHeld) return undefined
+  if (assignee === undefined) return workers.choose(type, version)
+  return workers.hasRoom(assignee, type, version) ? workers.get(assignee) : undefined
+}
+
+type Offering = Pick<WorkerTable, 'offers' | 'offersType' | 'offersAt'>
+
+/** Whether anybody takes them, busy or not. */
+const isTakenBy = (workers: Offering, { type, version, assignee, isHeld }: TypeQueue): boolean => {
+  if (isHeld) return false
+  return assignee === undefined ? workers.offers(type, version) : workers.offersAt(assignee, type, version)
+}
+
+const untakenReason = (workers: Offering, { type, assignee, isHeld }: TypeQueue): Said => {
+  if (isHeld) return HELD_BY_PLAN
+  return assignee === undefined && workers.offersType(type) ? NO_WORKER_FOR_VERSION : NO_WORKER
+}
+
 export class TypeQueues {
   readonly #queues = new Map<string, TypeQueue>()
   #lookedSince = 0
@@ -113,16 +151,32 @@ export class TypeQueues {
   }
 
   of(record: Named): TypeQueue {
-    const { type, typeVersion: version } = record
+    const { type, typeVersion: version, assignee } = record
     const needs = needsOf(record)
-    const key = `${type} ${version ?? ''} ${needs?.text ?? ''}`
+    const isHeld = isHeldByPlan(record)
+    const key = `${type} ${version ?? ''} ${needs?.text ?? ''} ${isHeld ? HELD_BY_PLAN : (assignee ?? '')}`
     const waiting = this.#queues.get(key) ?? {
-      ...{ type, version, needs, queue: new TaskQueue(), untakenSince: undefined, lookedAt: undefined },
+      ...{
+        type,
+        version,
+        needs,
+        assignee,
+        isHeld,
+        queue: new TaskQueue(),
+        untakenSince: undefined,
+        lookedAt: undefined,
+      },
       // Each of them has its own.
       saying: Object.fromEntries(SAID.map((one) => [one, new Set<string>()])) as Record<Said, Set<string>>,
     }
     this.#queues.set(key, waiting)
     return waiting
+  }
+
+  /** One that was steered elsewhere has left its id behind. */
+  isIn(waiting: TypeQueue | undefined, record: TaskRecord): boolean {
+    const isSteerable = waiting !== undefined && (waiting.assignee !== undefined || record.plan !== undefined)
+    return !isSteerable || this.of(record) === waiting
   }
 
   /** It is queued. */
@@ -164,20 +218,15 @@ export class TypeQueues {
    * Tasks whose reason is another one by now; empty: they have none. Queues of nothing go.
    * @param needy undefined: what they require is not allocated
    */
-  toExplain(
-    workers: Pick<WorkerTable, 'offers' | 'offersType'>,
-    now: number,
-    most: number,
-    needy?: NeedyFacts,
-  ): [string, string][] {
+  toExplain(workers: Offering, now: number, most: number, needy?: NeedyFacts): [string, string][] {
     const found: [string, string][] = []
     for (const [key, waiting] of this.#queues) {
-      const { type, version, saying, queue, needs } = waiting
+      const { saying, queue, needs } = waiting
       if (SAID.every((one) => saying[one].size === 0) && queue.size() === 0) {
         this.#queues.delete(key)
         continue
       }
-      const isTaken = workers.offers(type, version)
+      const isTaken = isTakenBy(workers, waiting)
       waiting.untakenSince = isTaken ? undefined : (waiting.untakenSince ?? now)
       if (isTaken && needs !== undefined && needy !== undefined) {
         if (!this.#mayLook(waiting, now)) continue
@@ -186,7 +235,7 @@ export class TypeQueues {
         continue
       }
       if (!isTaken && now - (waiting.untakenSince ?? now) < EXPLAIN_AFTER_MS) continue
-      const reason = isTaken ? '' : workers.offersType(type) ? NO_WORKER_FOR_VERSION : NO_WORKER
+      const reason = isTaken ? '' : untakenReason(workers, waiting)
       for (const other of SAID) {
         if (other === reason) continue
         for (const id of saying[other]) {

@@ -139,6 +139,12 @@ export class WorkerTable {
     return false
   }
 
+  /** Whether this one does. */
+  offersAt(peer: string, type: string, version: string | undefined): boolean {
+    const worker = this.#workers.get(peer)
+    return worker !== undefined && worker.presence !== 'gone' && this.#slots(worker, type, version) > 0
+  }
+
   /** Whether anybody takes tasks of this type, of whatever version. */
   offersType(type: string): boolean {
     for (const { presence } of this.#byType.get(type) ?? []) if (presence !== 'gone') return true

@@ -39,6 +39,8 @@ const STAYS_MS = 5_000
 /** Between tries to have decided what older voters do not know. */
 const OLDER_AGAIN_MS = 1_000
 
+export type AttemptCount = 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'
+
 export interface AttemptDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
   readonly batcher: Pick<TaskBatcher, 'decide'>
@@ -49,7 +51,8 @@ export interface AttemptDeps {
   progress(id: string, fraction: number, report: ProgressReport): void
   /** Values that are too large for the journal. */
   readonly values: Pick<BytesTransfers, 'store' | 'load'>
-  count(what: 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'): void
+  /** @param id of the task, where its attempt has ended by that */
+  count(what: AttemptCount, id?: string): void
 }
 
 export class TaskAttempt {
@@ -107,7 +110,7 @@ export class TaskAttempt {
       if (this.#end.signal.aborted) throw this.#end.signal.reason
       const result = await this.#store('the result', given, RESULT_ROW)
       await this.#report({ do: 'complete', id: this.id, fence: this.fence, result })
-      count('completed')
+      count('completed', this.id)
     } catch (error) {
       await this.#ended(error)
     } finally {
@@ -120,16 +123,16 @@ export class TaskAttempt {
     const { port, count } = this.#deps
     if (this.#isSuspended) return
     if (this.#end.signal.aborted || isParleyError(error, 'STA002')) {
-      count('abandoned')
+      count('abandoned', this.id)
       return
     }
     if (!isParleyError(error)) port.log.warn('an attempt at a task failed', { task: this.id, type: this.type, error })
     try {
       const retry = mayRetry(error)
       await this.#report({ do: 'fail', id: this.id, fence: this.fence, error: taskError(error), retry })
-      count('failed')
+      count('failed', this.id)
     } catch (why) {
-      count('abandoned')
+      count('abandoned', this.id)
       if (!isParleyError(why, 'STA002', 'STA001', 'STA003'))
         port.log.warn('that an attempt failed was not decided', { task: this.id, error: why })
     }

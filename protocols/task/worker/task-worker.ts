@@ -4,6 +4,7 @@
  * A lease is counted from before it was asked for, by both of this node's clocks: a machine that was suspended finds that it is
  * over. Then all attempts end and are given back; the node registers again. State: what it does, its registration, its attempts.
  */
+import { checkedInput } from '../../checked-input.ts'
 import { isParleyError, ParleyError, stateError } from '../../errors.ts'
 import { type LeaseTime, leaseAge, leaseTime } from '../../journal/client/lease-age.ts'
 import { compareFences, type Fence } from '../../journal/fencing/fence.ts'
@@ -15,6 +16,7 @@ import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { FeedTask } from '../contract.ts'
 import { LEASE_MS } from '../scheduler/worker-table.ts'
 import { type TaskRecord, type WorkerOffer, WorkerOfferSchema } from '../task-record.ts'
+import type { AgentWork } from '../tasks-for-plans.ts'
 import { claimedWork, type HeldClaim } from './claimed-work.ts'
 import { type AttemptDeps, TaskAttempt } from './task-attempt.ts'
 import type { WorkFunction } from './task-context.ts'
@@ -73,13 +75,12 @@ export class TaskWorker {
     return this.#attempts.size
   }
 
-  /** Ids of tasks that it has in work. */
-  tasks(): string[] {
-    return [...this.#attempts.keys()]
-  }
-
-  isWorking(): boolean {
-    return this.#works.size > 0
+  /** What it takes, and has in work, for plans. */
+  agentWork(): AgentWork {
+    const offers = this.#isStopped
+      ? []
+      : [...this.#works.values()].map(({ offer: { type, slots } }) => ({ type, slots }))
+    return { offers, tasks: [...this.#attempts.keys()], isDraining: this.#isDraining || this.#isStopped }
   }
 
   async work(
@@ -93,11 +94,7 @@ export class TaskWorker {
       ...(versions !== undefined && { versions: [...versions] }),
       ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
     }
-    const problem = WorkerOfferSchema.safeParse(offer).error?.issues[0]
-    if (problem !== undefined)
-      throw new ParleyError('MSG001', `work of the type ${JSON.stringify(type)} cannot be offered so`, {
-        hint: `${problem.path.join('.')}: ${problem.message}`,
-      })
+    checkedInput(WorkerOfferSchema, offer, `work of the type ${JSON.stringify(type)} cannot be offered so`)
     if (this.#works.has(type))
       throw stateError('in-use', `this node works on tasks of the type ${type} already`, 'stop that first')
     if (this.#works.size >= MAX_TYPES)
@@ -134,7 +131,7 @@ export class TaskWorker {
     const { self } = this.#deps.port
     const mine = this.#registration
     if (mine === undefined) {
-      if (this.isWorking() && record?.worker === self.id && this.#early.size < MAX_EARLY) this.#early.set(id, task)
+      if (this.#works.size > 0 && record?.worker === self.id && this.#early.size < MAX_EARLY) this.#early.set(id, task)
       return
     }
     // One that is newer than its own is told before it is answered.

@@ -7,6 +7,7 @@ import { isParleyError } from '../../../protocols/errors.ts'
 import { percentile } from '../../bench/statistics.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { createProbe, probe } from '../../support/probe.ts'
+import { makePlans, type PlanLoad } from './plan-load.ts'
 import { haveResources, type ResourceLoad } from './resource-load.ts'
 import { loadTasks, type TaskLoad, workOn } from './task-load.ts'
 import type { MemberVerbs, Served } from './verbs.ts'
@@ -26,6 +27,7 @@ let mesh: Mesh | undefined
 let loading: { stop(): Promise<Served> } | undefined
 let tasks: TaskLoad | undefined
 let moreTasks: TaskLoad | undefined
+let planning: PlanLoad | undefined
 let having: ResourceLoad | undefined
 let latenciesMs: number[] = []
 const sources = new Set<string>()
@@ -155,6 +157,12 @@ const verbs: MemberVerbs = {
   },
   async endHaving() {
     return (await having?.stop()) ?? { had: 0, wrong: ['nothing was asked for'], slowestMs: 0 }
+  },
+  async beginPlanning(order) {
+    planning = makePlans(own(), order)
+  },
+  async endPlanning() {
+    return (await planning?.stop()) ?? { completed: 0, wrong: ['no plan was made'], slowestMs: 0 }
   },
   schedule: (options) => own().tasks.schedule(options),
   schedules: () => own().tasks.schedules(),

@@ -50,6 +50,14 @@ export interface Had {
   readonly slowestMs: number
 }
 
+/** What came of an honest member's plans. */
+export interface Planned {
+  readonly completed: number
+  /** What came of the others: sentences, the first of them. */
+  readonly wrong: readonly string[]
+  readonly slowestMs: number
+}
+
 export interface MemberVerbs {
   /** Resolves once it is in the mesh; at once where it joins nobody. */
   start(order: { options: Omit<MeshOptionsInput, 'log'>; logFile: string; withinMs: number }): Promise<Started>
@@ -81,6 +89,9 @@ export interface MemberVerbs {
   /** Has something of it for a moment, again and again, until `endHaving`. */
   beginHaving(order: { units: Readonly<Record<string, number>>; everyMs: number; timeoutMs: number }): Promise<void>
   endHaving(): Promise<Had>
+  /** Makes plans of so many tasks, one after another, until `endPlanning`. */
+  beginPlanning(order: { type: string; tasks: number; everyMs: number; timeoutMs: number }): Promise<void>
+  endPlanning(): Promise<Planned>
   status(): Promise<Status>
   put(order: { key: string; value: string; withinMs: number }): Promise<string | undefined>
   get(order: { key: string; withinMs: number }): Promise<{ value: unknown } | { failed: string }>

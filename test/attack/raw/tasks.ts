@@ -14,6 +14,8 @@ const OK = 'ok'
 const DECIDE = 'tasks.decide'
 const CHANGE = 'tasks.change'
 const RESOLVE = 'tasks.resolve'
+const DIRECT = 'tasks.direct'
+const DECIDE_PLANS = 'plans.decide'
 const DECIDE_RESOURCES = 'resources.decide'
 const ASSIGN_RESOURCES = 'resources.assign'
 
@@ -50,6 +52,10 @@ export interface TaskHand {
   changeFirst(...changes: readonly unknown[]): Promise<Outcome[]>
   /** By the one of level 3, which takes what tasks are placed with. */
   changeLast(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** By the one of level 4, which takes what tasks of plans are steered with. */
+  directTasks(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** The same of plans, by `plans.decide`. */
+  changePlans(...changes: readonly unknown[]): Promise<Outcome[]>
   /** The same of resources, by `resources.decide`. */
   changeResources(...changes: readonly unknown[]): Promise<Outcome[]>
   /** What tasks are given, by `resources.assign`. */
@@ -126,6 +132,8 @@ export const createTaskHand = async (
     change: async (...changes) => (await decideAll(changes)).map(({ outcome }) => outcome),
     changeFirst: async (...changes) => (await decideAll(changes, CHANGE)).map(({ outcome }) => outcome),
     changeLast: async (...changes) => (await decideAll(changes, RESOLVE)).map(({ outcome }) => outcome),
+    directTasks: async (...changes) => (await decideAll(changes, DIRECT)).map(({ outcome }) => outcome),
+    changePlans: async (...changes) => (await decideAll(changes, DECIDE_PLANS)).map(({ outcome }) => outcome),
     assignResources: async (...changes) => (await decideAll(changes, ASSIGN_RESOURCES)).map(({ outcome }) => outcome),
     changeResources: async (...changes) => (await decideAll(changes, DECIDE_RESOURCES)).map(({ outcome }) => outcome),
     records,

@@ -1,7 +1,9 @@
-/** The three voters of the suite coordination, which also ask for resources and submit tasks. */
-import { randomBytes } from 'node:crypto'
+/** The three voters of the suite coordination, which also ask for resources, submit tasks and make plans; and agents without a vote. */
+import { randomBytes, randomUUID } from 'node:crypto'
 import { z } from 'zod'
+import { createMesh, type Mesh } from '../../../node/index.ts'
 import { resources, tasks } from '../../../node/parts/built-in.ts'
+import { coordinationProtocol } from '../../../protocols/coordination/contract.ts'
 import { asCount, asTexts, field } from '../input.ts'
 import type { Roles } from '../role.ts'
 import { latencies, percentile } from '../statistics.ts'
@@ -13,10 +15,84 @@ const FOUND_MS = 60_000
 const SHOT = 'bench.shot'
 const TOGETHER = 64
 const SLOTS = 4
+const PLANNED = 'bench.planned'
 /** Of placements: the first and the last ones are no steady state. */
 const EDGE = 0.1
 
 const addressSchema = z.object({ secret: z.string(), join: z.array(z.string()) })
+
+const workOn = async (mesh: Mesh): Promise<null> => {
+  await mesh.tasks.work(PLANNED, () => 1, { slots: 64 })
+  return null
+}
+
+/** Tasks that do nothing: what is measured is how they come to be done. */
+const makePlans = async (mesh: Mesh, what: unknown) => {
+  const [count, size] = [asCount(field(what, 'count')), asCount(field(what, 'tasks'))]
+  const tasks = Array.from({ length: size }, () => ({ type: PLANNED }))
+  const [coordinated, ended, seen] = [latencies(), latencies(), latencies()]
+  const agents = new Set<string>()
+  let [left, failed, directives] = [count, 0, 0]
+  const lane = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1
+      const beganMs = performance.now()
+      const plan = await mesh.plans.make({ goal: 'measured', tasks })
+      let isCoordinated = false
+      for await (const { state, changedAt, outcome, assignments } of plan.updates()) {
+        if (state !== 'idle') seen.add(Math.max(0, Date.now() - changedAt))
+        const isNow = state === 'monitoring' || outcome !== undefined
+        if (isNow && !isCoordinated) coordinated.add(performance.now() - beganMs)
+        isCoordinated ||= isNow
+        if (outcome === undefined) continue
+        if (outcome !== 'completed') failed += 1
+        directives += assignments.length
+        for (const { agent } of assignments) agents.add(agent)
+      }
+      ended.add(performance.now() - beganMs)
+    }
+  }
+  const beganMs = performance.now()
+  await Promise.all(Array.from({ length: asCount(field(what, 'inFlight')) }, lane))
+  const seconds = (performance.now() - beganMs) / 1e3
+  const at = (times: ReturnType<typeof latencies>, share: number): number => percentile(times.values(), share)
+  return {
+    ...{ perSecond: count / seconds, directivesPerSecond: directives / seconds, failed, agents: agents.size },
+    ...{ coordinatedP50Ms: at(coordinated, 0.5), coordinatedP99Ms: at(coordinated, 0.99), seenP99Ms: at(seen, 0.99) },
+    ...{ endedP50Ms: at(ended, 0.5), endedP99Ms: at(ended, 0.99) },
+  }
+}
+
+/** Each in turn, so many at a time. */
+const askAgents = async (mesh: Mesh, what: unknown) => {
+  const agents = mesh.members().map(({ id }) => id)
+  const [inFlight, durationMs] = [asCount(field(what, 'inFlight')), asCount(field(what, 'durationMs'))]
+  const times = latencies()
+  let answered = 0
+  const beganMs = performance.now()
+  const lane = async (): Promise<void> => {
+    while (performance.now() - beganMs < durationMs) {
+      const target_agent = agents[answered % agents.length] ?? ''
+      const askedMs = performance.now()
+      const request = { request_id: randomUUID(), timestamp: Date.now(), target_agent }
+      await mesh.to(target_agent, coordinationProtocol).agent_status(request)
+      times.add(performance.now() - askedMs)
+      answered += 1
+    }
+  }
+  await Promise.all(Array.from({ length: inFlight }, lane))
+  const perSecond = answered / ((performance.now() - beganMs) / 1e3)
+  return { perSecond, p50Ms: percentile(times.values(), 0.5), p99Ms: percentile(times.values(), 0.99) }
+}
+
+/** Without a vote. */
+const playAgent = async (_system: unknown, input: unknown) => {
+  const seeds = asTexts(input).map((one) => addressSchema.parse(JSON.parse(one)))
+  const join = seeds.flatMap((one) => one.join)
+  const mesh = await createMesh({ name: 'agent', mesh: 'bench', secret: seeds[0]?.secret ?? '', join, log: 'silent' })
+  await mesh.joined({ timeoutMs: FOUND_MS })
+  return { hello: null, verbs: { work: () => workOn(mesh) }, stop: () => mesh.stop() }
+}
 
 const playVoter = async (_system: unknown, input: unknown) => {
   const seeds = asTexts(input).map((one) => addressSchema.parse(JSON.parse(one)))
@@ -56,6 +132,9 @@ const playVoter = async (_system: unknown, input: unknown) => {
         const perSecond = operations / ((performance.now() - beganMs) / 1e3)
         return { perSecond, p50Ms: percentile(times.values(), 0.5), p99Ms: percentile(times.values(), 0.99) }
       },
+      work: () => workOn(mesh),
+      plans: (what: unknown) => makePlans(mesh, what),
+      askAgents: (what: unknown) => askAgents(mesh, what),
       simulate: async (what: unknown) => {
         nodes = await simulatedNodes(mesh)
         await nodes.start({ count: asCount(what), type: SHOT, slots: SLOTS, capacity: { cpu: SLOTS } })
@@ -94,4 +173,4 @@ const playVoter = async (_system: unknown, input: unknown) => {
   }
 }
 
-export const roles: Roles = { voter: playVoter }
+export const roles: Roles = { voter: playVoter, agent: playAgent }

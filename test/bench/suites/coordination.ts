@@ -1,6 +1,6 @@
 /**
  * Suite coordination: what the coordinator of three voters decides in processes of their own: allocations had and given back,
- * and tasks that are given what they require and placed on 1,000 nodes, which the coordinator's process plays itself.
+ * plans over five agents, and tasks that are given what they require and placed on 1,000 nodes, which the coordinator's process plays itself.
  * Floors: design document, section 8.
  */
 import { z } from 'zod'
@@ -14,11 +14,28 @@ const IN_FLIGHT = 64
 const OPERATE_MS = 5_000
 const NODES = 1_000
 const TASKS = 12_800
+const AGENTS = 5
+const PLANS = 200
+const LANES = 16
+const ONE_PLAN = `a plan of ${AGENTS} tasks over ${AGENTS} agents, alone`
+const MANY_PLANS = `plans of ${AGENTS} tasks over ${AGENTS} agents, ${LANES} in flight`
+const ASKED = `agents asked how they are, ${IN_FLIGHT} in flight`
 const OPERATIONS = `resources allocated and released, ${IN_FLIGHT} in flight`
 const PLACEMENTS = `${TASKS} tasks with requirements on ${NODES} simulated nodes`
 
 const operated = z.object({ perSecond: z.number(), p50Ms: z.number(), p99Ms: z.number() })
 const placed = z.object({ perSecond: z.number(), completed: z.number(), wrong: z.number(), refused: z.number() })
+
+const planned = z.object({
+  ...{
+    perSecond: z.number(),
+    directivesPerSecond: z.number(),
+    coordinatedP50Ms: z.number(),
+    coordinatedP99Ms: z.number(),
+  },
+  ...{ endedP50Ms: z.number(), endedP99Ms: z.number(), seenP99Ms: z.number(), failed: z.number(), agents: z.number() },
+})
+const asked = z.object({ perSecond: z.number(), p50Ms: z.number(), p99Ms: z.number() })
 
 const leaderOf = async (ends: readonly End[]): Promise<{ leader: End; others: End[] }> => {
   for (;;) {
@@ -31,7 +48,8 @@ const leaderOf = async (ends: readonly End[]): Promise<{ leader: End; others: En
 
 export const coordination: Suite = {
   name: 'coordination',
-  about: 'the coordinator: allocations/s that are decided, tasks/s that are placed on 1,000 simulated nodes',
+  about:
+    'the coordinator: allocations/s that are decided, plans over five agents, tasks/s that are placed on 1,000 simulated nodes',
   systems: [SUBJECT],
 
   measure: async (start) => {
@@ -44,6 +62,13 @@ export const coordination: Suite = {
     await asker.ask('offer', { cpu: 1_000_000 }, z.null(), LIMIT_MS)
     const operations = await asker.ask('operate', { inFlight: IN_FLIGHT, durationMs: OPERATE_MS }, operated, LIMIT_MS)
     const lone = await asker.ask('operate', { inFlight: 1, durationMs: OPERATE_MS / 2 }, operated, LIMIT_MS)
+    const agents = Array.from({ length: AGENTS - ends.length }, () => start('agent'))
+    for (const end of agents) await end.ask('start', [...seeds], z.null(), LIMIT_MS)
+    for (const end of [...ends, ...agents]) await end.ask('work', null, z.null(), LIMIT_MS)
+    const alone = await asker.ask('plans', { count: PLANS, tasks: AGENTS, inFlight: 1 }, planned, LIMIT_MS)
+    const many = await asker.ask('plans', { count: 5 * PLANS, tasks: AGENTS, inFlight: LANES }, planned, LIMIT_MS)
+    const status = await asker.ask('askAgents', { inFlight: IN_FLIGHT, durationMs: OPERATE_MS / 2 }, asked, LIMIT_MS)
+    await Promise.all(agents.map((end) => end.stop()))
     await leader.ask('simulate', NODES, z.null(), LIMIT_MS)
     const submitting = asker.ask('submit', TASKS, z.number(), LIMIT_MS)
     const placements = await leader.ask('placements', TASKS, placed, LIMIT_MS)
@@ -56,6 +81,19 @@ export const coordination: Suite = {
       row(OPERATIONS, 'p99', 'ms', operations.p99Ms),
       row('one allocation alone', 'p50', 'ms', lone.p50Ms),
       row('one allocation alone', 'p99', 'ms', lone.p99Ms),
+      row(ONE_PLAN, 'coordinated p50', 'ms', alone.coordinatedP50Ms),
+      row(ONE_PLAN, 'coordinated p99', 'ms', alone.coordinatedP99Ms),
+      row(ONE_PLAN, 'all done p50', 'ms', alone.endedP50Ms),
+      row(ONE_PLAN, 'all done p99', 'ms', alone.endedP99Ms),
+      row(ONE_PLAN, 'state seen elsewhere p99', 'ms', alone.seenP99Ms),
+      row(ONE_PLAN, 'agents', 'agents', alone.agents),
+      row(MANY_PLANS, 'coordinated', '/s', many.perSecond),
+      row(MANY_PLANS, 'directives acknowledged', '/s', many.directivesPerSecond),
+      row(MANY_PLANS, 'coordinated p99', 'ms', many.coordinatedP99Ms),
+      row(MANY_PLANS, 'failed', 'plans', alone.failed + many.failed),
+      row(ASKED, 'answered', '/s', status.perSecond),
+      row(ASKED, 'p50', 'ms', status.p50Ms),
+      row(ASKED, 'p99', 'ms', status.p99Ms),
       row(PLACEMENTS, 'placed', '/s', placements.perSecond),
       row(PLACEMENTS, 'wrong', 'tasks', placements.wrong + TASKS - placements.completed),
       row(PLACEMENTS, 'refused by the applier', 'changes', placements.refused),
@@ -70,6 +108,43 @@ export const coordination: Suite = {
         bound: 'least',
         byRound: values(OPERATIONS, 'committed'),
         ...{ floor: 1_000, aim: 10_000 },
+      }),
+      // Quality of service, as seed 003 has it.
+      judge({
+        name: 'a plan over 5 agents, p99 ms (at most)',
+        bound: 'most',
+        byRound: values(ONE_PLAN, 'coordinated p99'),
+        ...{ floor: 1_000, aim: 100 },
+      }),
+      judge({
+        name: 'coordinations, /s',
+        bound: 'least',
+        byRound: values(MANY_PLANS, 'coordinated'),
+        ...{ floor: 100, aim: 500 },
+      }),
+      judge({
+        name: 'messages of coordination, /s',
+        bound: 'least',
+        byRound: values(ASKED, 'answered'),
+        ...{ floor: 1_000, aim: 10_000 },
+      }),
+      judge({
+        name: 'a message of coordination there and back, p99 ms (at most)',
+        bound: 'most',
+        byRound: values(ASKED, 'p99'),
+        ...{ floor: 100, aim: 20 },
+      }),
+      judge({
+        name: 'state of a plan is seen elsewhere, p99 ms (at most)',
+        bound: 'most',
+        byRound: values(ONE_PLAN, 'state seen elsewhere p99'),
+        ...{ floor: 100, aim: 20 },
+      }),
+      judge({
+        name: 'plans that failed (at most)',
+        bound: 'most',
+        byRound: values(MANY_PLANS, 'failed'),
+        ...{ floor: 0, aim: 0 },
       }),
       judge({
         name: 'placements over 1,000 simulated nodes, /s',

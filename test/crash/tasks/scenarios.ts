@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { COPIES } from '../../../protocols/task/bytes/holder-requests.ts'
 import { MAX_STORED_BYTES } from '../../../protocols/task/bytes/stored-bytes.ts'
 import { until } from '../../support/until.ts'
+import { plansKilled } from '../plans/scenario.ts'
 import { resourcesKilled } from '../resources/scenario.ts'
 import type { Scenario } from '../scenarios.ts'
 import { eventWaits } from './event-waits.ts'
@@ -190,5 +191,6 @@ export const taskScenarios = (tasks: number, isTimed = true): readonly Scenario[
   schedules(tasks),
   eventWaits(tasks),
   resourcesKilled(tasks),
+  plansKilled(tasks),
 ]
 export const taskScenarioNames: readonly string[] = taskScenarios(1).map(({ name }) => name)

@@ -11,11 +11,13 @@ import { type Holding, startHolding } from '../resources/holding.ts'
 import { startedOrRefused } from '../starting.ts'
 import { hashOf, LARGE_TYPE, largeBytes } from './large.ts'
 import { dependenciesOf, TASK_TYPE, taskId } from './plan.ts'
-import type { TaskNote, TaskVerbs } from './verbs.ts'
+import type { PlanEnd, TaskNote, TaskVerbs } from './verbs.ts'
 import { WORKS } from './works.ts'
 
 const AT_ONCE = 16
 const TRY_MS = 15_000
+/** Moves that a plan keeps. */
+const KEPT_MOVES = 16
 
 let started: Mesh | undefined
 let holding: Holding | undefined
@@ -66,6 +68,24 @@ const rowsOf = async (mesh: Mesh, collection: string) => {
     const page = await mesh.journal.rows(collection, { after: rows.at(-1)?.key ?? '', consistency: 'local' })
     rows.push(...page.rows)
     if (!page.more || page.rows.length === 0) return rows
+  }
+}
+
+const planEnd = async ({ plans, tasks }: Mesh, id: string, timeoutMs: number): Promise<PlanEnd> => {
+  const plan = await (await plans.get(id, { timeoutMs })).ended({ timeoutMs })
+  const { outcome = '', reason = '', revision, moves } = plan
+  const done = plan.tasks.map(async (task) => {
+    const { worker: by, assignee: agent } = (await tasks.get(task).state({ timeoutMs })).record
+    return { task, ...(agent !== undefined && { agent }), ...(by !== undefined && { by }) }
+  })
+  return {
+    ...{ id, outcome, reason, revision, done: await Promise.all(done) },
+    adjusted: moves.filter(({ trigger }) => trigger === 'adjustment_needed').length,
+    epochs: new Set(moves.map(({ epoch }) => epoch)).size,
+    moves: moves.map(({ trigger, state }, i) => {
+      const before = i === 0 ? (moves.length < KEPT_MOVES ? 'idle' : undefined) : moves[i - 1]?.state
+      return { trigger, state, ...(before !== undefined && { before }) }
+    }),
   }
 }
 
@@ -155,6 +175,9 @@ const verbs: TaskVerbs = {
     holding ??= startHolding(own(), tell)
   },
   endHolding: async () => holding?.end() ?? { had: 0, denied: 0 },
+  makePlan: ({ id, type, tasks }) =>
+    persist(() => own().plans.make({ id, goal: id, tasks: tasks.map((task) => ({ ...task, type })) })),
+  planEnds: ({ ids, timeoutMs }) => Promise.all(ids.map((id) => planEnd(own(), id, timeoutMs))),
   openAllocations: async () => {
     const all = await own().resources.list({ timeoutMs: TRY_MS })
     return all.filter(({ status }) => status === 'waiting' || status === 'allocated').map(({ id }) => id)

@@ -26,6 +26,21 @@ export interface TaskEnd {
   readonly reason?: string
 }
 
+/** What became of a plan. */
+export interface PlanEnd {
+  readonly id: string
+  readonly outcome: string
+  readonly reason: string
+  readonly revision: number
+  readonly adjusted: number
+  /** By so many coordinators it was moved. */
+  readonly epochs: number
+  /** Those that are kept; `before`: the state that it was in, where that is known. */
+  readonly moves: readonly { readonly trigger: string; readonly before?: string; readonly state: string }[]
+  /** Who each task was steered to last, and who did it: one that has begun is done although a newer plan gives it to another. */
+  readonly done: readonly { readonly task: string; readonly agent?: string; readonly by?: string }[]
+}
+
 /** An event that a task waits for. */
 export type WaitInput = {
   readonly topic: string
@@ -74,6 +89,10 @@ export type TaskVerbs = {
   endHolding(): Promise<{ had: number; denied: number }>
   /** Ids of those that wait or are granted. */
   openAllocations(): Promise<string[]>
+  /** A plan; one that was made before is the same one. */
+  makePlan(plan: { id: string; type: string; tasks: readonly { id: string; input: number }[] }): Promise<void>
+  /** What became of these; waits for their ends. */
+  planEnds(order: { ids: readonly string[]; timeoutMs: number }): Promise<PlanEnd[]>
 }
 
 /** What an effect does outside of the mesh, as its worker asks for it. */

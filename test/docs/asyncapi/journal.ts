@@ -1,10 +1,11 @@
 /** Commands of the journal in the document, and changes of parts, which travel in one of them. Pure. */
 import { isDeepStrictEqual } from 'node:util'
+import { PLANS_PART } from '../../../protocols/coordination/plan-record.ts'
 import { journalProtocol } from '../../../protocols/journal/contract.ts'
 import { OF_COORDINATOR } from '../../../protocols/journal/journal-server.ts'
 import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
 import { TASKS_PART } from '../../../protocols/task/task-record.ts'
-import { JOURNAL_KINDS, RESOURCE_CHANGES, TASK_CHANGES, type WireKind } from '../wire-types.ts'
+import { JOURNAL_KINDS, PLAN_CHANGES, RESOURCE_CHANGES, TASK_CHANGES, type WireKind } from '../wire-types.ts'
 import { type Json, jsonSchemaOf, whoMay, withFields } from './json-schemas.ts'
 import { factsOf } from './protocols.ts'
 import {
@@ -12,6 +13,7 @@ import {
   CONTENT_TYPES,
   FAULT,
   inChannel,
+  PLAN_VECTORS,
   RESOURCE_VECTORS,
   ref,
   type Sections,
@@ -38,6 +40,7 @@ const answerWith = (result: Json): Json => {
 const CHANGES = [
   { part: TASKS_PART, of: 'a task', changes: TASK_CHANGES, vectors: VECTORS },
   { part: RESOURCES_PART, of: 'resources', changes: RESOURCE_CHANGES, vectors: RESOURCE_VECTORS },
+  { part: PLANS_PART, of: 'a plan', changes: PLAN_CHANGES, vectors: PLAN_VECTORS },
 ] as const
 
 const changeName = (part: string, change: string): string => `${part}.change.${change}`

@@ -10,6 +10,7 @@ import {
   CONTENT_TYPES,
   FAULT,
   inChannel,
+  PLAN_VECTORS,
   RESOURCE_VECTORS,
   ref,
   type Sections,
@@ -82,6 +83,7 @@ export const factsOf = (name: string, method: Method): Json => {
 /** By the id of the protocol. */
 const VECTORS_OF: Readonly<Record<string, string>> = {
   ...{ task: VECTORS, 'task-bytes': BYTES_VECTORS, resource: RESOURCE_VECTORS },
+  ...{ coordination: PLAN_VECTORS, 'performance-monitor': PLAN_VECTORS, 'resource-manager': PLAN_VECTORS },
 }
 
 const payloadOf = (name: string, schema: unknown, content: Content): Json => {

@@ -8,6 +8,8 @@ export const VECTORS = 'test/interop/vectors/tasks.json'
 export const BYTES_VECTORS = 'test/interop/vectors/task-bytes.json'
 /** Of resources. */
 export const RESOURCE_VECTORS = 'test/interop/vectors/resources.json'
+/** Of plans and their services. */
+export const PLAN_VECTORS = 'test/interop/vectors/coordination.json'
 export const CONTENT_TYPES: Readonly<Record<Content, string>> = {
   json: 'application/json',
   cbor: 'application/cbor',

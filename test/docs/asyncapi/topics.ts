@@ -3,9 +3,15 @@ import { PRESENCE_TOPIC } from '../../../discovery/directory/protocol.ts'
 import { firstWord } from '../../../protocols/events/topic.ts'
 import { PRESENCE_RECORD, type WireEvent } from '../wire-types.ts'
 import { type Json, jsonSchemaOf } from './json-schemas.ts'
-import { addMessage, CONTENT_TYPES, ref, type Sections, VECTORS } from './sections.ts'
+import { addMessage, CONTENT_TYPES, PLAN_VECTORS, RESOURCE_VECTORS, ref, type Sections, VECTORS } from './sections.ts'
 
 const SIGNED_BATCH = { file: 'protocols/events/batch.proto', message: 'SignedBatch' }
+
+/** By the topic, or its first word. */
+const VECTORS_OF: Readonly<Record<string, string | undefined>> = {
+  ...{ tasks: VECTORS, 'state.changed': VECTORS, resources: RESOURCE_VECTORS },
+  ...Object.fromEntries(['directive', 'status.*', 'progress'].map((word) => [`coordination.${word}`, PLAN_VECTORS])),
+}
 
 /** Words in braces of an address. */
 const parametersOf = (address: string): Json => {
@@ -29,11 +35,12 @@ export const addEvent = (
       ...{ pattern: topic, version },
     },
   }
+  const vectors = VECTORS_OF[topic] ?? VECTORS_OF[firstWord(topic)]
   const message = addMessage(to, id, id, {
     title: about,
     contentType: CONTENT_TYPES.json,
     payload: jsonSchemaOf(schema),
-    ...(topic.startsWith('tasks.') || topic === 'state.changed' ? { 'x-vectors': `${VECTORS}#/events/${topic}` } : {}),
+    ...(vectors !== undefined && { 'x-vectors': `${vectors}#/events/${topic}` }),
   })
   const channel = ref('channels', id)
   to.operations[`${id}.publish`] = { action: 'send', channel, summary: about, messages: [message], 'x-allowed': by }

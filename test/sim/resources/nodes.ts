@@ -219,8 +219,8 @@ export class ResourceNodes {
       ...{ parts: PARTS, mayVote },
       ...(expect !== undefined && mayVote && { expect }),
     })
-    const { port, journal, coordinator } = node
-    const resources = createResources({ port, journal, coordinator, member: node.seat })
+    const { port, journal, coordinator, events } = node
+    const resources = createResources({ port, journal, coordinator, events, member: node.seat })
     await port.serve(resourceProtocol, resources.handlers)
     const one: ResourceNode = {
       ...{ node, resources, most: new Map(), held: new Map(), claims: new Map(), asked: new Set() },

@@ -62,8 +62,8 @@ const startBytes = async (node: JournalNode, on: HoldsOn | undefined): Promise<T
   return bytes
 }
 
-const startResources = async ({ port, journal, coordinator, seat }: JournalNode): Promise<ResourcesFeature> => {
-  const resources = createResources({ port, journal, coordinator, member: seat })
+const startResources = async ({ port, journal, coordinator, events, seat }: JournalNode): Promise<ResourcesFeature> => {
+  const resources = createResources({ port, journal, coordinator, events, member: seat })
   await port.serve(resourceProtocol, resources.handlers)
   // Where nobody coordinates it is tried again.
   resources.offer(CAPACITY).catch(() => {})

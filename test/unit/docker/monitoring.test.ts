@@ -127,6 +127,8 @@ describe('the metrics that are named', () => {
     const others = [...shown.keys()].filter((name) => !/^(parley|process|nodejs|libp2p)_/.test(name))
     assert.deepEqual(others.sort(), [
       'active_connections',
+      'coordination_success_rate',
+      'directive_completion_time',
       'message_latency',
       'message_latency_seconds',
       'messages_total',

@@ -57,6 +57,28 @@ test('one that is told before the end of another waits for that', () => {
   assert.deepEqual(begun(), ['d'])
 })
 
+test('what is waited for is looked at again whenever something begins or ends', async () => {
+  const { claims } = create()
+  claims.onRegistered(1)
+  claims.onTold('a', given({ cpu: 3 }, 1))
+  let isDone = false
+  const end = new AbortController()
+  const within = claims
+    .until(() => (claims.used().cpu ?? 0) <= 1, end.signal)
+    .then(() => {
+      isDone = true
+    })
+  claims.onTold('b', given({ cpu: 1 }, 2))
+  await Promise.resolve()
+  assert.equal(isDone, false)
+  // Its end was decided long ago, and is told now.
+  claims.onTold('a', undefined)
+  await within
+  const never = claims.until(() => false, end.signal)
+  end.abort(new Error('this node stops'))
+  await assert.rejects(never, /this node stops/)
+})
+
 test('granted anew it is another one; of another node it is none', () => {
   const { claims, begun, told } = create()
   claims.onRegistered(1)

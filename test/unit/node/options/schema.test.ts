@@ -36,6 +36,7 @@ test('without options a node is alone on loopback, with a random name, the local
     preset: 'local',
     tasks: { retainMs: 86_400_000, holderAwayMs: 60_000 },
     resources: { capacity: {} },
+    plans: { roles: [] },
     allowWeakSecret: false,
     listen: ['/ip4/127.0.0.1/tcp/0'],
     join: [],

@@ -214,6 +214,8 @@ const LEVEL_OF: readonly (readonly [level: number, change: TaskChange])[] = [
   [3, { do: 'place', epoch: 1, id: 't', worker: 'w', registration: 1, allocation: 'x' }],
   [1, { do: 'submit', tasks: [submitted('t', { requirements: { cpu_cores: 1 } })] }],
   [3, { do: 'submit', tasks: [submitted('t', { requirements: { resources: { arm: 1 } } })] }],
+  [4, { do: 'submit', tasks: [submitted('t', { plan: 'p' })] }],
+  [4, { do: 'steer', epoch: 1, id: 't', plan: 'p', assignee: 'w' }],
 ]
 
 test('what older voters would pass over needs the level that brought it', () => {

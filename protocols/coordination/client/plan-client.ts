@@ -1,0 +1,166 @@
+/** Plans as any node makes them and reads them from the journal, for programs and people. Keeps no state. */
+
+import { checkedInput } from '../../checked-input.ts'
+import { ParleyError } from '../../errors.ts'
+import type { Journal } from '../../journal/client/journal-client.ts'
+import type { TableData, TimelineData, TimelineEntry } from '../../part.ts'
+import type { Port } from '../../port.ts'
+import { newAllocationId } from '../../resource/resource-record.ts'
+import { newTaskId } from '../../task/client/submitted-task.ts'
+import type { SubmitTask } from '../../task/client/task-api.ts'
+import { limitedWait } from '../../task/client/wait-limit.ts'
+import { checkKeys, keysOf } from '../../unknown-keys.ts'
+import type { MakePlan, PlanStatus, PlanWaitOptions } from '../api.ts'
+import { type Goal, GoalSchema, PLAN_PREFIX, PlanId, type PlanRecord, planKey, readPlan } from '../plan-record.ts'
+
+const READ_MS = 10_000
+/** A table is for somebody who looks at it. */
+const SHOW_MS = 2_000
+
+export const planNotFound = (id: string): ParleyError =>
+  new ParleyError('STA001', `there is no plan ${id}`, {
+    hint: 'it was never made, or was over more than an hour ago',
+    details: { plan: id },
+  })
+
+const notRead = (): ParleyError =>
+  new ParleyError('COM001', 'plans were not read in time', { hint: 'is there a node that coordinates?' })
+
+export const planStatus = (id: string, record: PlanRecord): PlanStatus => {
+  const { goal, owner, state, outcome, reason, revision, tasks, assignments, failures, moves, madeAt, changedAt } =
+    record
+  const offline = record.offline.map(({ agent }) => agent)
+  return {
+    ...{ id, goal, owner, state, outcome, reason, revision, tasks, assignments, offline, failures, moves },
+    ...{ madeAt, changedAt },
+  }
+}
+
+const plansTable = (plans: readonly PlanStatus[]): TableData => ({
+  columns: ['plan', 'state', 'goal', 'tasks', 'agents', 'revision', 'reason'],
+  rows: plans.map(({ id, state, outcome, goal, tasks, assignments, revision, reason }) => [
+    ...[id, outcome ?? state, goal.slice(0, 80), tasks.length],
+    ...[new Set(assignments.map(({ agent }) => agent)).size, revision, reason ?? ''],
+  ]),
+})
+
+/** Its moves, and who has which task now. */
+const planTimeline = (plan: PlanStatus): TimelineData => {
+  const { moves, assignments, changedAt, madeAt, owner, goal } = plan
+  const made: TimelineEntry = { at: madeAt, text: `made: ${goal.slice(0, 200)}`, lane: 'plan', peer: owner }
+  const moved = moves.map(({ at, trigger, state, epoch, reason }): TimelineEntry => {
+    const why = reason === undefined ? '' : `: ${reason}`
+    return { at, text: `${trigger} → ${state} in epoch ${epoch}${why}`, lane: 'plan' }
+  })
+  const assigned = assignments.map(({ task, agent }): TimelineEntry => {
+    return { at: changedAt, text: task, lane: 'assignments', peer: agent, id: task }
+  })
+  return { entries: [made, ...moved, ...assigned] }
+}
+
+export class PlanReader {
+  readonly #journal: Pick<Journal, 'get' | 'list' | 'watch'>
+  readonly #port: Pick<Port, 'timers'>
+
+  constructor(journal: Pick<Journal, 'get' | 'list' | 'watch'>, port: Pick<Port, 'timers'>) {
+    this.#journal = journal
+    this.#port = port
+  }
+
+  /** @throws STA001 */
+  async get(id: string, options: PlanWaitOptions = {}): Promise<PlanStatus> {
+    const { signal, stop } = limitedWait(this.#port, { timeoutMs: READ_MS, ...options }, notRead)
+    try {
+      const found = await this.#journal.get(planKey(id), signal === undefined ? {} : { signal })
+      const record = readPlan(found?.value)
+      if (record === undefined) throw planNotFound(id)
+      return planStatus(id, record)
+    } finally {
+      stop()
+    }
+  }
+
+  async list(options: PlanWaitOptions = {}): Promise<PlanStatus[]> {
+    const { signal, stop } = limitedWait(this.#port, { timeoutMs: READ_MS, ...options }, notRead)
+    try {
+      const { records } = await this.#journal.list(PLAN_PREFIX, signal === undefined ? {} : { signal })
+      return records.flatMap(({ key, value }) => {
+        const record = readPlan(value)
+        return record === undefined ? [] : [planStatus(key.slice(PLAN_PREFIX.length), record)]
+      })
+    } finally {
+      stop()
+    }
+  }
+
+  async table(): Promise<TableData> {
+    return plansTable(await this.list({ timeoutMs: SHOW_MS }))
+  }
+
+  /** @throws STA001 */
+  async timeline(id: string): Promise<TimelineData> {
+    return planTimeline(await this.get(id, { timeoutMs: SHOW_MS }))
+  }
+
+  /** As it is now, then each change, until it is over. @throws STA001 where it is gone before that */
+  async *updates(id: string, signal: AbortSignal | undefined): AsyncGenerator<PlanStatus, void> {
+    const key = planKey(id)
+    const options = signal === undefined ? {} : { signal }
+    const found = readPlan((await this.#journal.get(key, options))?.value)
+    if (found === undefined) throw planNotFound(id)
+    yield planStatus(id, found)
+    if (found.outcome !== undefined) return
+    // Who is watched may not have all of that yet.
+    let told = found.fence.index
+    for await (const change of this.#journal.watch({ prefix: key, ...options })) {
+      const changed = change.type === 'records' ? change.records.find((one) => one.key === key) : change
+      if (change.version < told || (change.type !== 'records' && change.key !== key)) continue
+      const record = readPlan(changed?.value)
+      if (record === undefined) throw planNotFound(id)
+      if (record.fence.index <= told) continue
+      told = record.fence.index
+      yield planStatus(id, record)
+      if (record.outcome !== undefined) return
+    }
+  }
+
+  /** @throws STA001; COM001 after the time */
+  async ended(id: string, options: PlanWaitOptions): Promise<PlanStatus> {
+    const late = (): ParleyError =>
+      new ParleyError('COM001', `the plan ${id} was not over in time`, { hint: 'it goes on: wait for it again' })
+    const { signal, stop } = limitedWait(this.#port, options, late)
+    try {
+      for await (const status of this.updates(id, signal)) if (status.outcome !== undefined) return status
+      throw signal?.aborted === true ? signal.reason : planNotFound(id)
+    } finally {
+      stop()
+    }
+  }
+}
+
+const MAX_FAILURES = 16
+const KEYS = keysOf<MakePlan>({
+  ...{ id: true, goal: true, tasks: true, generator: true, weights: true, zone: true, maxFailures: true },
+  ...{ signal: true, timeoutMs: true },
+})
+
+export interface WantedPlan {
+  readonly id: string
+  readonly goal: Goal
+  readonly tasks: readonly SubmitTask[]
+}
+
+/** @throws MSG001 */
+export const wantedPlan = (port: Pick<Port, 'clock' | 'random'>, what: MakePlan): WantedPlan => {
+  checkKeys(what, KEYS, 'a plan')
+  const { id = newAllocationId(port), goal, generator, weights, zone, maxFailures = MAX_FAILURES } = what
+  const plan = checkedInput(PlanId, id, 'a plan cannot be called so')
+  const tasks = what.tasks.map((task): SubmitTask => ({ ...task, id: task.id ?? newTaskId(port), plan }))
+  const wanted = {
+    ...{ goal, tasks: tasks.map((task) => task.id), maxFailures },
+    ...(generator !== undefined && { generator }),
+    ...(weights !== undefined && { weights }),
+    ...(zone !== undefined && { zone }),
+  }
+  return { id: plan, goal: checkedInput(GoalSchema, wanted, 'such a plan cannot be made'), tasks }
+}

@@ -1,0 +1,89 @@
+/**
+ * Plans as one change of the journal sees and changes them, and what each owner answers for. A change that is refused has written
+ * nothing: it checks first. State: whether anything was written.
+ */
+import { ParleyError, stateError } from '../../errors.ts'
+import { requireCoordinator } from '../../journal/fencing/require-coordinator.ts'
+import { OwnerShares } from '../../journal/owner-shares.ts'
+import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
+import { type PlanRecord, planKey, planUsageKey, readPlan } from '../plan-record.ts'
+
+/** Of all owners, that are not over. */
+export const MAX_PLANS = 4_096
+export const MAX_PLAN_BYTES = 8 * 1024 * 1024
+/** What a plan may become: an assignment for each task, and what else it keeps. */
+const BYTES_OF_TASK = 320
+const BYTES_OF_PLAN = 7_168
+
+export const sizeOfPlan = ({ goal, tasks }: Pick<PlanRecord, 'goal' | 'tasks'>): number =>
+  goal.length + BYTES_OF_PLAN + tasks.reduce((sum, id) => sum + 2 * id.length + BYTES_OF_TASK, 0)
+
+export class PlanLedger {
+  readonly tx: JournalTx
+  readonly facts: EntryFacts
+  readonly #shares: OwnerShares
+  hasWritten = false
+
+  constructor(tx: JournalTx, facts: EntryFacts) {
+    this.tx = tx
+    this.facts = facts
+    const limits = { counted: 'plans', most: MAX_PLANS, mostBytes: MAX_PLAN_BYTES, keyOf: planUsageKey }
+    this.#shares = new OwnerShares(tx, limits)
+  }
+
+  find(id: string): PlanRecord | undefined {
+    return readPlan(this.tx.get(planKey(id)))
+  }
+
+  /** @throws STA001; STA003 `ended` for one that is over */
+  open(id: string): PlanRecord {
+    const found = this.find(id)
+    if (found === undefined)
+      throw new ParleyError('STA001', `there is no plan ${id}`, {
+        hint: 'it was never made, or was over a while ago',
+        details: { plan: id },
+      })
+    if (found.outcome === undefined) return found
+    throw stateError('ended', `the plan ${id} is over: ${found.outcome}`, 'make another one', {
+      plan: id,
+      outcome: found.outcome,
+    })
+  }
+
+  /** @throws SEC002, STA002 */
+  requireCoordinator(epoch: number): void {
+    requireCoordinator(this.tx, this.facts, epoch, 'moves plans')
+  }
+
+  put(id: string, record: PlanRecord): void {
+    this.hasWritten = true
+    this.tx.put(planKey(id), record as unknown as Json)
+  }
+
+  /** @throws COM003 `plan-share` where its owner may have no more */
+  add(id: string, record: PlanRecord): void {
+    if (!this.#shares.hasRoom(record.owner, record.size))
+      throw new ParleyError(
+        'COM003',
+        `${record.owner} has ${this.#shares.of(record.owner).count} plans, of ${this.#shares.all().count}`,
+        {
+          hint: 'wait until some of them are over, then try again',
+          details: { reason: 'plan-share', retryAfterMs: 10_000 },
+        },
+      )
+    this.put(id, record)
+    this.#shares.add(record.owner, 1, record.size)
+  }
+
+  /** It is over: it is kept to be read, and its owner answers for it no more. */
+  end(id: string, record: PlanRecord): void {
+    this.#shares.add(record.owner, -1, -record.size)
+    this.put(id, { ...record, size: 0 })
+  }
+
+  /** One that is over. */
+  forget(id: string): void {
+    this.hasWritten = true
+    this.tx.delete(planKey(id))
+  }
+}

@@ -1,0 +1,40 @@
+/** What a node counts of plans. */
+import type { FigureSpec } from '../part.ts'
+import type { PlansCounts } from './api.ts'
+import type { DirectiveCounts } from './runner/directive-sender.ts'
+
+export const PLAN_FIGURES = {
+  open: { kind: 'gauge', help: 'Plans that are not over, where this node coordinates' },
+  over: { kind: 'gauge', help: 'Plans that are over and kept to be read, where this node coordinates' },
+  made_total: { kind: 'counter', help: 'Plans that this node made' },
+  directives_sent_total: { kind: 'counter', help: 'Directives that this node sent as the coordinator' },
+  directives_accepted_total: { kind: 'counter', help: 'Directives of this node that were acknowledged' },
+  directives_refused_total: {
+    kind: 'counter',
+    help: 'Directives of this node that were refused, or that nobody answered',
+  },
+  directives_retried_total: { kind: 'counter', help: 'Attempts at directives after the first one' },
+  directed_total: { kind: 'counter', help: 'Directives that this node was given' },
+  refused_total: { kind: 'counter', help: 'Directives that this node refused' },
+  repeated_total: { kind: 'counter', help: 'Directives that this node was given again' },
+  events_dropped_total: { kind: 'counter', help: 'Directives that were told by no event, as too many waited' },
+  changes_total: { kind: 'counter', help: 'Changes of plans that were decided for this node' },
+  changes_refused_total: { kind: 'counter', help: 'Changes of plans that were refused to this node' },
+} as const satisfies Readonly<Record<string, FigureSpec>>
+export type PlanFigures = { readonly [K in keyof typeof PLAN_FIGURES]: number }
+
+export interface CountedPlans {
+  readonly plans: { readonly open: number; readonly over: number }
+  readonly own: PlansCounts
+  readonly sent: DirectiveCounts
+  readonly untold: number
+  readonly decided: { readonly changes: number; readonly refused: number }
+}
+
+export const planFigures = ({ plans, own, sent, decided, untold }: CountedPlans): PlanFigures => ({
+  ...{ open: plans.open, over: plans.over, made_total: own.made },
+  ...{ directives_sent_total: sent.sent, directives_accepted_total: sent.accepted },
+  ...{ directives_refused_total: sent.refused, directives_retried_total: sent.retries },
+  ...{ directed_total: own.directed, refused_total: own.refused, repeated_total: own.repeated },
+  ...{ events_dropped_total: untold, changes_total: decided.changes, changes_refused_total: decided.refused },
+})

@@ -1,0 +1,133 @@
+/**
+ * Agents as a plan's coordinator sees them: whether each is there, and what it has in work, by type; and which plans the tasks that
+ * changed are of. Told of each change of the journal. State: the workers that are registered, tasks of plans, tasks
+ * in work, and who refused which task lately (bounded).
+ */
+import type { Port } from '../../port.ts'
+import { inWork } from '../../task/scheduler/board-task.ts'
+import { type Detected, type Liveness, WorkerPresence } from '../../task/scheduler/worker-presence.ts'
+import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
+
+/** Milliseconds that others are preferred to who refused a task. */
+const REFUSED_MS = 60_000
+const MOST_REFUSALS = 4_096
+
+interface KnownTask {
+  /** What of its worker it takes; undefined: it is not in work. */
+  readonly at: string | undefined
+  readonly plan: string | undefined
+}
+
+const placeOf = (peer: string, type: string): string => `${peer} ${type}`
+
+export class AgentTable {
+  readonly #port: Pick<Port, 'self' | 'clock' | 'members'>
+  readonly #detected: (peer: string) => Detected
+  readonly #presence = new WorkerPresence()
+  readonly #workers = new Map<string, WorkerRecord>()
+  readonly #liveness = new Map<string, Liveness>()
+  /** Workers came or went since it was looked who is there. */
+  #isChanged = false
+  readonly #tasks = new Map<string, KnownTask>()
+  readonly #running = new Map<string, number>()
+  /** By task, then by agent: until when. */
+  readonly #refusals = new Map<string, Map<string, number>>()
+
+  /** @param detected what the failure detector believes of a peer */
+  constructor(port: Pick<Port, 'self' | 'clock' | 'members'>, detected: (peer: string) => Detected) {
+    this.#port = port
+    this.#detected = detected
+  }
+
+  /** All of it is told anew. */
+  clear(): void {
+    this.#tasks.clear()
+    this.#running.clear()
+    this.#workers.clear()
+    this.#isChanged = true
+  }
+
+  /** Undefined: it is registered no more. */
+  setWorker(peer: string, record: WorkerRecord | undefined): void {
+    if (record === undefined) this.#workers.delete(peer)
+    else this.#workers.set(peer, record)
+    this.#isChanged = true
+  }
+
+  workers(): ReadonlyMap<string, WorkerRecord> {
+    return this.#workers
+  }
+
+  /** @returns the plan that the task is, or was, of */
+  setTask(id: string, record: TaskRecord | undefined): string | undefined {
+    const before = this.#tasks.get(id)
+    if (before?.at !== undefined) this.#count(before.at, -1)
+    const { worker, type, plan } = record ?? {}
+    const isInWork = record !== undefined && inWork(record) && worker !== undefined
+    const at = isInWork ? placeOf(worker, type ?? '') : undefined
+    if (at !== undefined) this.#count(at, 1)
+    if (at === undefined && plan === undefined) this.#tasks.delete(id)
+    else this.#tasks.set(id, { at, plan })
+    return plan ?? before?.plan
+  }
+
+  running(peer: string, type: string): number {
+    return this.#running.get(placeOf(peer, type)) ?? 0
+  }
+
+  /** The agent does not do that task. */
+  noteRefusal(task: string, agent: string): void {
+    const of = this.#refusals.get(task) ?? new Map<string, number>()
+    of.set(agent, this.#port.clock.monotonic() + REFUSED_MS)
+    this.#refusals.delete(task)
+    this.#refusals.set(task, of)
+    const [oldest] = this.#refusals.keys()
+    if (this.#refusals.size > MOST_REFUSALS && oldest !== undefined) this.#refusals.delete(oldest)
+  }
+
+  /** Peer ids of agents that refused it lately. */
+  refusedBy(task: string): string[] {
+    const now = this.#port.clock.monotonic()
+    return [...(this.#refusals.get(task) ?? [])].flatMap(([agent, until]) => (until > now ? [agent] : []))
+  }
+
+  presenceOf(peer: string): Liveness {
+    return this.#liveness.get(peer) ?? 'gone'
+  }
+
+  /** Tasks that name a plan. */
+  *tasksOfPlans(): Generator<readonly [id: string, plan: string]> {
+    for (const [id, { plan }] of this.#tasks) if (plan !== undefined) yield [id, plan]
+  }
+
+  hasNews(): boolean {
+    return this.#isChanged
+  }
+
+  /** Looks who is there. @returns whether anything is otherwise than before */
+  look(): boolean {
+    const { members, self, clock } = this.#port
+    const connected = new Set(members().map(({ id }) => id)).add(self.id)
+    let isChanged = this.#isChanged
+    this.#isChanged = false
+    for (const peer of this.#workers.keys()) {
+      const { presence } = this.#presence.of(peer, connected.has(peer), this.#detected(peer), clock.monotonic())
+      if (this.#liveness.get(peer) === presence) continue
+      this.#liveness.set(peer, presence)
+      isChanged = true
+    }
+    for (const peer of this.#liveness.keys()) {
+      if (this.#workers.has(peer)) continue
+      this.#liveness.delete(peer)
+      this.#presence.forget(peer)
+      isChanged = true
+    }
+    return isChanged
+  }
+
+  #count(at: string, by: 1 | -1): void {
+    const now = (this.#running.get(at) ?? 0) + by
+    if (now > 0) this.#running.set(at, now)
+    else this.#running.delete(at)
+  }
+}

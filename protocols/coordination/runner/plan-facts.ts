@@ -1,0 +1,60 @@
+/** What a plan's coordinator reads of tasks, workers and nodes on its own copy of the journal. Keeps no state. */
+import type { JournalMember } from '../../journal/journal-server.ts'
+import { unitsOf } from '../../resource/requirements.ts'
+import { type NodeRecord, nodeKey } from '../../resource/resource-record.ts'
+import { NONE, plus, type Units } from '../../resource/units.ts'
+import {
+  readTask,
+  readWorker,
+  TASK_PREFIX,
+  type TaskRecord,
+  taskKey,
+  type WorkerRecord,
+  workerKey,
+} from '../../task/task-record.ts'
+import { type PlanRecord, planKey, readPlan } from '../plan-record.ts'
+import type { AgentCapability, PlannableTask } from '../planner/generator.ts'
+
+type Member = Pick<JournalMember, 'machine'>
+
+export const planOf = ({ machine }: Member, id: string): PlanRecord | undefined =>
+  readPlan(machine.records.get(planKey(id))?.value)
+
+/** Undefined: it is not known, or ended a while ago. */
+export const taskOf = ({ machine }: Member, id: string): TaskRecord | undefined =>
+  readTask(machine.records.get(taskKey(id))?.value)
+
+/** Of all tasks those that name a plan: it looks at each record. */
+export const tasksOfPlans = function* ({ machine }: Member): Generator<readonly [id: string, plan: string]> {
+  for (const { key, value } of machine.records.all()) {
+    const plan = key.startsWith(TASK_PREFIX) ? readTask(value)?.plan : undefined
+    if (plan !== undefined) yield [key.slice(TASK_PREFIX.length), plan]
+  }
+}
+
+export const workerOf = ({ machine }: Member, peer: string): WorkerRecord | undefined =>
+  readWorker(machine.records.get(workerKey(peer))?.value)
+
+export interface NodeUnits {
+  readonly capacity: Units
+  readonly free: Units
+}
+
+/** What a node has to give; nothing where it offers nothing, or is over. */
+export const unitsOfNode = ({ machine }: Member, peer: string): NodeUnits => {
+  // The part of resources wrote it.
+  const node = machine.records.get(nodeKey(peer))?.value as unknown as NodeRecord | undefined
+  if (node === undefined || node.isOver === true || node.draining === true) return { capacity: NONE, free: NONE }
+  return { capacity: node.capacity, free: plus(node.capacity, node.used, -1) }
+}
+
+export const isHeld = ({ status }: Pick<TaskRecord, 'status'>): boolean => status === 'queued' || status === 'submitted'
+
+export const capabilitiesOf = ({ offers }: WorkerRecord, runningOf: (type: string) => number): AgentCapability[] =>
+  offers.map(({ type, versions, slots }) => ({ type, versions, slots, running: runningOf(type) }))
+
+export const plannableTask = (id: string, record: TaskRecord, refusedBy: readonly string[]): PlannableTask => {
+  const { type, typeVersion: version, priority, requirements, assignee } = record
+  const needs = requirements === undefined ? NONE : unitsOf(requirements)
+  return { id, type, version, priority, needs, assignee, refusedBy }
+}

@@ -1,0 +1,216 @@
+/**
+ * What the coordinator does about plans, for as long as it coordinates: each open plan has a driver, which the journal's changes
+ * wake. State: the drivers, and what workers have in work; a new coordinator builds it from the journal.
+ */
+import { waitFor } from '../../async.ts'
+import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts'
+import type { JournalMember } from '../../journal/journal-server.ts'
+import type { Port } from '../../port.ts'
+import type { Detected, Liveness } from '../../task/scheduler/worker-presence.ts'
+import type { WorkerRecord } from '../../task/task-record.ts'
+import { isFinal, type TaskStatus } from '../../task/task-status.ts'
+import { type TaskView, viewOfTasks } from '../../task/task-view.ts'
+import { PLAN_PREFIX, type PlanRecord, readPlan } from '../plan-record.ts'
+import { AgentTable } from './agent-table.ts'
+import { type CleanerDeps, PlanCleaner } from './plan-cleaner.ts'
+import type { PlanDirector } from './plan-director.ts'
+import { PlanDriver } from './plan-driver.ts'
+import { taskOf } from './plan-facts.ts'
+import type { PlanMaker } from './plan-maker.ts'
+import { PlanWatch } from './plan-watch.ts'
+
+/** Milliseconds; it looks at the latest then. */
+const LOOK_MS = 250
+/** Plans that are driven at once; others wait until one of these is over. */
+const MAX_DRIVEN = 1_024
+/** So long after the last plan was over tasks are not followed any more. */
+const IDLE_MS = 60_000
+/** What is over for longer was reported by the coordinator of then. */
+const REPORT_MS = 10_000
+/** Tasks that end with a plan: decisions on their way at once. */
+const END_AT_ONCE = 32
+
+export interface PlanRunnerDeps extends CleanerDeps {
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'members' | 'onMember'>
+  presenceOf(peer: string): Detected
+  onPresence(fn: (peer: string, presence: Detected) => void): () => void
+  maker(facts: RunnerFacts): PlanMaker
+  director(facts: Pick<RunnerFacts, 'member' | 'noteRefusal'>): PlanDirector
+  statusOf(task: string, signal: AbortSignal): Promise<TaskStatus | undefined>
+  coordinated(isSuccess: boolean): void
+  /** A plan is over, and was not before. */
+  reported(id: string, plan: PlanRecord, signal: AbortSignal): void
+}
+
+export interface RunnerFacts {
+  readonly member: JournalMember
+  readonly epoch: number
+  presenceOf(peer: string): Liveness
+  running(peer: string, type: string): number
+  workers(): ReadonlyMap<string, WorkerRecord>
+  /** Peer ids of agents that refused the task lately. */
+  refusedBy(task: string): readonly string[]
+  noteRefusal(task: string, agent: string): void
+}
+
+interface PlanViewChange {
+  readonly id: string
+  readonly record: PlanRecord | undefined
+}
+const readChange: ReadChange<PlanViewChange> = (key, _version, value) =>
+  key.startsWith(PLAN_PREFIX) ? { id: key.slice(PLAN_PREFIX.length), record: readPlan(value) } : undefined
+
+export class PlanRunner {
+  readonly #deps: PlanRunnerDeps
+  readonly #epoch: number
+  readonly #signal: AbortSignal
+  readonly #agents: AgentTable
+  readonly #drivers = new Map<string, PlanDriver>()
+  /** Open plans without a driver, in their order. */
+  readonly #waiting = new Set<string>()
+  readonly #cleaner: PlanCleaner
+  readonly #facts: RunnerFacts
+  readonly #maker: PlanMaker
+  readonly #director: PlanDirector
+  readonly #watch: PlanWatch
+  #wake: (() => void) | undefined
+  /** Undefined: there was no plan for a while. */
+  #tasks: TaskView | undefined
+  /** When there was a plan last, and when it was looked who is there: monotonic milliseconds. */
+  #openAt = Number.NEGATIVE_INFINITY
+  #lookedAt: number | undefined
+
+  constructor(deps: PlanRunnerDeps, epoch: number, signal: AbortSignal) {
+    this.#deps = deps
+    this.#epoch = epoch
+    this.#signal = signal
+    const { member, port, statusOf, presenceOf } = deps
+    this.#agents = new AgentTable(port, presenceOf)
+    this.#cleaner = new PlanCleaner(deps, epoch, signal, (id) => this.#drivers.has(id))
+    this.#facts = {
+      ...{ member, epoch },
+      presenceOf: (peer) => this.#agents.presenceOf(peer),
+      running: (peer, type) => this.#agents.running(peer, type),
+      workers: () => this.#agents.workers(),
+      refusedBy: (task) => this.#agents.refusedBy(task),
+      noteRefusal: (task, agent) => this.#agents.noteRefusal(task, agent),
+    }
+    this.#maker = deps.maker(this.#facts)
+    this.#director = deps.director(this.#facts)
+    this.#watch = new PlanWatch({ ...this.#facts, port, statusOf })
+  }
+
+  counts(): { readonly open: number; readonly over: number } {
+    return { open: this.#drivers.size + this.#waiting.size, over: this.#cleaner.size() }
+  }
+
+  /** Resolves once this node coordinates no more. */
+  async run(): Promise<void> {
+    const { port, member, onPresence } = this.#deps
+    const plans = new JournalView(member, readChange)
+    const wake = (): void => this.#wake?.()
+    const lookAgain = (): void => {
+      this.#lookedAt = undefined
+      wake()
+    }
+    const stops = [member.machine.onApplied(wake), onPresence(lookAgain), port.onMember(lookAgain)]
+    for (const one of plans.all()) this.#setPlan(one)
+    try {
+      while (!this.#signal.aborted) {
+        for (const one of plans.changes() ?? plans.all()) this.#setPlan(one)
+        this.#readTasks()
+        this.#lookForAgents()
+        this.#drive()
+        this.#cleaner.look(this.#tasks && this.#agents.tasksOfPlans())
+        await this.#untilNews()
+      }
+    } finally {
+      for (const stop of stops) stop()
+      for (const driver of this.#drivers.values()) driver.wake()
+    }
+  }
+
+  /** Tasks and workers are of interest while there are plans: a mesh without them pays nothing for that. */
+  #readTasks(): void {
+    const now = this.#deps.port.clock.monotonic()
+    if (this.#drivers.size + this.#waiting.size > 0) this.#openAt = now
+    else if (now - this.#openAt > IDLE_MS) this.#tasks = undefined
+    if (this.#tasks === undefined && this.#openAt < now) return
+    const known = this.#tasks?.changes()
+    const view = this.#tasks ?? viewOfTasks(this.#deps.member)
+    this.#tasks = view
+    if (known === undefined) this.#agents.clear()
+    for (const change of known ?? view.all()) {
+      if (change.type === 'worker') this.#agents.setWorker(change.peer, change.record)
+      else {
+        const plan = this.#agents.setTask(change.id, change.record)
+        if (plan !== undefined) this.#drivers.get(plan)?.wake()
+      }
+    }
+  }
+
+  #lookForAgents(): void {
+    const now = this.#deps.port.clock.monotonic()
+    const isDue = this.#lookedAt === undefined || now - this.#lookedAt >= LOOK_MS || this.#agents.hasNews()
+    if (this.#tasks === undefined || !isDue) return
+    this.#lookedAt = now
+    if (this.#agents.look()) for (const driver of this.#drivers.values()) driver.wake()
+  }
+
+  #setPlan({ id, record }: PlanViewChange): void {
+    this.#cleaner.set(id, record)
+    if (record === undefined) this.#waiting.delete(id)
+    else if (!this.#drivers.has(id)) this.#waiting.add(id)
+    this.#drivers.get(id)?.wake()
+  }
+
+  #drive(): void {
+    for (const id of this.#waiting) {
+      if (this.#drivers.size >= MAX_DRIVEN) return
+      this.#waiting.delete(id)
+      const { port, member, decide, statusOf, coordinated } = this.#deps
+      const driver = new PlanDriver(
+        {
+          ...{ port, member, epoch: this.#epoch, maker: this.#maker, director: this.#director, watch: this.#watch },
+          ...{ statusOf, coordinated },
+          decide: (change) => decide(change, this.#signal),
+          ended: (one, plan) => this.#ended(one, plan),
+        },
+        id,
+        this.#signal,
+      )
+      this.#drivers.set(id, driver)
+      void driver.run().finally(() => {
+        this.#drivers.delete(id)
+        this.#wake?.()
+      })
+    }
+  }
+
+  /** What is still open of it ends with it. */
+  async #ended(id: string, plan: PlanRecord): Promise<void> {
+    const { port, member, cancelTask, reported } = this.#deps
+    const open = plan.tasks.filter((task) => {
+      const record = taskOf(member, task)
+      return record !== undefined && record.plan === id && !isFinal(record.status)
+    })
+    const next = async (): Promise<void> => {
+      for (let task = open.shift(); task !== undefined; task = open.shift())
+        await this.#cleaner.quietly(cancelTask(task, `plan-${plan.outcome}`, this.#epoch, this.#signal))
+    }
+    await Promise.all(Array.from({ length: Math.min(END_AT_ONCE, open.length) }, next))
+    if (port.clock.now() - plan.changedAt < REPORT_MS) reported(id, plan, this.#signal)
+  }
+
+  #untilNews(): Promise<void> {
+    return waitFor(this.#signal, (resolve) => {
+      // One look for all that is applied together.
+      this.#wake = () => queueMicrotask(resolve)
+      const stop = this.#deps.port.timers.after(LOOK_MS, resolve)
+      return () => {
+        this.#wake = undefined
+        stop()
+      }
+    }).catch(() => {})
+  }
+}

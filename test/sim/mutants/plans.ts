@@ -1,0 +1,58 @@
+/** Deliberate bugs of plans, for the scenario of that name. */
+import type { Mutant } from './mutant.ts'
+
+const COORDINATION = 'protocols/coordination'
+const TASK = 'protocols/task'
+
+const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
+  {
+    bug: 'what is over is moved',
+    file: `${COORDINATION}/journal/plan-ledger.ts`,
+    find: 'if (found.outcome === undefined) return found',
+    replace: 'if (found.goal !== undefined) return found',
+  },
+  {
+    bug: 'a task of a plan is placed where it was chosen for before',
+    file: `${TASK}/journal/coordinator-changes.ts`,
+    find: '  if (record.plan !== undefined && record.assignee !== worker) throw changed(id)\n',
+    replace: '',
+  },
+  {
+    bug: 'agents get tasks although one has refused',
+    file: `${COORDINATION}/runner/plan-director.ts`,
+    find: '    if (failed !== undefined) return failed\n',
+    replace: '',
+  },
+  {
+    bug: 'a directive says something else after a while',
+    file: `${COORDINATION}/runner/plan-maker.ts`,
+    find: 'return known?.agent === agent && has.get(task) === agent\n        ? known\n',
+    replace: 'return known !== undefined\n        ? { ...known, agent }\n',
+  },
+  {
+    bug: 'who is gone keeps what it was to do',
+    file: `${COORDINATION}/runner/plan-watch.ts`,
+    find: 'return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held)',
+    replace: 'return this.#moveOf(plan, held)',
+  },
+  {
+    bug: 'a new coordinator does not read the plans that there are',
+    file: `${COORDINATION}/runner/plan-runner.ts`,
+    find: '    for (const one of plans.all()) this.#setPlan(one)\n    try {',
+    replace: '    try {',
+  },
+  {
+    bug: 'a plan whose tasks have ended goes on',
+    file: `${COORDINATION}/runner/plan-watch.ts`,
+    find: 'if (open.length === 0) return this.#completed(plan, signal)',
+    replace: '',
+  },
+  {
+    bug: 'a plan in error is not tried again',
+    file: `${COORDINATION}/runner/plan-driver.ts`,
+    find: "    await this.#move(plan, { do: 'retry_coordination' })\n",
+    replace: '    await this.#untilNews(LOOK_MS)\n',
+  },
+]
+
+export const PLAN_MUTANTS: readonly Mutant[] = BUGS.map((bug) => ({ ...bug, scenario: 'plans' }))

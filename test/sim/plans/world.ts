@@ -1,0 +1,308 @@
+/**
+ * Plans on nodes of the simulated mesh, as node/parts/built-in.ts starts them: made, carried out and canceled, while coordinators,
+ * agents and owners are killed, lose power, are frozen and cut off, and agents refuse. Everything follows from the seed.
+ *
+ * At each index of the journal states follow on each other, and tasks are at who their plan says (observer.ts). At the end all are
+ * there and connected again: each plan is over, as its tasks say, and none of its tasks is left.
+ */
+
+import { isOver, PLAN_PREFIX, type PlanRecord, planKey, readPlan } from '../../../protocols/coordination/plan-record.ts'
+import { readTask, TASK_PREFIX, type TaskRecord } from '../../../protocols/task/task-record.ts'
+import { isFinal } from '../../../protocols/task/task-status.ts'
+import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
+import { decidedParts, FIRST, PLAN_PARTS, type PlanNode, startPlans } from './nodes.ts'
+import { PlanObserver } from './observer.ts'
+
+const STEP_MS = [50, 500] as const
+const FOUND_MS = 60_000
+const HEAL_MS = 600_000
+const LOOK_MS = 500
+const LEADER_MS = 60_000
+const SNAPSHOT_EVERY = 60
+const COUNTS = [3, 4, 5]
+const MOST_OPEN = 12
+const CUT_MS = [200, 6_000] as const
+const FROZEN_MS = 4_000
+const OUTAGE_SHARE = 0.3
+/** Until what an agent that is gone was to do is planned elsewhere, also where a plan waits after failures. */
+const REPLANNED_MS = 40_000
+
+export interface PlansOptions {
+  readonly seed: number
+  readonly steps: number
+  readonly trace?: ((line: string) => void) | undefined
+}
+
+class PlansWorld {
+  readonly #mesh: JournalMesh
+  readonly #observer = new PlanObserver()
+  readonly #problems: string[] = []
+  readonly #random: () => number
+  readonly #trace: ((line: string) => void) | undefined
+  readonly #running = new Map<string, PlanNode>()
+  readonly #names: readonly string[]
+  readonly #made = new Map<string, string>()
+  /** Whether an agent refused a task when it was directed to do it last. */
+  readonly #refuses = new Map<string, boolean>()
+  readonly #counts = {
+    kills: 0,
+    powerCuts: 0,
+    cuts: 0,
+    freezes: 0,
+    refused: 0,
+    directed: 0,
+    worked: 0,
+    unmade: 0,
+    outages: 0,
+  }
+
+  constructor({ seed, trace }: PlansOptions) {
+    this.#mesh = createJournalMesh({
+      ...{ seed, snapshotEvery: SNAPSHOT_EVERY },
+      autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
+    })
+    this.#random = this.#mesh.network.random
+    this.#trace = trace
+    this.#names = Array.from({ length: COUNTS[this.#below(COUNTS.length)] ?? 3 }, (_, i) => `m${i}`)
+  }
+
+  async run(steps: number): Promise<Record<string, number>> {
+    const { time } = this.#mesh
+    for (const name of this.#names) await this.#start(name, this.#names.length)
+    await this.#mesh.untilLeader(FOUND_MS)
+    await time.until(() => decidedParts(this.#mesh).length === PLAN_PARTS.length, FOUND_MS)
+    for (let step = 0; step < steps; step += 1) {
+      this.#look()
+      if (this.#happens(0.4)) this.#make()
+      if (this.#happens(0.04)) this.#cancel()
+      if (this.#happens(0.2)) await this.#strike()
+      await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
+      this.#look()
+    }
+    if (this.#happens(OUTAGE_SHARE)) await this.#outage()
+    await this.#conclude()
+    for (const { node } of this.#running.values()) this.#mesh.kill(node)
+    return { steps, ...this.#counts, ...this.#observer.counts }
+  }
+
+  #happens(share: number): boolean {
+    return this.#random() < share
+  }
+
+  #below(count: number): number {
+    return Math.floor(this.#random() * count)
+  }
+
+  #anyOf<T>(list: readonly T[]): T | undefined {
+    return list[this.#below(list.length)]
+  }
+
+  #tell(line: string): void {
+    this.#trace?.(`${Math.round(this.#mesh.time.now())} ${line}`)
+  }
+
+  async #start(name: string, expect?: number): Promise<void> {
+    const one = await startPlans(this.#mesh, name, {
+      ...(expect !== undefined && { expect }),
+      random: this.#random,
+      judged: (plan, task, agent) => this.#judged(plan, task, agent),
+      worked: (task, agent) => this.#worked(task, agent),
+    })
+    this.#running.set(name, one)
+    this.#tell(`${name} starts`)
+  }
+
+  /** An agent is directed. @returns whether it refuses */
+  #judged(plan: string, task: string, agent: string): boolean {
+    this.#counts.directed += 1
+    // A node that has just begun to coordinate may not be looked at yet.
+    this.#watch()
+    if (!this.#observer.saidBy(plan, task, agent) && !this.#isPlanned(plan, task, agent))
+      this.#problems.push(`${agent} is directed to ${task}: no plan says so`)
+    const refuses = this.#happens(0.1)
+    if (refuses) this.#counts.refused += 1
+    this.#refuses.set(`${task} ${agent}`, refuses)
+    return refuses
+  }
+
+  /** An agent begins. */
+  #worked(task: string, agent: string): void {
+    this.#counts.worked += 1
+    const refuses = this.#refuses.get(`${task} ${agent}`)
+    if (refuses !== false)
+      this.#problems.push(`${agent} works on ${task}, which it ${refuses ? 'refused' : 'never agreed to'}`)
+  }
+
+  /** As any of them has it. */
+  #isPlanned(plan: string, task: string, agent: string): boolean {
+    const all = this.#mesh.up().map((node) => readPlan(node.value(planKey(plan))))
+    return all.some((one) => one?.assignments.some((of) => of.task === task && of.agent === agent) === true)
+  }
+
+  #make(): void {
+    const from = this.#anyOf([...this.#running.values()])
+    if (from === undefined || this.#open().length > MOST_OPEN) return
+    const id = `p${this.#made.size}`
+    this.#made.set(id, from.node.name)
+    const tasks = Array.from({ length: 1 + this.#below(5) }, (_, i) => ({
+      ...{ id: `${id}-t${i}`, type: this.#happens(0.7) ? 'a' : 'b', retry: { max: 2, delayMs: 100 } },
+      ...{ input: { ms: this.#below(2_500), fails: this.#happens(0.1) } },
+      ...(this.#happens(0.3) && { requirements: { resources: { cpu: 1 + this.#below(2) } } }),
+    }))
+    this.#tell(`${from.node.name} makes ${id} of ${tasks.length}`)
+    from.plans.make({ id, goal: 'simulated', tasks, timeoutMs: 60_000 }).catch((error: unknown) => {
+      // Its maker may be gone, or cut off.
+      this.#counts.unmade += 1
+      this.#tell(`${id} was not made: ${error}`)
+    })
+  }
+
+  #cancel(): void {
+    const open = this.#open().filter(([id]) => this.#running.has(this.#made.get(id) ?? ''))
+    const one = this.#anyOf(open)
+    const owner = one && this.#running.get(this.#made.get(one[0]) ?? '')
+    if (one === undefined || owner === undefined) return
+    this.#tell(`${one[0]} is canceled`)
+    owner.plans
+      .get(one[0], { timeoutMs: 10_000 })
+      .then((plan) => plan.cancel('no need'))
+      .catch(() => {})
+  }
+
+  async #strike(): Promise<void> {
+    const away = this.#names.filter((name) => !this.#running.has(name))
+    const [first] = away
+    if (first !== undefined && (away.length > 1 || this.#happens(0.6))) return this.#start(first)
+    const all = [...this.#running.values()]
+    const leader = all.find(({ node }) => node === this.#mesh.leader())
+    const one = this.#happens(0.5) && leader !== undefined ? leader : this.#anyOf(all)
+    if (one === undefined) return
+    const { node } = one
+    const { time } = this.#mesh
+    const what = this.#random()
+    if (what < 0.25) {
+      this.#counts.cuts += 1
+      this.#tell(`${node.name} is cut off`)
+      const others = this.#mesh.up().filter((other) => other !== node)
+      this.#mesh.cut([node], others)
+      time.after(CUT_MS[0] + CUT_MS[1] * this.#random(), this.#mesh.heal)
+    } else if (what < 0.4) {
+      this.#counts.freezes += 1
+      this.#tell(`${node.name} is frozen`)
+      node.life.freeze()
+      time.after(FROZEN_MS * this.#random(), () => node.life.thaw())
+    } else {
+      const power = this.#happens(0.4)
+      this.#counts[power ? 'powerCuts' : 'kills'] += 1
+      this.#tell(`${node.name} ${power ? 'loses power' : 'is killed'}`)
+      this.#mesh.kill(node, power)
+      this.#running.delete(node.name)
+    }
+  }
+
+  /** One is gone for long, while others who do the same are there: what it was to do is done by them. */
+  async #outage(): Promise<void> {
+    const { time } = this.#mesh
+    for (const name of this.#names) if (!this.#running.has(name)) await this.#start(name)
+    this.#mesh.heal()
+    await this.#mesh.untilLeader(LEADER_MS)
+    // The first one does whatever there is to do.
+    const gone = this.#anyOf([...this.#running.values()].filter(({ node }) => node.name !== FIRST))
+    if (gone === undefined) return
+    for (let i = 0; i < 3; i += 1) this.#make()
+    await time.run(STEP_MS[1])
+    this.#tell(`${gone.node.name} is gone for long`)
+    this.#mesh.kill(gone.node)
+    this.#running.delete(gone.node.name)
+    await time.run(REPLANNED_MS)
+    this.#look()
+    const left = this.#openTasks().filter(
+      ([, { status, assignee }]) => status === 'queued' && assignee === gone.node.id,
+    )
+    if (left.length > 0) {
+      this.#tellOpen()
+      throw new Error(`${gone.node.name} is gone, and is to do ${left.map(([id]) => id).join(', ')}`)
+    }
+    this.#counts.outages += 1
+  }
+
+  #watch(): void {
+    for (const node of this.#mesh.up()) {
+      const machine = node.seat()?.machine
+      if (machine !== undefined) this.#observer.watch(machine, (problem) => void this.#problems.push(problem))
+    }
+  }
+
+  #look(): void {
+    this.#watch()
+    const [problem] = this.#problems
+    if (problem !== undefined) throw new Error(problem)
+  }
+
+  /** As the coordinator has them. */
+  #records<T>(prefix: string, read: (value: unknown) => T | undefined): [string, T][] {
+    const machine = this.#mesh.leader()?.seat()?.machine
+    return [...(machine?.records.all() ?? [])].flatMap(({ key, value }): [string, T][] => {
+      const record = key.startsWith(prefix) ? read(value) : undefined
+      return record === undefined ? [] : [[key.slice(prefix.length), record]]
+    })
+  }
+
+  #open(): [string, PlanRecord][] {
+    return this.#records(PLAN_PREFIX, readPlan).filter(([, record]) => !isOver(record))
+  }
+
+  #openTasks(): [string, TaskRecord][] {
+    return this.#records(TASK_PREFIX, readTask).filter(([, { status }]) => !isFinal(status))
+  }
+
+  async #conclude(): Promise<void> {
+    const { time } = this.#mesh
+    this.#tell('everything heals')
+    for (const name of this.#names) if (!this.#running.has(name)) await this.#start(name)
+    this.#mesh.heal()
+    await this.#mesh.untilLeader(LEADER_MS)
+    await this.#until(() => {
+      if (this.#mesh.leader() === undefined) return 'nobody coordinates'
+      const plans = this.#open().map(([id, { state, reason }]) => `${id} ${state} ${reason ?? ''}`)
+      const tasks = this.#openTasks().map(([id, { status, reason }]) => `${id} ${status} ${reason ?? ''}`)
+      return plans.length + tasks.length === 0 ? undefined : `open: ${[...plans, ...tasks].join(', ')}`
+    })
+    for (const [id, { outcome, tasks }] of this.#records(PLAN_PREFIX, readPlan)) {
+      const [reader] = [...this.#running.values()]
+      const read = tasks.map(async (task) =>
+        reader?.tasks
+          .get(task)
+          .state()
+          .then(
+            ({ status }) => status,
+            () => undefined,
+          ),
+      )
+      const statuses = await time.settled(Promise.all(read), HEAL_MS)
+      const isDone = statuses.every((status) => status === 'completed')
+      if (outcome === 'completed' && !isDone)
+        throw new Error(`${id} is completed, and its tasks ${statuses.join(', ')}`)
+    }
+  }
+
+  #tellOpen(): void {
+    for (const [id, record] of [...this.#open(), ...this.#openTasks()]) this.#tell(`${id} ${JSON.stringify(record)}`)
+  }
+
+  async #until(what: () => string | undefined): Promise<void> {
+    const { time } = this.#mesh
+    const until = time.now() + HEAL_MS
+    for (let why = what(); why !== undefined; why = what()) {
+      if (time.now() > until) {
+        this.#tellOpen()
+        throw new Error(why)
+      }
+      await time.run(LOOK_MS)
+      this.#look()
+    }
+  }
+}
+
+export const runPlansWorld = (options: PlansOptions): Promise<Record<string, number>> =>
+  new PlansWorld(options).run(options.steps)
