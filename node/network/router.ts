@@ -271,10 +271,10 @@ export class Router {
       if (!this.#ownProtocols.has(protocolId)) yield* responder.requests()
   }
 
-  /** @param peer who made it; anybody unless told @param session of its link, in hex */
-  requestOf(peer: string | undefined, session: string, exchange: number): InboundRequest | undefined {
+  /** @param peer who made it @param session of its link, in hex */
+  requestOf(peer: string, session: string, exchange: number): InboundRequest | undefined {
     for (const entry of this.#inbound) {
-      if ((peer !== undefined && entry.peer !== peer) || this.#ownProtocols.has(entry.protocolId)) continue
+      if (entry.peer !== peer || this.#ownProtocols.has(entry.protocolId)) continue
       const found = entry.responder.requestOf(session, exchange)
       if (found !== undefined) return found
     }

@@ -3,7 +3,6 @@
  * agents, of all links. The mesh's own protocols have slots of their own, and their handlers call nobody who waits for them.
  * Keeps no state.
  */
-import type { ParleyError } from '../../protocols/errors.ts'
 import type { LocalWaits } from '../../protocols/wait-graph/deadlock-detection.ts'
 import type { QueuedRequest, RunningRequest } from '../../protocols/wait-graph/wait-graph.ts'
 import { readCallKey } from '../../protocols/wire/child-calls.ts'
@@ -15,8 +14,13 @@ export interface SlotWaitsDeps {
   /** Peer id of this node. */
   readonly self: string
   readonly router: Pick<Router, 'requests' | 'requestOf'>
-  readonly slots: Pick<ConcurrencyLimiter, 'queued' | 'onLine'>
+  readonly slots: Pick<ConcurrencyLimiter, 'active' | 'queued' | 'onLine' | 'usageOf'>
 }
+
+const NOTHING = { active: 0, queued: 0, parked: 0 } as const
+/** Handlers whose links are closed: they have their slots until they return, and nobody waits for them. */
+const LEFT = 'left'
+const NOBODYS: RunningRequest = { peer: '', since: Number.POSITIVE_INFINITY, changes: 0, calls: [] }
 
 const isInLine = (request: InboundRequest): boolean => !request.hasStarted && !request.hasEnded
 
@@ -25,12 +29,13 @@ const hasSlot = (request: InboundRequest): boolean => request.hasStarted && !req
 
 const runningOf = ({ peer, knownCalls }: InboundRequest): RunningRequest => ({
   peer,
+  since: knownCalls?.since() ?? Number.POSITIVE_INFINITY,
   changes: knownCalls?.changes() ?? 0,
   calls: knownCalls?.calls() ?? [],
 })
 
 export const createSlotWaits = ({ self, router, slots }: SlotWaitsDeps): LocalWaits => {
-  const find = (peer: string | undefined, key: string): InboundRequest | undefined => {
+  const find = (peer: string, key: string): InboundRequest | undefined => {
     const named = readCallKey(key)
     return named === undefined ? undefined : router.requestOf(peer, named.session, named.exchange)
   }
@@ -38,27 +43,41 @@ export const createSlotWaits = ({ self, router, slots }: SlotWaitsDeps): LocalWa
   return {
     hasLine: () => slots.queued() > 0,
     onLine: (fn) => slots.onLine(fn),
-    knows: (peer, key) => find(peer, key) !== undefined,
+    // Named more often than there are any, they are not looked for.
+    knows: (peer, keys) => {
+      const { active, queued, parked } = slots.usageOf(peer) ?? NOTHING
+      return keys.length <= active + queued + parked && keys.every((key) => find(peer, key) !== undefined)
+    },
     mayBeStuck(sinceMs) {
       let isLate = false
+      let taken = 0
       for (const request of router.requests()) {
         if (isInLine(request)) isLate ||= request.arrivedAt <= sinceMs
         // Of a node that is merely busy, nearly every look ends at the first one.
-        else if (hasSlot(request) && (request.knownCalls?.size() ?? 0) === 0) return false
+        else if (hasSlot(request)) {
+          if ((request.knownCalls?.size() ?? 0) === 0) return false
+          taken += 1
+        }
       }
-      return isLate
+      return isLate && taken >= slots.active()
     },
     here() {
       const queued = new Map<string, QueuedRequest>()
       const running = new Map<string, RunningRequest>()
       for (const request of router.requests()) {
-        if (isInLine(request)) queued.set(request.callKey, { peer: request.peer })
-        else if (hasSlot(request)) running.set(request.callKey, runningOf(request))
+        const isWaiting = isInLine(request)
+        if (!isWaiting && !hasSlot(request)) continue
+        const { callKey, peer, arrivedAt } = request
+        // Sessions are their callers' to choose: one that took another's hides nothing, and is found by nobody.
+        const key = queued.has(callKey) || running.has(callKey) ? `${callKey}.${queued.size + running.size}` : callKey
+        if (isWaiting) queued.set(key, { peer, since: arrivedAt })
+        else running.set(key, runningOf(request))
       }
+      if (running.size < slots.active()) running.set(LEFT, NOBODYS)
       return { self, queued, running }
     },
-    refuse(key: string, error: ParleyError) {
-      const request = find(undefined, key)
+    refuse(peer, key, error) {
+      const request = find(peer, key)
       if (request === undefined || !isInLine(request)) return false
       request.refuse(error)
       return true

@@ -1,9 +1,14 @@
 /**
  * Finds requests that wait for each other across nodes, and has one of them give way: the driver of wait-probes.ts.
  *
- * It looks only while requests are in line, some of them for longer than WAIT_MS, and all that have a slot wait for calls that
+ * It looks only while requests are in line, some of them for longer than STILL_MS, and all that have a slot wait for calls that
  * were made with their context as parent. A request that gives way never ran: its caller gets STA003, reason `deadlock`.
  * A probe makes a node look at what it has in work, and tells of it only to who made these calls; nobody is dialled for it.
+ *
+ * What members say is believed within bounds. A request is refused by its own receiver alone, in a probe that this node began,
+ * where every handler that has a slot here waits for peers that all say that they are blocked, and where whoever made the
+ * request has asked about it in this probe: nobody names requests of others. So a member that lies has a request refused only
+ * that waits for that member anyway, and could be left without an answer; and each that said so stands for a few a minute.
  * Wire id: `/parley/waits/1`. State: the probes, those who wait for an answer, when it looks next.
  */
 import * as z from 'zod'
@@ -12,7 +17,7 @@ import { type ParleyError, stateError } from '../errors.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
 import type { Port, Stop } from '../port.ts'
 import { slotsOf, victimOf, type WaitsHere } from './wait-graph.ts'
-import { MAX_WAITS, type ProbeAnswer, type ProbeEffect, type ProbeInput, WaitProbes } from './wait-probes.ts'
+import { MAX_WAITS, type ProbeAnswer, type ProbeEffect, type ProbeInput, STILL_MS, WaitProbes } from './wait-probes.ts'
 
 /** Of requests in line and in work, and of slots. */
 const Key = z.string().min(1).max(160)
@@ -53,11 +58,11 @@ export interface LocalWaits {
   mayBeStuck(sinceMs: number): boolean
   /** Requests are in line. */
   hasLine(): boolean
-  /** This call of the peer is in line or in work; to be asked before `here`, which looks at all of them. */
-  knows(peer: string, key: string): boolean
+  /** All of these calls of the peer are in line or in work; to be asked before `here`, which looks at those of everybody. */
+  knows(peer: string, keys: readonly string[]): boolean
   here(): WaitsHere
-  /** Has a request that is in line end with the error. @returns whether it was in line */
-  refuse(key: string, error: ParleyError): boolean
+  /** Has a request of the peer that is in line end with the error. @returns whether it was in line */
+  refuse(peer: string, key: string, error: ParleyError): boolean
   /** Tells of each request that begins to wait. */
   onLine(fn: () => void): Stop
 }
@@ -68,19 +73,25 @@ export interface DeadlockDetectionDeps {
 }
 
 export interface DeadlockDetection {
-  counts(): { readonly begun: number; readonly found: number; readonly broken: number; readonly refused: number }
+  counts(): Readonly<Record<'begun' | 'found' | 'broken' | 'doubted' | 'refused', number>>
   stop(): Promise<void>
 }
 
-/** A request that waits for less is not looked at. */
-export const WAIT_MS = 100
+/** Until the first look; between two of them while somebody goes on. */
+const LOOK_MS = 100
 /** Between two looks that found nothing to do about it, at most. */
 const MAX_LOOK_MS = 1_000
 /** Left for the way back, at each node. */
 const WAY_MS = 100
 const LEAST_ASK_MS = 50
-/** Questions of one peer: so many a second, after a burst. */
-const QUESTIONS = { perSecond: 20, burst: 50, maxKeys: 1_024 }
+/** Peers that a line of the log names. */
+const MAX_NAMED = 8
+/** Questions of one peer: so many a second, after a burst; more than it forwards for others (MAX_PROBES), and its own. */
+const QUESTIONS = { perSecond: 40, burst: 80, maxKeys: 1_024 }
+/** Questions of all of them that make this node look at all that it has. */
+const LOOKS = { perSecond: 100, burst: 200, maxKeys: 1 }
+/** Requests that are refused here since a peer said that it is blocked. */
+const BREAKS = { perSecond: 0.5, burst: 20, maxKeys: 1_024 }
 
 const ACTIVE: ProbeAnswer = { blocked: false }
 /** Time alone looks at nothing. */
@@ -98,12 +109,14 @@ class Detection implements DeadlockDetection {
   readonly #deps: DeadlockDetectionDeps
   readonly #probes = new WaitProbes()
   readonly #questions = createRateLimiter(QUESTIONS)
+  readonly #looks = createRateLimiter(LOOKS)
+  readonly #breaks = createRateLimiter(BREAKS)
   /** Those that wait for an answer, and until when. */
   readonly #waiting = new Map<number, { readonly until: number; answer(answer: ProbeAnswer): void }>()
-  readonly #counts = { begun: 0, found: 0, broken: 0, refused: 0 }
+  readonly #counts = { begun: 0, found: 0, broken: 0, doubted: 0, refused: 0 }
   readonly #stopWatching: Stop
   #stopTimer: Stop | undefined
-  #lookMs = WAIT_MS
+  #lookMs = LOOK_MS
   #lastToken = 0
   /** Its own probe that has not ended. */
   #own: string | undefined
@@ -117,6 +130,7 @@ class Detection implements DeadlockDetection {
     metrics.gauge('deadlock_probes', 'Probes for deadlocks that are remembered', () => this.#probes.size())
     metrics.gauge('deadlock_probes_begun', 'Probes for deadlocks that this node began', () => this.#counts.begun)
     metrics.gauge('deadlock_probes_refused', 'Questions about waits that came too often', () => this.#counts.refused)
+    metrics.gauge('deadlocks_doubted', 'Deadlocks that were told of and not believed', () => this.#counts.doubted)
     metrics.gauge('deadlocks_broken', 'Requests that gave way to a deadlock', () => this.#counts.broken)
   }
 
@@ -127,15 +141,20 @@ class Detection implements DeadlockDetection {
   /** A question of a peer. */
   asked(probe: string, keys: readonly string[], from: string, leftMs: number): Promise<ProbeAnswer> | ProbeAnswer {
     const { waits } = this.#deps
-    if (!this.#questions.take(from, this.#now())) {
+    const now = this.#now()
+    if (!this.#questions.take(from, now)) {
       this.#counts.refused += 1
       return ACTIVE
     }
-    if (this.#isStopped || !keys.every((key) => waits.knows(from, key))) return ACTIVE
+    if (this.#isStopped || !waits.knows(from, keys)) return ACTIVE
+    if (!this.#looks.take('', now)) {
+      this.#counts.refused += 1
+      return ACTIVE
+    }
     return new Promise((resolve) => {
       this.#lastToken += 1
       const token = this.#lastToken
-      this.#waiting.set(token, { until: this.#now() + leftMs, answer: resolve })
+      this.#waiting.set(token, { until: now + leftMs, answer: resolve })
       this.#step({ kind: 'asked', probe, from, keys, token })
     })
   }
@@ -166,13 +185,13 @@ class Detection implements DeadlockDetection {
     this.#step({ kind: 'tick' })
     // Probes that are remembered are forgotten by the looks that follow.
     if (!waits.hasLine() && this.#probes.size() === 0) {
-      this.#lookMs = WAIT_MS
+      this.#lookMs = LOOK_MS
       return
     }
     this.#arm()
     if (this.#own !== undefined) return
-    if (!waits.mayBeStuck(this.#now() - WAIT_MS)) {
-      this.#lookMs = WAIT_MS
+    if (!waits.mayBeStuck(this.#now() - STILL_MS)) {
+      this.#lookMs = LOOK_MS
       return
     }
     this.#own = [...port.random(16)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
@@ -192,16 +211,17 @@ class Detection implements DeadlockDetection {
     else if (effect.kind === 'answer') {
       this.#waiting.get(effect.token)?.answer(effect.answer)
       this.#waiting.delete(effect.token)
-    } else this.#conclude(effect.answer)
+    } else this.#conclude(effect)
   }
 
-  async #ask({ ask, probe, peer, keys }: ProbeEffect & { kind: 'ask' }): Promise<void> {
+  async #ask({ ask, probe, peer, keys, token }: ProbeEffect & { kind: 'ask' }): Promise<void> {
     const { port } = this.#deps
     let answer = ACTIVE
     try {
       // Who serves a call of this node is connected, or the call is about to fail.
       if (!port.members().some(({ id }) => id === peer)) throw new Error('it is not connected')
-      const told = await port.to(peer, waitsProtocol).probe({ probe, calls: [...keys] }, { timeoutMs: this.#leftMs() })
+      const timeoutMs = this.#leftMs(token)
+      const told = await port.to(peer, waitsProtocol).probe({ probe, calls: [...keys] }, { timeoutMs })
       if (told.blocked)
         answer = { blocked: true, waits: told.waits.map(({ id, on, queued }) => ({ id, on, isQueued: queued })) }
     } catch {
@@ -210,27 +230,43 @@ class Detection implements DeadlockDetection {
     if (!this.#isStopped) this.#step({ kind: 'answered', ask, answer })
   }
 
-  /** What those who wait for an answer give, less the way back. */
-  #leftMs(): number {
+  /** What whoever waits for the answer gives, less the way back. */
+  #leftMs(token: number | undefined): number {
     const now = this.#now()
-    const left = [...this.#waiting.values()].map(({ until }) => until - now)
-    return Math.max(LEAST_ASK_MS, Math.min(ASK_MS, ...left) - WAY_MS)
+    const waiting = token === undefined ? undefined : this.#waiting.get(token)
+    return Math.max(LEAST_ASK_MS, Math.min(ASK_MS, (waiting?.until ?? Number.POSITIVE_INFINITY) - now) - WAY_MS)
   }
 
-  #conclude(answer: ProbeAnswer): void {
+  #conclude({ answer, vouched, peers }: ProbeEffect & { kind: 'concluded' }): void {
     const { port, waits } = this.#deps
     this.#own = undefined
     this.#lookMs = Math.min(MAX_LOOK_MS, this.#lookMs * 2)
     const victim = answer.blocked ? victimOf(answer.waits, slotsOf(port.self.id)) : undefined
     if (!answer.blocked || victim === undefined) return
     this.#counts.found += 1
-    if (!waits.refuse(victim, deadlock(answer.waits.length))) return
+    // Elsewhere, or made up.
+    const maker = vouched.get(victim)
+    if (maker === undefined) return
+    if (!this.#mayBreak(peers)) {
+      this.#counts.doubted += 1
+      return
+    }
+    if (!waits.refuse(maker, victim, deadlock(answer.waits.length))) return
     this.#counts.broken += 1
-    this.#lookMs = WAIT_MS
+    this.#lookMs = LOOK_MS
     port.log.warn('requests waited for each other across nodes; one of them gave way', {
       requests: answer.waits.length,
+      peers: peers.slice(0, MAX_NAMED),
       hint: 'raise limits.maxActive, or let handlers not wait for calls that come back',
     })
+  }
+
+  /** Each of them stands for what is refused since it said that it is blocked. */
+  #mayBreak(peers: readonly string[]): boolean {
+    const now = this.#now()
+    if (peers.some((peer) => this.#breaks.waitMs(peer, now) > 0)) return false
+    for (const peer of peers) this.#breaks.take(peer, now)
+    return true
   }
 }
 

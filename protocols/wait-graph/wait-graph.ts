@@ -18,6 +18,8 @@ export interface Wait {
 export interface QueuedRequest {
   /** Who sent it. */
   readonly peer: string
+  /** It has waited for the same since then: monotonic milliseconds. */
+  readonly since: number
 }
 
 export interface RunningRequest extends QueuedRequest {
@@ -37,6 +39,20 @@ export interface WaitsHere {
 
 /** The slots of a node: whoever is in line waits for any request that has one to end. */
 export const slotsOf = (peer: string): string => `slots:${peer}`
+
+/** What is told twice waits for all that was told of it: whoever tells less makes no knot of what is none. */
+export const joined = (waits: readonly Wait[]): Wait[] => {
+  const all = new Map<string, Wait>()
+  for (const wait of waits) {
+    const { id, on, isQueued } = wait
+    const known = all.get(id)
+    const isSame = known?.on.length === on.length && known.on.every((one, i) => one === on[i])
+    if (known === undefined) all.set(id, wait)
+    else if (!isSame || isQueued !== known.isQueued)
+      all.set(id, { id, on: [...new Set([...known.on, ...on])], isQueued: known.isQueued ?? isQueued })
+  }
+  return [...all.values()]
+}
 
 const reach = (from: string, next: ReadonlyMap<string, readonly string[]>): Set<string> => {
   const reached = new Set([from])
@@ -58,9 +74,7 @@ const reach = (from: string, next: ReadonlyMap<string, readonly string[]>): Set<
 export const victimOf = (waits: readonly Wait[], start: string): string | undefined => {
   const on = new Map<string, readonly string[]>()
   const queued = new Set<string>()
-  for (const wait of waits) {
-    // What is told twice counts as it was told first: by this node, where it knows it.
-    if (on.has(wait.id)) continue
+  for (const wait of joined(waits)) {
     on.set(wait.id, wait.on)
     if (wait.isQueued === true) queued.add(wait.id)
   }

@@ -2,7 +2,8 @@
  * Calls that were made on behalf of one request and are not answered yet: what its handler waits for. Both sides of a call know
  * it by the same key: the session of its link, which is random, and its number there.
  *
- * State: those calls, and how often there was a change. A stream counts until its first item: its handler has begun then.
+ * State: those calls, how often there was a change, and the last one. A stream counts until its first item: its handler has
+ * begun then.
  */
 import { toString as toText } from 'uint8arrays/to-string'
 
@@ -29,22 +30,39 @@ export const readCallKey = (key: string): { readonly session: string; readonly e
 
 export class ChildCalls {
   readonly #open = new Map<object, ChildCall>()
+  readonly #clock: { now(): number }
   #changes = 0
+  #since = 0
 
-  /** @param call anything that stands for it alone */
-  begun(call: object, peer: string, session: Uint8Array, exchange: number): void {
-    this.#open.set(call, { peer, key: callKeyOf(sessionText(session), exchange) })
-    this.#changes += 1
+  /** @param clock monotonic milliseconds */
+  constructor(clock: { now(): number }) {
+    this.#clock = clock
+  }
+
+  /** @param call anything that stands for it alone @param session as text */
+  begun(call: object, peer: string, session: string, exchange: number): void {
+    this.#open.set(call, { peer, key: callKeyOf(session, exchange) })
+    this.#changed()
   }
 
   /** Harmless for one that has ended. */
   ended(call: object): void {
-    if (this.#open.delete(call)) this.#changes += 1
+    if (this.#open.delete(call)) this.#changed()
+  }
+
+  #changed(): void {
+    this.#changes += 1
+    this.#since = this.#clock.now()
   }
 
   /** Another number after each call that began or ended. */
   changes(): number {
     return this.#changes
+  }
+
+  /** When the last of them began or ended. */
+  since(): number {
+    return this.#since
   }
 
   size(): number {

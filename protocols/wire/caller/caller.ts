@@ -5,6 +5,7 @@
  * in by response-reader.ts.
  */
 import type { ParleyError } from '../../errors.ts'
+import { sessionText } from '../child-calls.ts'
 import type { Duplex } from '../duplex.ts'
 import { frame, KIND } from '../frames/frame.ts'
 import { LinkEnd } from '../link/link.ts'
@@ -75,7 +76,10 @@ class CallerLink implements Caller {
         self.onClose(error)
       },
     })
-    this.#exchanges = new OpenExchanges(this.#link, deps, { peer: self.peer, session: hello.session })
+    this.#exchanges = new OpenExchanges(this.#link, deps, {
+      peer: self.peer,
+      session: sessionText(hello.session),
+    })
     this.#responses = new ResponseReader(this.#link, this.#exchanges, deps)
   }
 

@@ -32,8 +32,8 @@ const MAX_ABANDONED = 1024
 export interface CallerLinkAbout {
   /** Who is called. */
   readonly peer: string
-  /** As the HELLO has it. */
-  readonly session: Uint8Array
+  /** Of the HELLO, as keys of calls have it. */
+  readonly session: string
 }
 
 export class OpenExchanges implements ExchangeHost {

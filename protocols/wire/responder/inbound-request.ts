@@ -170,7 +170,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   }
 
   get childCalls(): ChildCalls {
-    this.children ??= new ChildCalls()
+    this.children ??= new ChildCalls(this.host)
     return this.children
   }
 

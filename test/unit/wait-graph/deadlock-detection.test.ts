@@ -9,10 +9,11 @@ import {
   waitsProtocol,
 } from '../../../protocols/wait-graph/deadlock-detection.ts'
 import type { QueuedRequest, RunningRequest } from '../../../protocols/wait-graph/wait-graph.ts'
+import { STILL_MS } from '../../../protocols/wait-graph/wait-probes.ts'
 
 interface Made {
   readonly node: NetworkNode
-  readonly queued: Map<string, QueuedRequest & { readonly since: number }>
+  readonly queued: Map<string, QueuedRequest>
   readonly running: Map<string, RunningRequest>
   readonly refused: { key: string; error: ParleyError }[]
   /** A request begins to wait. */
@@ -36,15 +37,15 @@ const create = async (names: readonly string[], { detecting = names } = {}) => {
         listeners.push(fn)
         return () => {}
       },
-      knows: (peer, key) => (one.queued.get(key) ?? one.running.get(key))?.peer === peer,
+      knows: (peer, keys) => keys.every((key) => (one.queued.get(key) ?? one.running.get(key))?.peer === peer),
       mayBeStuck(sinceMs) {
         one.looks += 1
         const isLate = [...one.queued.values()].some(({ since }) => since <= sinceMs)
         return isLate && [...one.running.values()].every(({ calls }) => calls.length > 0)
       },
       here: () => ({ self: node.id, queued: one.queued, running: one.running }),
-      refuse(key, error) {
-        const isInLine = one.queued.delete(key)
+      refuse(peer, key, error) {
+        const isInLine = one.queued.get(key)?.peer === peer && one.queued.delete(key)
         if (isInLine) one.refused.push({ key, error })
         return isInLine
       },
@@ -61,7 +62,8 @@ const create = async (names: readonly string[], { detecting = names } = {}) => {
   }
   const run = (name: string, key: string, calls: readonly (readonly [string, string])[]): void => {
     const told = calls.map(([peer, call]) => ({ peer: get(peer).node.id, key: call }))
-    get(name).running.set(key, { peer: 'root', changes: told.length, calls: told })
+    const since = get(name).node.port.clock.monotonic()
+    get(name).running.set(key, { peer: 'root', since, changes: told.length, calls: told })
   }
   const broken = (): string[] => [...made.values()].flatMap(({ refused }) => refused.map(({ key }) => key))
   return { network, time: network.time, get, wait, run, broken }
@@ -75,10 +77,10 @@ const mutual = ({ run, wait }: Awaited<ReturnType<typeof create>>): void => {
   wait('a', 'dd.1', 'b')
 }
 
-test('two nodes that wait for each other are found within a few tenths of a second, and one request gives way', async () => {
+test('two nodes that wait for each other are found once they have waited for a moment, and one request gives way', async () => {
   const all = await create(['a', 'b'])
   mutual(all)
-  await all.time.run(99)
+  await all.time.run(STILL_MS - 1)
   assert.deepEqual(all.broken(), [], 'not yet')
   await all.time.run(250)
   assert.deepEqual(all.broken(), ['cc.1'])
@@ -95,7 +97,9 @@ test('a handler that waits for no call keeps all that wait for its slot from bei
   all.run('b', 'b2.1', [])
   await all.time.run(20_000)
   assert.deepEqual(all.broken(), [])
-  all.get('b').running.set('b2.1', { peer: 'root', changes: 1, calls: [{ peer: all.get('a').node.id, key: 'dd.1' }] })
+  all
+    .get('b')
+    .running.set('b2.1', { peer: 'root', since: 0, changes: 1, calls: [{ peer: all.get('a').node.id, key: 'dd.1' }] })
   await all.time.run(2_500)
   assert.deepEqual(all.broken(), ['cc.1'], 'it waits now')
 })
@@ -144,7 +148,7 @@ test('a member that asks about what is not its own is told nothing, and one that
   const probe = (n: number): string => n.toString(16).padStart(32, '0')
   assert.deepEqual(await ask('c', probe(1), ['dd.1']), { blocked: false, waits: [] })
   assert.deepEqual(await ask('b', probe(2), ['nonsense']), { blocked: false, waits: [] })
-  for (let i = 0; i < 60; i += 1) await ask('c', probe(100 + i), ['x'])
+  for (let i = 0; i < 400; i += 1) await ask('c', probe(100 + i), ['x'])
   assert.ok(all.get('a').node.metric('deadlock_probes_refused') > 0)
   await assert.rejects(ask('b', 'short', ['dd.1']), { code: 'MSG001' })
   await assert.rejects(ask('b', probe(3), []), { code: 'MSG001' })
