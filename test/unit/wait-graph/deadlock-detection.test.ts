@@ -156,20 +156,72 @@ test('a member that asks about what is not its own is told nothing, and one that
   assert.deepEqual(all.broken(), [])
 })
 
-test('what a member makes up breaks no request that it does not know: keys of others cannot be guessed', async () => {
-  const all = await create(['a', 'b', 'liar'], { detecting: ['a', 'b'] })
-  all.run('a', 'aa.1', [['liar', 'ff.1']])
-  all.wait('a', 'dd.1', 'b')
-  // It says that it waits for all slots that it knows of, and for keys that it makes up.
-  await all.get('liar').node.port.serve(waitsProtocol, {
-    probe: () => ({
-      blocked: true,
-      waits: [
-        { id: 'ff.1', on: [`slots:${all.get('a').node.id}`, 'made.1'] },
-        { id: 'made.1', on: [`slots:${all.get('a').node.id}`], queued: true },
-      ],
-    }),
+interface Lie {
+  /** It asks about what it names, in the same probe. */
+  readonly asks: boolean
+  named(): readonly string[]
+}
+
+/** Says that the calls which a makes to it wait for these requests that are in line at a. */
+const lying = async (all: Awaited<ReturnType<typeof create>>, { asks, named }: Lie): Promise<void> => {
+  const { node } = all.get('a')
+  const { port } = all.get('liar').node
+  await port.serve(waitsProtocol, {
+    async probe({ probe, calls }) {
+      const on = [...named()]
+      if (asks) await port.to(node.id, waitsProtocol).probe({ probe, calls: on })
+      const made = on.map((id) => ({ id, on: [`slots:${node.id}`], queued: true }))
+      return { blocked: true, waits: [...calls.map((id) => ({ id, on })), ...made] }
+    },
   })
-  await all.time.run(10_000)
-  assert.equal(all.get('a').queued.has('dd.1'), true, 'the request of b is still in line')
+}
+
+for (const asks of [false, true])
+  test(`a member that lies, and knows the key of a request of another, has it not refused, ${asks ? 'though' : 'unless'} it asks`, async () => {
+    const all = await create(['a', 'b', 'liar'], { detecting: ['a', 'b'] })
+    all.run('a', 'aa.1', [['liar', 'ff.1']])
+    all.wait('a', 'dd.1', 'b')
+    await lying(all, { asks, named: () => ['dd.1'] })
+    await all.time.run(10_000)
+    assert.equal(all.get('a').queued.has('dd.1'), true, 'the request of b is still in line')
+    assert.ok(all.get('a').node.metric('deadlock_probes_begun') > 5, 'it was asked')
+  })
+
+test('a member that says again and again that it waits for itself has its own requests refused, at a bounded rate', async () => {
+  const all = await create(['a', 'liar'], { detecting: ['a'] })
+  all.run('a', 'aa.1', [['liar', 'ff.1']])
+  for (let i = 100; i < 300; i += 1) all.wait('a', `d${i}.1`, 'liar')
+  await lying(all, { asks: true, named: () => [...all.get('a').queued.keys()].slice(0, 1) })
+  await all.time.run(60_000)
+  const { length } = all.broken()
+  assert.ok(length >= 40 && length <= 51, `${length} in a minute: 20, and one in two seconds`)
+  assert.ok(all.get('a').node.metric('deadlocks_doubted') > 0)
+})
+
+test('a member that gives its own question little time takes none from the questions of others', async () => {
+  const all = await create(['a', 'b', 'c', 'hasty'], { detecting: ['a'] })
+  all.run('a', 'aa.1', [['b', 'ee.1']])
+  all.wait('a', 'cc.1', 'c')
+  all.wait('a', 'hh.1', 'hasty')
+  const leftMs = new Map<string, number>()
+  await all.get('b').node.port.serve(waitsProtocol, {
+    async probe({ probe }, { remainingMs }) {
+      leftMs.set(probe.slice(0, 1), remainingMs())
+      await new Promise<void>((resolve) => all.get('b').node.port.timers.after(300, resolve))
+      return { blocked: false, waits: [] }
+    },
+  })
+  const ask = (from: string, digit: string, key: string, timeoutMs: number) =>
+    all
+      .get(from)
+      .node.port.to(all.get('a').node.id, waitsProtocol)
+      .probe({ probe: `${digit}${'0'.repeat(31)}`, calls: [key] }, { timeoutMs })
+  await all.time.run(STILL_MS + 10)
+  const hasty = ask('hasty', '1', 'hh.1', 220)
+  await all.time.run(60)
+  const patient = ask('c', '2', 'cc.1', 1_400)
+  await all.time.run(1_000)
+  await Promise.all([hasty, patient])
+  assert.ok((leftMs.get('1') ?? 999) < 220)
+  assert.ok((leftMs.get('2') ?? 0) > 1_000, `b was given ${leftMs.get('2')} ms`)
 })

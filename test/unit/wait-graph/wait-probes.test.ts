@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import { describe, it, test } from 'node:test'
 import { slotsOf, victimOf, type Wait, type WaitsHere } from '../../../protocols/wait-graph/wait-graph.ts'
 import {
+  MAX_EDGES,
   MAX_PEER_PROBES,
   MAX_PROBES,
+  MAX_WAITS,
   PROBE_MS,
   type ProbeAnswer,
   STILL_MS,
@@ -26,6 +28,12 @@ describe('who gives way', () => {
     assert.equal(victimOf(knot, 'slots:a'), undefined)
     assert.equal(victimOf([...knot, wait('r2', [])], 'slots:a'), undefined)
     assert.equal(victimOf([], 'slots:a'), undefined)
+  })
+
+  it('is nobody where one tells less of a wait than another does', () => {
+    const truth = [...knot, wait('r2', ['q1']), wait('q1', ['slots:a'], true), wait('slots:b', ['r2', 'r3'])]
+    assert.equal(victimOf(truth, 'slots:a'), undefined)
+    assert.equal(victimOf(truth.toReversed(), 'slots:a'), undefined)
   })
 
   it('is nobody for a node that waits for the knot and is not in it', () => {
@@ -111,6 +119,8 @@ test('once nothing can go on, each node in a deadlock finds it, and in each knot
   assert.ok(knots > 300, `${knots} knots`)
 })
 
+const FAR = { peer: 'bob', since: -STILL_MS, changes: 1 }
+
 describe('a stranger to a call', () => {
   const here: WaitsHere = {
     self: 'me',
@@ -133,6 +143,87 @@ describe('a stranger to a call', () => {
     assert.equal(probes.size(), 0)
     const [effect] = ask(probes, 'ann', ['q1.1'])
     assert.ok(effect?.kind === 'answer' && effect.answer.blocked)
+  })
+
+  it('and one that asked first takes nothing away from who asks after it', () => {
+    const probes = new WaitProbes()
+    const calls = [{ peer: 'carl', key: 'x1.1' }]
+    const queued = ['ann', 'eve'].map((peer) => [`${peer}.1`, { peer, since: -STILL_MS }] as const)
+    const stuck: WaitsHere = {
+      self: 'me',
+      queued: new Map(queued),
+      running: new Map([['r1.1', { peer: 'bob', since: -STILL_MS, changes: 1, calls }]]),
+    }
+    const asked = (from: string) =>
+      probes.step({ kind: 'asked', probe: 'p', from, keys: [`${from}.1`], token: 1 }, stuck, 0)
+    const [question] = asked('eve')
+    assert.ok(question?.kind === 'ask' && question.peer === 'carl')
+    const [told] = asked('ann')
+    assert.ok(told?.kind === 'answer' && told.answer.blocked)
+    assert.deepEqual(told.answer.waits.map(({ id }) => id).sort(), ['ann.1', 'r1.1', 'slots:me'])
+    // Carl's handler goes on: eve hears of it, and may keep it for itself.
+    const ended = probes.step({ kind: 'answered', ask: question.ask, answer: { blocked: false } }, stuck, 0)
+    assert.deepEqual(ended, [{ kind: 'answer', token: 1, answer: { blocked: false } }])
+    assert.deepEqual(asked('ann'), [{ kind: 'answer', token: 1, answer: { blocked: false } }])
+  })
+
+  it('and one that brings many probes takes no place from what this node begins itself', () => {
+    const probes = new WaitProbes()
+    const many: WaitsHere = {
+      self: 'me',
+      queued: new Map(Array.from({ length: 9 }, (_, i) => [`q${i}.1`, { peer: `p${i}`, since: -STILL_MS }])),
+      running: new Map([
+        ['r1.1', { peer: 'bob', since: -STILL_MS, changes: 1, calls: [{ peer: 'far', key: 'x1.1' }] }],
+      ]),
+    }
+    let forwarded = 0
+    for (let i = 0; i < 9 * MAX_PEER_PROBES; i += 1) {
+      const [peer, key] = [`p${i % 9}`, `q${i % 9}.1`]
+      const [effect] = probes.step({ kind: 'asked', probe: `p${i}`, from: peer, keys: [key], token: i }, many, 0)
+      if (effect?.kind === 'ask') forwarded += 1
+    }
+    assert.equal(forwarded, MAX_PROBES)
+    const [own] = probes.step({ kind: 'begin', probe: 'own' }, many, 0)
+    assert.equal(own?.kind, 'ask')
+  })
+
+  it('and what has not waited unchanged for a moment is not blocked: its handler may give up by itself', () => {
+    const at = (since: number, calledAt: number, nowMs: number): boolean => {
+      const calls = [{ peer: 'me', key: 'q1.1' }]
+      const world: WaitsHere = {
+        self: 'me',
+        queued: new Map([['q1.1', { peer: 'me', since }]]),
+        running: new Map([['r1.1', { peer: 'bob', since: calledAt, changes: 1, calls }]]),
+      }
+      const [effect] = new WaitProbes().step({ kind: 'begin', probe: 'p' }, world, nowMs)
+      return effect?.kind === 'concluded' && effect.answer.blocked
+    }
+    assert.equal(at(0, 0, STILL_MS), true)
+    assert.equal(at(0, 0, STILL_MS - 1), false)
+    assert.equal(at(1, 0, STILL_MS), false, 'a request that has just come')
+    assert.equal(at(0, 1, STILL_MS), false, 'a handler whose calls have just changed')
+  })
+
+  it('and what it tells is bounded, in requests and in what they wait for', () => {
+    const far = [{ peer: 'far', key: 'x1.1' }]
+    const world: WaitsHere = { ...here, running: new Map([['r1.1', { ...FAR, calls: far }]]) }
+    const tell = (waits: Wait[]): boolean => {
+      const probes = new WaitProbes()
+      const [asked] = probes.step({ kind: 'begin', probe: 'p' }, world, 0)
+      assert.ok(asked?.kind === 'ask')
+      const [ended] = probes.step({ kind: 'answered', ask: asked.ask, answer: { blocked: true, waits } }, world, 0)
+      return ended?.kind === 'concluded' && ended.answer.blocked
+    }
+    const on = Array.from({ length: 1_024 }, (_, i) => `k${i}`)
+    // The node itself tells of two: its slots, and who has one.
+    const many = (count: number): Wait[] => Array.from({ length: count }, (_, i) => ({ id: `w${i}`, on: ['k'] }))
+    const wide = (edges: number): Wait[] => [
+      ...Array.from({ length: 31 }, (_, i) => ({ id: `w${i}`, on })),
+      { id: 'last', on: on.slice(0, edges) },
+    ]
+    assert.deepEqual([tell(many(MAX_WAITS - 2)), tell(many(MAX_WAITS - 1))], [true, false])
+    assert.deepEqual([tell(wide(1_022)), tell(wide(1_023))], [true, false])
+    assert.equal(32 * 1_024, MAX_EDGES)
   })
 
   it('and who asks often is remembered within a bound, each for its time', () => {
