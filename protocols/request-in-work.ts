@@ -1,6 +1,7 @@
 /** What a node has in work, as what is done on its behalf names it: a call, command or message of a handler has a `parent`. */
 import type { Slice } from './budget/slice.ts'
 import { ParleyError } from './errors.ts'
+import type { ChildCalls } from './wire/child-calls.ts'
 import type { DelegationChain } from './wire/delegation-chain.ts'
 import type { Priority } from './wire/envelope.ts'
 
@@ -24,6 +25,8 @@ export interface RequestInWork {
   readonly passesOn?: InheritedTrace | undefined
   /** What came with it of a budget; what is done on its behalf gets parts of that, and what is left goes back. */
   readonly budget?: Slice | undefined
+  /** The calls that it waits for; kept by the node for requests that have one of its slots. */
+  readonly childCalls?: ChildCalls | undefined
 }
 
 /** @throws MSG001 for what is no context of a handler */
@@ -38,8 +41,8 @@ export const checkParent = (given: unknown): RequestInWork => {
 }
 
 /** For a call on whose behalf the budget goes another way. */
-export const withoutBudget = ({ chain, signal, passesOn, remainingMs }: RequestInWork): RequestInWork => ({
-  ...{ chain, signal, passesOn },
+export const withoutBudget = ({ chain, signal, passesOn, remainingMs, childCalls }: RequestInWork): RequestInWork => ({
+  ...{ chain, signal, passesOn, childCalls },
   ...(remainingMs !== undefined && { remainingMs }),
 })
 

@@ -139,6 +139,8 @@ export const STATE_REASONS = {
   'delegation-cycle': WRONG_STATE,
   /** A request was passed on more often than a chain has hops; `details.chain` shows its way. */
   'delegation-depth': WRONG_STATE,
+  /** The request waited for a slot that only ends when it does: it never ran, and gave way. */
+  deadlock: PASSING,
   /** It is not there, or not what it should be. */
   missing: WRONG_STATE,
 } as const satisfies Record<string, SeverityAndRecovery>

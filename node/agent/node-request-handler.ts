@@ -7,6 +7,7 @@ import { GivenShare } from '../../protocols/budget/carried/budget-share.ts'
 import { sliceOf } from '../../protocols/budget/carried/carried-budget.ts'
 import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
+import type { ChildCalls } from '../../protocols/wire/child-calls.ts'
 import type { Mesh } from '../api.ts'
 import { mayBeHandled } from '../calls/budgeted-calls.ts'
 import type { ByteCallOptions, Reply } from '../calls/clients.ts'
@@ -33,6 +34,8 @@ export interface WorkerLifecycle {
   offered(offers: readonly OfferFacts[]): Promise<void>
   started(): void
   failed(failure: TransferableError): void
+  /** Of a run that is in the agent. */
+  childCallsOf(run: number): ChildCalls | undefined
 }
 
 const UNEXPECTED = 'the node could not carry the call out'
@@ -50,10 +53,12 @@ const toCallable = ({ protocol, version, major, protocolId, ...facts }: TargetFa
 })
 
 const optionsOf = (
-  { options: { reports, carried: _, ...options } }: ThreadCallRequest,
+  { options: { reports, carried: _, run, ...options } }: ThreadCallRequest,
   { signal, notify }: ChannelRequestContext,
+  worker: WorkerLifecycle,
 ): ByteCallOptions => ({
   ...options,
+  ...(run !== undefined && { childCalls: worker.childCallsOf(run) }),
   signal,
   onFailover(peer, error) {
     notify({ peer, failure: toTransferableError(error, UNEXPECTED) } satisfies FailoverNotice)
@@ -74,9 +79,15 @@ const ended = (share: GivenShare | undefined, { notify }: ChannelRequestContext,
   if (remaining !== undefined && wasReached) notify({ remaining } satisfies RemainderNotice)
 }
 
-const callOne = async (mesh: Mesh, request: ThreadCallRequest, payload: Uint8Array, context: ChannelRequestContext) => {
+const callOne = async (
+  mesh: Mesh,
+  request: ThreadCallRequest,
+  payload: Uint8Array,
+  context: ChannelRequestContext,
+  worker: WorkerLifecycle,
+) => {
   const share = lentBy(request)
-  const options = { ...optionsOf(request, context), share }
+  const options = { ...optionsOf(request, context, worker), share }
   try {
     const answer = await internalsOf(mesh).calls.one(request.address, toCallable(request.target), payload, options)
     ended(share, context, true)
@@ -92,9 +103,10 @@ async function* callStream(
   request: ThreadCallRequest,
   payload: Uint8Array,
   context: ChannelRequestContext,
+  worker: WorkerLifecycle,
 ): AsyncGenerator<unknown, void, undefined> {
   const share = lentBy(request)
-  const options = { ...optionsOf(request, context), share }
+  const options = { ...optionsOf(request, context, worker), share }
   let wasReached = true
   try {
     yield* internalsOf(mesh).calls.stream(request.address, toCallable(request.target), payload, options)
@@ -130,14 +142,14 @@ export const createNodeRequestHandler =
     const request = body as RequestToNode
     switch (request.what) {
       case 'one':
-        return callOne(mesh, request, bytes ?? EMPTY, context)
+        return callOne(mesh, request, bytes ?? EMPTY, context, worker)
       case 'stream':
-        if (request.options.carried !== undefined) return callStream(mesh, request, bytes ?? EMPTY, context)
+        if (request.options.carried !== undefined) return callStream(mesh, request, bytes ?? EMPTY, context, worker)
         return internalsOf(mesh).calls.stream(
           request.address,
           toCallable(request.target),
           bytes ?? EMPTY,
-          optionsOf(request, context),
+          optionsOf(request, context, worker),
         )
       case 'all':
         return toPlain(
@@ -145,7 +157,7 @@ export const createNodeRequestHandler =
             request.address,
             toCallable(request.target),
             bytes ?? EMPTY,
-            optionsOf(request, context),
+            optionsOf(request, context, worker),
           ),
         )
       case 'publish':

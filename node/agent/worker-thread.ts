@@ -66,9 +66,6 @@ const optionsOf = (payload: Uint8Array, context: RunContext, share: GivenShare |
   },
 })
 
-async function* toItems(items: AsyncIterable<unknown>): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const item of items) yield toBytes(item)
-}
 const toBytes = (value: unknown): Uint8Array => (value instanceof Uint8Array ? value : new Uint8Array(0))
 
 /** Waits for the step, and no longer than `ms`. */
@@ -80,6 +77,9 @@ export class WorkerThread {
   readonly #channel: ThreadChannel
   readonly #unwatch: () => void
   readonly #served: Registration[] = []
+  /** Requests in the agent, by their number. */
+  readonly #runs = new Map<number, RunContext>()
+  #lastRun = 0
   readonly #ready = Promise.withResolvers<void>()
   readonly #ended = Promise.withResolvers<Error | undefined>()
   #serving: Promise<void> = Promise.resolve()
@@ -146,6 +146,7 @@ export class WorkerThread {
         },
         started: () => this.#ready.resolve(),
         failed: (failure) => this.#fail(fromTransferableError(failure)),
+        childCallsOf: (run) => this.#runs.get(run)?.childCalls,
       }),
       onUnexpected: (error) => log.error('what an agent asked for failed', { file: this.#file, error }),
       unexpectedText: 'the node could not carry it out',
@@ -167,12 +168,36 @@ export class WorkerThread {
     if (method.kind === 'stream')
       return {
         ...method,
-        run: (payload, context) => toItems(this.#channel.stream(...this.#run(offer, method, payload, context))),
+        run: (payload, context) => {
+          const [request, options] = this.#run(offer, method, payload, context)
+          return this.#items(request.run, context, this.#channel.stream(request, options))
+        },
       }
     return {
       ...method,
-      run: async (payload, context) =>
-        toBytes(await this.#channel.request(...this.#run(offer, method, payload, context))),
+      run: async (payload, context) => {
+        const [request, options] = this.#run(offer, method, payload, context)
+        this.#runs.set(request.run, context)
+        try {
+          return toBytes(await this.#channel.request(request, options))
+        } finally {
+          this.#runs.delete(request.run)
+        }
+      },
+    }
+  }
+
+  /** Counted from the first that is asked for: a generator that is given up before never runs, nor ends. */
+  async *#items(
+    run: number,
+    context: RunContext,
+    items: AsyncIterable<unknown>,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    this.#runs.set(run, context)
+    try {
+      for await (const item of items) yield toBytes(item)
+    } finally {
+      this.#runs.delete(run)
     }
   }
 
@@ -193,8 +218,10 @@ export class WorkerThread {
     const { payload: _, ...envelope } = context.envelope
     const { peer, extendMs } = context
     const now = sharedNow()
+    this.#lastRun += 1
     return {
       what: 'run',
+      run: this.#lastRun,
       offer,
       method: method.name,
       peer,

@@ -62,6 +62,7 @@ export const toOutgoingCall = (
     signal: options.signal,
     onRemainder: share && ((remaining) => share.told(remaining)),
     extra: extraOf(options),
+    childCalls: options.childCalls,
   }
 }
 

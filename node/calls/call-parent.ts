@@ -7,6 +7,7 @@
 import { type GivenShare, shareFor } from '../../protocols/budget/carried/budget-share.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import { checkParent, leftOf, signalOf } from '../../protocols/request-in-work.ts'
+import type { ChildCalls } from '../../protocols/wire/child-calls.ts'
 import {
   type DelegationChain,
   requireDepth,
@@ -17,6 +18,8 @@ import type { MethodCodec } from './method-codecs.ts'
 
 /** Of a call that is made on behalf of something else. */
 export interface Inherited {
+  /** Of its parent, where that has a slot of this node. */
+  childCalls?: ChildCalls | undefined
   /** As it travels: its last hop is this node. */
   chain?: DelegationChain | undefined
   /** What of a budget goes with it, once that is split off. */
@@ -53,6 +56,7 @@ const inherit = <O extends CallOptions & Inherited>(options: O, { codec }: Metho
   return {
     ...options,
     chain,
+    childCalls: parent.childCalls,
     signal: signalOf(parent, options.signal),
     timeoutMs: restMs < ownMs ? Math.max(1, restMs) : ownMs,
     ...(priority !== undefined && { priority }),

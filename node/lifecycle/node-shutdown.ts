@@ -22,8 +22,20 @@ const drainSteps = (
 
 /** What is asked closes before who asks: parts, messages and inbound links; then features; then calls, and libp2p. */
 const featureSteps = ({ network }: NodeCore, features: NodeFeatures): readonly ShutdownStep[] => {
-  const { activity, commands, directory, events, messages, neighbours, parts, presence, pruning, relays, replies } =
-    features
+  const {
+    activity,
+    commands,
+    deadlocks,
+    directory,
+    events,
+    messages,
+    neighbours,
+    parts,
+    presence,
+    pruning,
+    relays,
+    replies,
+  } = features
   const { libp2p, links, pubsub, router } = network
   return [
     ...parts.stopSteps(),
@@ -34,6 +46,7 @@ const featureSteps = ({ network }: NodeCore, features: NodeFeatures): readonly S
     { what: 'the activity', run: async () => activity.stop() },
     { what: 'presence', run: () => presence.stop() },
     { what: 'parting', run: () => pruning.stop() },
+    { what: 'deadlock detection', run: () => deadlocks.stop() },
     { what: 'neighbours', run: () => neighbours.stop() },
     { what: 'replies', run: () => replies.stop() },
     { what: 'calls in flight', drains: true, run: (leftMs) => links.close(leftMs) },

@@ -1,14 +1,16 @@
 /**
- * Steps of a start: who is there. The directory; then the failure detector beside it, whether the own agent is stuck, and
- * which connections nobody needs.
+ * Steps of a start: who is there. The directory; then the failure detector beside it, whether the own agent is stuck, which
+ * connections nobody needs, and whether requests wait for each other.
  */
 import { peerIdFromString } from '@libp2p/peer-id'
 import { createDirectory, type Directory } from '../../discovery/directory/directory.ts'
 import { raftProtocol } from '../../protocols/consensus/contract.ts'
 import { wireId } from '../../protocols/define.ts'
 import type { createEvents } from '../../protocols/events/events.ts'
+import { startDeadlockDetection } from '../../protocols/wait-graph/deadlock-detection.ts'
 import { createConnectionPruning } from '../network/connection-pruning.ts'
 import type { Network } from '../network/network.ts'
+import { createSlotWaits } from '../network/slot-waits.ts'
 import { createNeighbours } from '../observe/debug/sources/neighbours.ts'
 import { createFailureDetection } from '../parts/failure-detection.ts'
 import { createStuckDetection } from '../parts/stuck-detection.ts'
@@ -91,7 +93,7 @@ export const startPresence = async (
 ) => {
   const { startup, network, undo } = core
   const { log, options } = startup
-  const { ownPort, libp2p, slots } = network
+  const { ownPort, libp2p, router, slots } = network
   const { timings } = options
   const load = () => ({ load: slots.active(), queueLength: slots.queued() })
   const activity = startActivity(core, directory)
@@ -121,8 +123,11 @@ export const startPresence = async (
   const pruning = await startPruning(core)
   const { listening } = events
   const neighbours = await createNeighbours({ port: ownPort, rttMs: presence.rttMs, agents: directory.size, listening })
+  const waits = createSlotWaits({ self: ownPort.self.id, router, slots })
+  const deadlocks = await startDeadlockDetection({ port: ownPort, waits })
+  undo.push(() => deadlocks.stop())
   network.upkeep.start((peer) => directory.markGone(peer))
-  return { activity, presence, pruning, neighbours, load }
+  return { activity, presence, pruning, neighbours, deadlocks, load }
 }
 
 export type Presence = Awaited<ReturnType<typeof startPresence>>

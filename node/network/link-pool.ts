@@ -124,7 +124,7 @@ export class LinkPool {
     return createCaller(
       duplex,
       { ...this.#deps, log: withFields(this.#deps.log, { destination: target.peer, protocol: target.protocolId }) },
-      { version: target.version, onClose },
+      { version: target.version, peer: target.peer, onClose },
     )
   }
 

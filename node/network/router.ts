@@ -17,6 +17,7 @@ import {
   type ConcurrencyLimiter,
   createConcurrencyLimiter,
 } from '../../protocols/wire/responder/concurrency-limiter.ts'
+import type { InboundRequest } from '../../protocols/wire/responder/inbound-request.ts'
 import type { PeerUsage } from '../../protocols/wire/responder/peer-slots.ts'
 import {
   createResponder,
@@ -73,6 +74,7 @@ const OPEN_STREAMS = 8
 
 interface Inbound {
   responder: Responder
+  peer: string
   /** None for a call of the node to itself. */
   stream: Stream | undefined
   protocolId: string
@@ -183,7 +185,7 @@ export class Router {
         },
       },
     )
-    const entry: Inbound = { responder, stream, protocolId, connection }
+    const entry: Inbound = { responder, peer, stream, protocolId, connection }
     this.#inbound.add(entry)
   }
 
@@ -261,6 +263,22 @@ export class Router {
     const [near, far] = duplexPair(queueMicrotask)
     this.#start(far, undefined, served, this.#deps.self, undefined, false)
     return near
+  }
+
+  /** Requests of agents, in line and in work. */
+  *requests(): Generator<InboundRequest, void> {
+    for (const { responder, protocolId } of this.#inbound)
+      if (!this.#ownProtocols.has(protocolId)) yield* responder.requests()
+  }
+
+  /** @param peer who made it @param session of its link, in hex */
+  requestOf(peer: string, session: string, exchange: number): InboundRequest | undefined {
+    for (const entry of this.#inbound) {
+      if (entry.peer !== peer || this.#ownProtocols.has(entry.protocolId)) continue
+      const found = entry.responder.requestOf(session, exchange)
+      if (found !== undefined) return found
+    }
+    return undefined
   }
 
   busy(connection: Connection): boolean {

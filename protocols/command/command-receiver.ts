@@ -108,6 +108,9 @@ export const createCommandReceiver = (
       get chain() {
         return context.chain
       },
+      get childCalls() {
+        return context.childCalls
+      },
       get passesOn() {
         return context.passesOn
       },
@@ -122,13 +125,8 @@ export const createCommandReceiver = (
       answer = { command_id: commandId, status: 'ack', result }
       counts.acks += 1
     } catch (error) {
-      if (!(error instanceof ParleyError))
-        port.log.error(`the handler of the command ${type} failed`, {
-          error,
-          source: context.peer,
-          correlationId: commandId,
-          messageType: 'COMMAND',
-        })
+      const about = { error, source: context.peer, correlationId: commandId, messageType: 'COMMAND' }
+      if (!(error instanceof ParleyError)) port.log.error(`the handler of the command ${type} failed`, about)
       const fault = shortened(toFault(error))
       answer = { command_id: commandId, status: 'nack', reason: fault.message, error: fault }
       counts.nacks += 1

@@ -96,7 +96,8 @@ export const encodeMessage = (message: DurableMessage, id: Uint8Array = idBytes(
   return writer.bytes.subarray(0, writer.at)
 }
 
-const readHeader = (bytes: Uint8Array, headers: Record<string, string>): void => {
+const readHeader = (bytes: Uint8Array, headers: Record<string, string>, count: number): void => {
+  if (count > MAX_HEADERS) throw malformed(`more than ${MAX_HEADERS} headers`)
   const reader = new ProtobufReader(bytes)
   let key = ''
   let value = ''
@@ -186,8 +187,7 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
       case 74:
         headers ??= {}
         headerCount += 1
-        if (headerCount > MAX_HEADERS) throw malformed(`more than ${MAX_HEADERS} headers`)
-        readHeader(reader.delimited(), headers)
+        readHeader(reader.delimited(), headers, headerCount)
         break
       case 80:
         priority = WIRE_PRIORITIES[reader.varint()] ?? 'normal'
@@ -234,8 +234,7 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
     ttlMs,
     traceparent,
     destinations: destinations ?? NOBODY,
-    ...(chain !== undefined && { chain }),
-    ...(budget !== undefined && { budget }),
+    ...((chain ?? budget) !== undefined && { chain, budget }),
   }
 }
 

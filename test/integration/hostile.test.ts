@@ -47,6 +47,7 @@ const EXPECTED = [
   '/parley/resource/1',
   '/parley/task-bytes/1',
   '/parley/task/1',
+  '/parley/waits/1',
 ]
 
 const prefixed = (bytes: Uint8Array): Uint8Array => Buffer.concat([Buffer.from([bytes.length]), bytes])

@@ -471,6 +471,21 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
     await work.stop()
   })
 
+  it('a parent that waits for a child of its own type, with one slot for both, gives its slot back', async () => {
+    const fold: WorkFunction<number> = async ({ id, input }, { submit }) => {
+      begun.push(id)
+      if (input === 0) return 0
+      const child = await submit('next', { type: 'fold', input: input - 1 })
+      return Number(await child.result()) + 1
+    }
+    const begun: string[] = []
+    const working = await bob.tasks.work('fold', fold, { slots: 1 })
+    const handle = await ann.tasks.submit({ id: 'fold-1', type: 'fold', input: 1 })
+    assert.equal(await handle.result({ timeoutMs: 60_000 }), 1)
+    assert.deepEqual([...new Set(begun)], ['fold-1', 'fold-1.next'])
+    await working.stop()
+  })
+
   it('a task waits for a person: it says what it wants, and goes on with what it is given, once', async () => {
     let runs = 0
     const work = await bob.tasks.work('approve', async ({ input }, task) => {

@@ -96,6 +96,7 @@ export const callByHand = async (
   let closed: ParleyError | undefined
   const caller = createCaller(other, end.deps, {
     version: '1.0.0',
+    peer: 'bob',
     onClose(error) {
       closed = error
     },

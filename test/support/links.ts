@@ -233,7 +233,11 @@ export const createPair = <P extends AnyProtocol>(
   })
   const callerEnd = createEnd(time, { ...limits, ...options.callerLimits }, options.callerCan, 3)
   const contract = options.callerContract ?? protocol
-  const caller = createCaller(tap(left, toResponder), callerEnd.deps, { version: contract.version, onClose() {} })
+  const caller = createCaller(tap(left, toResponder), callerEnd.deps, {
+    version: contract.version,
+    peer: 'bob',
+    onClose() {},
+  })
   const codecs = new Map<string, CallerCodec>(
     Object.entries(contract.methods).map(([name, method]) => [name, callerCodec(contract, name, method)]),
   )

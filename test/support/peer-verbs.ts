@@ -18,6 +18,7 @@ import { messageVerbs } from './message-verbs.ts'
 import { payVerbs } from './pay.ts'
 import { planVerbs } from './plan-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
+import { createRelay, relay } from './relay.ts'
 import { resourceVerbs } from './resource-verbs.ts'
 import { createShop, oldShop, registerCommands } from './shop.ts'
 import { type StoredGroup, startStoredGroup } from './stored-group.ts'
@@ -140,6 +141,14 @@ export const verbs = {
       echo: ({ text, shout }) => ({ text: shout === true ? text.toUpperCase() : text, length: text.length }),
       reverse: ({ text }) => ({ text: [...text].reverse().join('') }),
     })
+  },
+  openRelay: async (as: string, _: undefined) => {
+    const { mesh } = hosted(as)
+    await mesh.serve(
+      relay,
+      createRelay((peer) => mesh.to(peer, relay)),
+    )
+    return {}
   },
   /** The old release of the shop, and its commands. */
   openShop: async (as: string, _: undefined) => {

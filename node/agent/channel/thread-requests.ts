@@ -48,12 +48,14 @@ export interface TargetFacts extends MethodFacts {
  */
 export type TransferableCallOptions = Omit<
   ByteCallOptions,
-  'signal' | 'onFailover' | 'onProgress' | 'parent' | 'budget' | 'share'
+  'signal' | 'onFailover' | 'onProgress' | 'parent' | 'budget' | 'share' | 'childCalls'
 > & {
   /** What of a budget goes with it. */
   readonly carried?: CarriedBudget | undefined
   /** The worker wants notices. */
   readonly reports?: boolean | undefined
+  /** The run on whose behalf it is made. */
+  readonly run?: number | undefined
 }
 
 export interface ThreadCallRequest {
@@ -127,6 +129,8 @@ export type RequestToNode =
 
 export interface ThreadRunRequest {
   readonly what: 'run'
+  /** Counts up: calls on its behalf name it. */
+  readonly run: number
   /** Index of the offer. */
   readonly offer: number
   readonly method: string

@@ -5,6 +5,7 @@
  */
 
 import { ParleyError } from '../../../protocols/errors.ts'
+import type { RequestInWork } from '../../../protocols/request-in-work.ts'
 import { BudgetedStream, budgetedOne } from '../../calls/budgeted-calls.ts'
 import type { ByteCallOptions, ByteCalls, CallAddress, Reply } from '../../calls/clients.ts'
 import type { MethodCodec } from '../../calls/method-codecs.ts'
@@ -29,37 +30,54 @@ const factsOf = ({ codec, protocol, major, protocolId, version }: MethodCodec): 
 
 const EMPTY = new Uint8Array(0)
 
+type NoticeTakers = { [K in 'onFailover' | 'onProgress' | 'share']: ByteCallOptions[K] | undefined }
+
+const runOf = (parent: (RequestInWork & { readonly run?: number }) | undefined): number | undefined => parent?.run
+
+const decode = (target: MethodCodec, value: unknown): unknown =>
+  target.codec.decode(value instanceof Uint8Array ? value : EMPTY)
+
+const toReply = (target: MethodCodec, reply: TransferableReply): Reply<unknown> => {
+  const { peer, name } = reply
+  if ('failure' in reply) return { peer, name, error: fromTransferableError(reply.failure) }
+  try {
+    return { peer, name, value: decode(target, reply.value) }
+  } catch (error) {
+    return { peer, name, error }
+  }
+}
+
+/** What the node says beside a call. */
+const noticed =
+  ({ onFailover, onProgress, share }: NoticeTakers) =>
+  (value: unknown): void => {
+    // It writes nothing else there.
+    const notice = value as FailoverNotice | ProgressNotice | RemainderNotice
+    if ('remaining' in notice) share?.told(notice.remaining)
+    else if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
+    else onProgress?.(notice.progress, notice.peer)
+  }
+
 export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
   const prepare = (
     what: ThreadCallRequest['what'],
     address: CallAddress,
     target: MethodCodec,
     bytes: Uint8Array,
-    { signal, onFailover, onProgress, parent: _, budget: __, share, ...options }: ByteCallOptions,
+    { signal, onFailover, onProgress, parent, childCalls: _, budget: __, share, ...options }: ByteCallOptions,
   ): [RequestToNode, ChannelRequestOptions] => [
     {
       ...{ what, address, target: factsOf(target) },
-      options: { ...options, reports: onProgress !== undefined, carried: share?.begin() },
+      options: { ...options, reports: onProgress !== undefined, run: runOf(parent), carried: share?.begin() },
     },
     {
       bytes,
       signal,
-      ...(onFailover === undefined && onProgress === undefined && share === undefined
-        ? {}
-        : {
-            onNotice(value) {
-              // The node writes nothing else beside a call.
-              const notice = value as FailoverNotice | ProgressNotice | RemainderNotice
-              if ('remaining' in notice) share?.told(notice.remaining)
-              else if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
-              else onProgress?.(notice.progress, notice.peer)
-            },
-          }),
+      ...((onFailover ?? onProgress ?? share) !== undefined && {
+        onNotice: noticed({ onFailover, onProgress, share }),
+      }),
     },
   ]
-
-  const decode = (target: MethodCodec, value: unknown): unknown =>
-    target.codec.decode(value instanceof Uint8Array ? value : EMPTY)
 
   /** No generator: its return() would wait for a next() that is open. */
   const stream = (
@@ -85,16 +103,6 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
         await items.return?.()
         return { value: undefined, done: true }
       },
-    }
-  }
-
-  const toReply = (target: MethodCodec, reply: TransferableReply): Reply<unknown> => {
-    const { peer, name } = reply
-    if ('failure' in reply) return { peer, name, error: fromTransferableError(reply.failure) }
-    try {
-      return { peer, name, value: decode(target, reply.value) }
-    } catch (error) {
-      return { peer, name, error }
     }
   }
 

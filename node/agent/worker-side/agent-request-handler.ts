@@ -55,7 +55,8 @@ const runningOf = (
       },
     })
   const budget = request.budget && sliceOf(request.budget, clock.now())
-  const context: RunContext = {
+  const context: RunContext & { readonly run: number } = {
+    run: request.run,
     signal,
     peer: request.peer,
     budget,

@@ -9,10 +9,15 @@
 import * as z from 'zod'
 import { checkedInput } from '../../checked-input.ts'
 import { ParleyError } from '../../errors.ts'
-import type { Clock } from '../../port.ts'
+
 import { type Amounts, GivenAmounts, type Limits, LimitsSchema, less } from '../amounts.ts'
 import { type Reservation, Slice } from '../slice.ts'
 import { type CarriedBudget, carriedOf } from './carried-budget.ts'
+
+interface WallClock {
+  /** Milliseconds since 1970. */
+  now(): number
+}
 
 /** What a piece of work gets of a budget. */
 export interface BudgetShare {
@@ -53,14 +58,14 @@ export const shareFor = (given: unknown, ofParent: Slice | undefined): BudgetSha
 export class GivenShare {
   readonly limits: Limits
   readonly #part: Slice
-  readonly #clock: Pick<Clock, 'now'>
+  readonly #clock: WallClock
   readonly #begun: Reservation | undefined
   /** What an attempt has that nothing was heard of yet. */
   #open: Reservation | undefined
   #wasUsed = false
 
   /** @param begun what it takes of the fan-out of where it comes from */
-  constructor(part: Slice, clock: Pick<Clock, 'now'>, begun?: Reservation) {
+  constructor(part: Slice, clock: WallClock, begun?: Reservation) {
     this.#part = part
     this.#clock = clock
     this.#begun = begun
@@ -68,7 +73,7 @@ export class GivenShare {
   }
 
   /** @throws COM003 `budget-exhausted`, `budget-depth`; STA003 `ended`; MSG001 */
-  static of({ of, amounts = {}, limits = {} }: BudgetShare, clock: Pick<Clock, 'now'>): GivenShare {
+  static of({ of, amounts = {}, limits = {} }: BudgetShare, clock: WallClock): GivenShare {
     if (of === undefined) throw ofNothing()
     const begun = of.reserve({ fanOut: 1 })
     try {
@@ -120,7 +125,7 @@ export class GivenShare {
  * For work that may be done more than once, and so has nothing to spend: the limits of a budget, with nothing of what it limits.
  * @throws as GivenShare.of
  */
-export const passLimits = (of: Slice, clock: Pick<Clock, 'now'>): CarriedBudget => {
+export const passLimits = (of: Slice, clock: WallClock): CarriedBudget => {
   const share = GivenShare.of({ of }, clock)
   const carried = share.begin()
   share.end(true)

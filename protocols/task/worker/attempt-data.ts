@@ -50,3 +50,8 @@ export const taskError = (error: unknown): TaskError => {
 
 /** An error says `details.retry: false` where doing it again is of no use. */
 export const mayRetry = (error: unknown): boolean => !(isParleyError(error) && error.details.retry === false)
+
+/** Too much at the moment, not too much of this task or its submitter. */
+export const isFullForNow = (error: unknown): boolean =>
+  isParleyError(error, 'COM003') &&
+  (error.details.retryAfterMs !== undefined || !/^(effects|task-share)$/.test(String(error.details.reason)))

@@ -1,9 +1,19 @@
-/** What an attempt waits for: a signal, or an event. It ends meanwhile, and another one begins from the top. Keeps no state. */
+/**
+ * What an attempt waits for: a signal, an event, or a child. It ends meanwhile, and another one begins from the top. Keeps no
+ * state.
+ *
+ * An attempt that waits for a child in its place keeps its slot; where all slots of a type are kept so, by parents that wait for
+ * children of the same type, no child would ever begin. So it gives its slot back while nobody has begun the child. An attempt
+ * whose child is in work stays where it is.
+ */
+import { within } from '../../async.ts'
 import { checkedInput } from '../../checked-input.ts'
 import { ParleyError, stateError } from '../../errors.ts'
 import type { EventCursor } from '../../events/api.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
+import type { Port } from '../../port.ts'
+import type { TaskHandle, TaskState, TaskWaitOptions } from '../client/task-api.ts'
 import type { Listened } from '../events/apply-event-waits.ts'
 import { eventRow, type Heard, type HeardEvent, ListenSchema, listenRow, MAX_POSITIONS } from '../events/event-wait.ts'
 import type { Waited } from '../journal/attempt-changes.ts'
@@ -96,4 +106,46 @@ export const waitForEvent = async (
     hint: 'is its publisher there? give it more time: timeoutMs',
     details: { task: id, name, topic },
   })
+}
+
+/** Milliseconds that an attempt waits in its place before it looks whether somebody works on its child, and between two looks. */
+export const STAY_MS = 5_000
+/** Milliseconds until the next attempt: longer than a sleep that is waited for in place. */
+export const GIVEN_BACK_MS = 6_000
+/** Begins the names of the sleeps in which a slot is given back. */
+export const CHILD_WAIT = 'wait-for-child.'
+
+export interface WaitingParent {
+  readonly timers: Pick<Port['timers'], 'after'>
+  /** Of the attempt. */
+  readonly signal: AbortSignal
+  /** Ends the attempt. @throws that it is over */
+  giveBack(): Promise<void>
+}
+
+/** Nobody has begun it, or whoever had has ended. */
+const isInLine = ({ status }: TaskState): boolean => status === 'submitted' || status === 'queued'
+
+export const childHandle = (handle: TaskHandle, { timers, signal, giveBack }: WaitingParent): TaskHandle => {
+  const untilEnded = async <T>(
+    options: TaskWaitOptions,
+    wait: (options: TaskWaitOptions) => Promise<T>,
+  ): Promise<T> => {
+    const own = options.signal === undefined ? signal : AbortSignal.any([options.signal, signal])
+    const waiting = wait({ ...options, signal: own })
+    while (!(await within(timers, STAY_MS, waiting))) {
+      // One that cannot be looked at now is looked at again.
+      const state = await handle.state({ timeoutMs: STAY_MS, signal: own }).catch(() => undefined)
+      if (state === undefined || !isInLine(state)) continue
+      // It ends with the attempt.
+      waiting.catch(() => {})
+      await giveBack()
+    }
+    return waiting
+  }
+  return {
+    ...handle,
+    result: (options = {}) => untilEnded(options, (own) => handle.result(own)) as never,
+    ended: (options = {}) => untilEnded(options, (own) => handle.ended(own)),
+  }
 }

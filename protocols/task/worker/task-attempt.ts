@@ -19,8 +19,16 @@ import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, EffectKey, EffectName, effectRow, INPUT_ROW, isEffectId, sleepRow } from '../task-record.ts'
-import { type AttemptWork, mayRetry, taskError, workItem } from './attempt-data.ts'
-import { type WaitingAttempt, waitForEvent, waitForSignal } from './attempt-waits.ts'
+import { type AttemptWork, isFullForNow, mayRetry, taskError, workItem } from './attempt-data.ts'
+import {
+  CHILD_WAIT,
+  childHandle,
+  GIVEN_BACK_MS,
+  type WaitingAttempt,
+  type WaitingParent,
+  waitForEvent,
+  waitForSignal,
+} from './attempt-waits.ts'
 import { type MakeCall, recordedCall } from './recorded-call.ts'
 import type { EffectFacts, EffectOptions, ProgressReport, TaskContext, WorkFunction } from './task-context.ts'
 
@@ -30,11 +38,6 @@ const START_AFTER_MS = 50
 const STAYS_MS = 5_000
 /** Between tries to have decided what older voters do not know. */
 const OLDER_AGAIN_MS = 1_000
-
-/** Too much at the moment, not too much of this task or its submitter. */
-const isFullForNow = (error: unknown): boolean =>
-  isParleyError(error, 'COM003') &&
-  (error.details.retryAfterMs !== undefined || !/^(effects|task-share)$/.test(String(error.details.reason)))
 
 export type AttemptCount = 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'
 
@@ -184,7 +187,8 @@ export class TaskAttempt {
       sleep: (name, ms) => this.#sleep(name, ms),
       waitFor: (name, options) => waitForSignal(this.#waiting(), name, options),
       waitForEvent: (name, options) => waitForEvent(this.#waiting(), cursorOf, name, options),
-      submit: (name, task) => submit({ ...task, id: `${id}.${name}`, parent: id }, signal),
+      submit: async (name, task) =>
+        childHandle(await submit({ ...task, id: `${id}.${name}`, parent: id }, signal), this.#parent()),
       remainingMs,
     }
   }
@@ -252,6 +256,13 @@ export class TaskAttempt {
       if (!stays && due > port.clock.now()) this.#suspend('it sleeps')
     }
     await delay(port.timers, Math.max(0, until - port.clock.now()), this.#end.signal)
+  }
+
+  #parent(): WaitingParent {
+    const { timers } = this.#deps.port
+    const names = (): number => [...this.#rows.keys()].filter((row) => row.startsWith(sleepRow(CHILD_WAIT))).length
+    const giveBack = (): Promise<void> => this.#sleep(`${CHILD_WAIT}${names() + 1}`, GIVEN_BACK_MS)
+    return { timers, signal: this.#end.signal, giveBack }
   }
 
   #waiting(): WaitingAttempt {

@@ -157,7 +157,11 @@ export interface TaskContext extends RequestInWork {
    *   none came in time; COM003 where too many tasks wait for events; MSG001
    */
   waitForEvent(name: string, options: WaitForEventOptions): Promise<HeardEvent>
-  /** Submits a child: the same name in another attempt is the same task. @throws as `tasks.submit` does */
+  /**
+   * Submits a child: the same name in another attempt is the same task. An attempt that waits by `result` or `ended` of its
+   * handle, 5 s long, while nobody has begun the child, ends as with `sleep`: its slot may be the one that the child waits for.
+   * @throws as `tasks.submit` does
+   */
   submit(name: string, task: Omit<SubmitTask, 'id' | 'parent'>): Promise<TaskHandle>
   /** Milliseconds until the deadline, or until this attempt has taken as long as it may; undefined: it has neither. */
   remainingMs(): number | undefined

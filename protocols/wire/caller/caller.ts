@@ -5,6 +5,7 @@
  * in by response-reader.ts.
  */
 import type { ParleyError } from '../../errors.ts'
+import { sessionText } from '../child-calls.ts'
 import type { Duplex } from '../duplex.ts'
 import { frame, KIND } from '../frames/frame.ts'
 import { LinkEnd } from '../link/link.ts'
@@ -46,6 +47,8 @@ type CallerDeps = LinkDeps & { random(bytes: number): Uint8Array }
 
 interface CallerSelf {
   version: string
+  /** Who is called. */
+  peer: string
   onClose(error: ParleyError): void
 }
 
@@ -73,7 +76,10 @@ class CallerLink implements Caller {
         self.onClose(error)
       },
     })
-    this.#exchanges = new OpenExchanges(this.#link, deps)
+    this.#exchanges = new OpenExchanges(this.#link, deps, {
+      peer: self.peer,
+      session: sessionText(hello.session),
+    })
     this.#responses = new ResponseReader(this.#link, this.#exchanges, deps)
   }
 
@@ -104,7 +110,11 @@ class CallerLink implements Caller {
       open: () => {
         const now = this.#deps.clock.monotonic()
         const sink: ResponseSink = {
-          item: (payload) => reader.item(payload),
+          item(payload) {
+            // Whoever waited for a slot there has it.
+            if (exchange !== undefined) call.childCalls?.ended(exchange)
+            reader.item(payload)
+          },
           done: () => reader.finish(),
           fail: (error) => reader.finish({ error }),
           ...progressOf(call),

@@ -28,9 +28,18 @@ import {
 const EMPTY = new Uint8Array(0)
 const MAX_ABANDONED = 1024
 
+/** What the calls of one link have in common. */
+export interface CallerLinkAbout {
+  /** Who is called. */
+  readonly peer: string
+  /** Of the HELLO, as keys of calls have it. */
+  readonly session: string
+}
+
 export class OpenExchanges implements ExchangeHost {
   readonly #link: LinkEnd
   readonly #deps: LinkDeps
+  readonly #about: CallerLinkAbout
   /** Monotonic milliseconds. */
   readonly #openedAt: number
   readonly #table: ExchangeTable<Exchange> = createExchangeTable()
@@ -46,10 +55,11 @@ export class OpenExchanges implements ExchangeHost {
   #isDeparting = false
   #lost: ParleyError | undefined
 
-  constructor(link: LinkEnd, deps: LinkDeps) {
+  constructor(link: LinkEnd, deps: LinkDeps, about: CallerLinkAbout) {
     const { limits, clock, timers } = deps
     this.#link = link
     this.#deps = deps
+    this.#about = about
     this.#openedAt = clock.monotonic()
     this.#deadlines = createDeadlines(clock, timers)
     // Answers are asked for: the bound for one is the message's, for all it is what the window lets in.
@@ -112,6 +122,7 @@ export class OpenExchanges implements ExchangeHost {
     exchange.hasEnded = true
     this.#deadlines.clear(exchange)
     exchange.unwatch()
+    exchange.call.childCalls?.ended(exchange)
     if (exchange.number === 0) {
       this.#queue.remove(exchange)
     } else {
@@ -229,6 +240,8 @@ export class OpenExchanges implements ExchangeHost {
     this.#begun += 1
     exchange.number = this.#begun
     this.#table.set(exchange.number, exchange)
+    if (call.childCalls !== undefined && exchange.endKind !== NO_ANSWER)
+      call.childCalls.begun(exchange, this.#about.peer, this.#about.session, exchange.number)
     const request = frame(exchange.kind, exchange.number, call.payload)
     request.method = call.method
     request.content = call.content

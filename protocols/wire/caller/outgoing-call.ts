@@ -4,6 +4,7 @@
 import type { Amounts } from '../../budget/amounts.ts'
 import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
+import type { ChildCalls } from '../child-calls.ts'
 import { EnvelopeSchema } from '../envelope.ts'
 import { tooLarge } from '../frames/fragmentation.ts'
 import { WIRE_PRIORITIES } from '../frames/frame.ts'
@@ -27,6 +28,8 @@ export interface OutgoingCall {
   /** Told before it ends, where the peer says what is left of its budget. */
   onRemainder?: ((remaining: Amounts) => void) | undefined
   extra?: EnvelopeExtra | undefined
+  /** Of the request on whose behalf it is made. */
+  childCalls?: ChildCalls | undefined
   signal?: AbortSignal | undefined
 }
 

@@ -11,6 +11,7 @@
 import { ParleyError } from '../../errors.ts'
 import { createFairShares, type FairShares } from '../../limits/fair-shares.ts'
 import { createRateLimiter } from '../../limits/rate-limiter.ts'
+import type { Stop } from '../../port.ts'
 import { createFairQueue } from './fair-queue.ts'
 import {
   type OverloadReason,
@@ -24,6 +25,8 @@ import {
 export interface ConcurrencyLimiter {
   /** What this peer has over all its links. */
   open(peer: string): PeerConcurrency
+  /** Tells of each request that begins to wait for a slot. */
+  onLine(fn: () => void): Stop
   /** Handlers that run. */
   active(): number
   queued(): number
@@ -81,6 +84,7 @@ class NodeConcurrency implements ConcurrencyLimiter, SharedSlots {
   #signs = 0
   #progress: number | undefined
   #isServing = false
+  #lineListener: (() => void) | undefined
 
   constructor(maxActive: number, maxQueued: number, bounds: Partial<ConcurrencyBounds>) {
     this.#bounds = { ...USUAL, ...bounds }
@@ -98,6 +102,17 @@ class NodeConcurrency implements ConcurrencyLimiter, SharedSlots {
     }
     peer.links += 1
     return peer
+  }
+
+  onLine(fn: () => void): Stop {
+    this.#lineListener = fn
+    return () => {
+      if (this.#lineListener === fn) this.#lineListener = undefined
+    }
+  }
+
+  lined(): void {
+    this.#lineListener?.()
   }
 
   active(): number {

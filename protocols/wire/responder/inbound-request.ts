@@ -9,7 +9,10 @@ import type { Amounts } from '../../budget/amounts.ts'
 import { envelopeBudget, sliceOf } from '../../budget/carried/carried-budget.ts'
 import type { Slice } from '../../budget/slice.ts'
 import type { Progress } from '../../define.ts'
+import type { ParleyError } from '../../errors.ts'
+import type { Clock } from '../../port.ts'
 import type { InheritedTrace } from '../../request-in-work.ts'
+import { ChildCalls, callKeyOf } from '../child-calls.ts'
 import { chainThrough, type DelegationChain, hopOf } from '../delegation-chain.ts'
 import type { Envelope, MessageType } from '../envelope.ts'
 import { retainedBytes } from '../frames/fragmentation.ts'
@@ -84,15 +87,16 @@ export interface InboundRequestHost {
   readonly protocol: string
   /** The caller's first frame. */
   peerHello(): Hello | undefined
+  /** Its session, as keys of calls have it. */
+  sessionText(): string
   /** The longest deadline that a caller gets, milliseconds, where the method's own is not longer. */
   maxDeadlineMs(endpoint: Endpoint): number
-  /** Monotonic milliseconds. */
-  now(): number
-  /** Milliseconds since 1970. */
-  wallNow(): number
+  readonly clock: Clock
   /** It has its slot. */
   start(request: InboundRequest): void
   overdue(request: InboundRequest): void
+  /** Its caller gets the error, and no more is done. */
+  refuse(request: InboundRequest, error: ParleyError): void
   progress(request: InboundRequest, report: Progress): void
 }
 
@@ -126,6 +130,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   hasEnded = false
   /** The caller has its acknowledgement, and the answer goes elsewhere: nothing more is sent to it. */
   isForwarded = false
+  private children: ChildCalls | undefined = undefined
   private controller: AbortController | undefined = undefined
   private abortReason: unknown = undefined
   private slice: Slice | undefined = undefined
@@ -166,7 +171,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   get budget(): Slice | undefined {
     const carried = this.frame.extra?.budget
     if (carried === undefined) return undefined
-    this.slice ??= sliceOf(carried, this.host.wallNow() - (this.host.now() - this.arrivedAt))
+    this.slice ??= sliceOf(carried, this.host.clock.now() - (this.host.clock.monotonic() - this.arrivedAt))
     return this.slice
   }
 
@@ -182,13 +187,28 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
     return chainThrough(this.frame.extra?.chain, about.source, hop)
   }
 
+  get childCalls(): ChildCalls {
+    this.children ??= new ChildCalls(this.host.clock)
+    return this.children
+  }
+
+  /** Undefined where none was made on its behalf. */
+  get knownCalls(): ChildCalls | undefined {
+    return this.children
+  }
+
+  /** By which its caller knows it too. */
+  get callKey(): string {
+    return callKeyOf(this.host.sessionText(), this.exchange)
+  }
+
   get passesOn(): InheritedTrace {
     return { priority: WIRE_PRIORITIES[this.priority], traceparent: this.frame.extra?.traceparent }
   }
 
   /** A getter that binds, so that a handler may take it out of its context. */
   get remainingMs(): () => number {
-    return () => Math.max(0, this.deadlineAt - this.host.now())
+    return () => Math.max(0, this.deadlineAt - this.host.clock.monotonic())
   }
 
   /** Binds as well. */
@@ -230,7 +250,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   }
 
   limitMs(): number {
-    return Math.max(0, this.limitAt - this.host.now())
+    return Math.max(0, this.limitAt - this.host.clock.monotonic())
   }
 
   start(): void {
@@ -239,6 +259,11 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
 
   overdue(): void {
     this.host.overdue(this)
+  }
+
+  /** Of one that is in line. */
+  refuse(error: ParleyError): void {
+    this.host.refuse(this, error)
   }
 
   /** After this nothing more is sent for the exchange. */

@@ -75,6 +75,8 @@ export interface SharedSlots {
   countRefusal(reason: OverloadReason): void
   mayRefuse(peer: string, count: number, nowMs: number): boolean
   markActivity(): void
+  /** A request began to wait for a slot. */
+  lined(): void
   /** Gives free slots to those that wait. */
   serve(): void
   /** Forgets a peer that has no link and holds nothing. */
@@ -117,6 +119,7 @@ export class PeerSlots implements PeerConcurrency {
       throw error
     }
     queue.add(this, priority, { peer: this, holder, resumes: false })
+    this.#shared.lined()
   }
 
   release(bytes = 0): void {

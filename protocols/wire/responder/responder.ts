@@ -8,7 +8,8 @@
  */
 import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
-import { hasNoBudgetLeft } from '../caller/retry-policy.ts'
+import type { Clock } from '../../port.ts'
+import { sessionText } from '../child-calls.ts'
 import type { Duplex } from '../duplex.ts'
 import { messageTypeOf } from '../envelope.ts'
 import { frame, KIND } from '../frames/frame.ts'
@@ -25,7 +26,7 @@ import type { PeerConcurrency } from './peer-slots.ts'
 import { RequestIntake } from './request-intake.ts'
 import { createRequestTimer, type RequestTimer } from './request-timer.ts'
 import { createResponseWriter, type ResponseWriter } from './response-writer.ts'
-import { type ForwardedReply, type RunOptions, runRequest } from './run-request.ts'
+import { asHandled, type ForwardedReply, type RunOptions, runRequest } from './run-request.ts'
 import type { UnreadResponses } from './unread-responses.ts'
 
 export type { ForwardedReply } from './run-request.ts'
@@ -49,6 +50,10 @@ export interface Responder {
   active(): number
   queuedBytes(): number
   closed(): boolean
+  /** Those in line and in work. */
+  requests(): InboundRequest[]
+  /** @param session of the link, in hex; undefined where it is another one's */
+  requestOf(session: string, exchange: number): InboundRequest | undefined
   /** Lets requests in work end (at most `drainMs`), then closes; new ones are refused with COM002. */
   close(drainMs: number): Promise<void>
   abort(reason: ParleyError): void
@@ -62,22 +67,10 @@ interface ResponderSelf {
   onClose(): void
 }
 
-/**
- * What a handler threw, for its caller. Callers send again, or elsewhere, by code: an error of another link that passed
- * through a handler must not look as if this request had never been handled.
- */
-const asHandled = (error: unknown): unknown => {
-  if (!(error instanceof ParleyError)) return error
-  const { code, message, details } = error
-  const hint = error.hint === undefined ? {} : { hint: error.hint }
-  if (code === 'COM002') return new ParleyError(code, message, { ...hint, details: { ...details, sent: true } })
-  if (!error.remote || (code !== 'COM003' && code !== 'MSG004') || hasNoBudgetLeft(error)) return error
-  return new ParleyError('APP001', message, { ...hint, details: { ...details, code } })
-}
-
 class ResponderLink implements Responder, InboundRequestHost {
   readonly about: RequestAbout
   readonly protocol: string
+  readonly clock: Clock
   readonly #deps: ResponderDeps
   readonly #open: ExchangeTable<InboundRequest> = createExchangeTable()
   readonly #peerSlots: PeerConcurrency
@@ -87,6 +80,7 @@ class ResponderLink implements Responder, InboundRequestHost {
   readonly #intake: RequestIntake
   readonly #drain: Drain
   readonly #runOptions: RunOptions
+  #sessionText: string | undefined
   #isGone = false
 
   constructor(duplex: Duplex, deps: ResponderDeps, self: ResponderSelf) {
@@ -95,6 +89,7 @@ class ResponderLink implements Responder, InboundRequestHost {
     this.about = { source: peer, destination: self.id, type: messageTypeOf(protocol) }
     this.#deps = deps
     this.protocol = protocol
+    this.clock = clock
     this.#peerSlots = deps.slots.open(peer)
     const unread = deps.unread.open(peer)
     this.#timer = createRequestTimer({ ...deps, protocol, slots: this.#peerSlots })
@@ -179,14 +174,6 @@ class ResponderLink implements Responder, InboundRequestHost {
     this.#link.abort(reason)
   }
 
-  now(): number {
-    return this.#deps.clock.monotonic()
-  }
-
-  wallNow(): number {
-    return this.#deps.clock.now()
-  }
-
   peerHello(): Hello | undefined {
     return this.#link.peerHello()
   }
@@ -228,9 +215,26 @@ class ResponderLink implements Responder, InboundRequestHost {
 
   /** The caller has given up by now; the handler's signal is aborted, and its slot stays taken until it returns. */
   overdue(request: InboundRequest): void {
-    const error = this.#timer.timeoutError(request)
+    this.refuse(request, this.#timer.timeoutError(request))
+  }
+
+  refuse(request: InboundRequest, error: ParleyError): void {
     this.#sendFault(request, error)
     request.end(error)
+  }
+
+  sessionText(): string {
+    const hello = this.peerHello()
+    if (hello !== undefined) this.#sessionText ??= sessionText(hello.session)
+    return this.#sessionText ?? ''
+  }
+
+  requests(): InboundRequest[] {
+    return this.#open.values()
+  }
+
+  requestOf(session: string, exchange: number): InboundRequest | undefined {
+    return this.sessionText() === session ? this.#open.get(exchange) : undefined
   }
 
   progress(request: InboundRequest, report: Progress): void {
@@ -257,7 +261,8 @@ class ResponderLink implements Responder, InboundRequestHost {
     )
     if (failure !== undefined) {
       // Nobody else hears of an answer that did not reach its third party.
-      if (request.isForwarded || !(error instanceof ParleyError)) this.#logFailure(request, error)
+      if (request.isForwarded || !(error instanceof ParleyError))
+        this.#deps.log.error(`${this.protocol}.${request.endpoint.name} failed`, { error, ...request.logFields() })
       this.#sendFault(request, asHandled(error))
     }
     request.end()
@@ -271,11 +276,6 @@ class ResponderLink implements Responder, InboundRequestHost {
   #sendFault(request: InboundRequest, error: unknown): void {
     if (!request.hasEnded && !request.isForwarded && !request.oneWay)
       this.#responses.refuse(request, error, request.remainder())
-  }
-
-  #logFailure(request: InboundRequest, error: unknown): void {
-    const text = `${this.protocol}.${request.endpoint.name} failed`
-    this.#deps.log.error(text, { error, ...request.logFields() })
   }
 
   #createReports(request: InboundRequest): ProgressReports {

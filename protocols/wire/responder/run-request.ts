@@ -6,6 +6,7 @@
  * told.
  */
 import { type Fault, ParleyError, toFault } from '../../errors.ts'
+import { hasNoBudgetLeft } from '../caller/retry-policy.ts'
 import type { Envelope } from '../envelope.ts'
 import { KIND } from '../frames/frame.ts'
 import { creditUnitsOf } from '../link/link-limits.ts'
@@ -36,6 +37,19 @@ export interface RunOptions {
 }
 
 const EMPTY = new Uint8Array(0)
+
+/**
+ * What a handler threw, for its caller. Callers send again, or elsewhere, by code: an error of another link that passed
+ * through a handler must not look as if this request had never been handled.
+ */
+export const asHandled = (error: unknown): unknown => {
+  if (!(error instanceof ParleyError)) return error
+  const { code, message, details } = error
+  const hint = error.hint === undefined ? {} : { hint: error.hint }
+  if (code === 'COM002') return new ParleyError(code, message, { ...hint, details: { ...details, sent: true } })
+  if (!error.remote || (code !== 'COM003' && code !== 'MSG004') || hasNoBudgetLeft(error)) return error
+  return new ParleyError('APP001', message, { ...hint, details: { ...details, code } })
+}
 
 const checkSize = (answer: Uint8Array, maxBytes: number): void => {
   if (answer.length <= maxBytes) return

@@ -60,6 +60,7 @@ describe('a late reply', () => {
     const { hand, other } = playByHand()
     const caller = createCaller(other, createEnd(time, { ...LIMITS, maxInFlight: 5000 }).deps, {
       version: '1.0.0',
+      peer: 'bob',
       onClose() {},
     })
     hand.send(hello)

@@ -200,7 +200,7 @@ describe('a responder that closes', () => {
       },
     }
     const { responder } = serve(abrupt, demo, handlers, { time })
-    const caller = createCaller(left, createEnd(time, LIMITS).deps, { version: '1.0.0', onClose() {} })
+    const caller = createCaller(left, createEnd(time, LIMITS).deps, { version: '1.0.0', peer: 'bob', onClose() {} })
     const call = {
       label: 'demo.hold',
       method: 'hold',

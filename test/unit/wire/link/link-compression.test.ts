@@ -82,7 +82,7 @@ describe('compression', () => {
     const time = createVirtualTime()
     const { hand, other } = playByHand()
     const end = createEnd(time, { ...LIMITS, ...limits }, compression('zstd', 'gzip'))
-    const caller = createCaller(other, end.deps, { version: '1.0.0', onClose() {} })
+    const caller = createCaller(other, end.deps, { version: '1.0.0', peer: 'bob', onClose() {} })
     hand.send(frameOf({ kind: KIND.hello, hello: { ...HELLO, encodings: [9, 77, GZIP] } }))
     await settle(time)
     const payload = new TextEncoder().encode(text)
@@ -222,6 +222,7 @@ describe('a compressed payload that lies', () => {
     const { hand, other } = playByHand()
     const caller = createCaller(other, createEnd(time, LIMITS, compression('zstd')).deps, {
       version: '1.0.0',
+      peer: 'bob',
       onClose() {},
     })
     hand.send(hello)

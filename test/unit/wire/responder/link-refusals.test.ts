@@ -76,7 +76,7 @@ describe('what cannot be sent', () => {
   it('is measured by our own bound when the peer tells none', async () => {
     const time = createVirtualTime()
     const { hand, other } = playByHand()
-    const caller = createCaller(other, createEnd(time, LIMITS).deps, { version: '1.0.0', onClose() {} })
+    const caller = createCaller(other, createEnd(time, LIMITS).deps, { version: '1.0.0', peer: 'bob', onClose() {} })
     hand.send(frameOf({ kind: KIND.hello, hello: { ...HELLO, maxMessageBytes: 0 } }))
     await settle(time)
     const answer = caller.unary(outCall('echo', new Uint8Array(100)))
