@@ -58,6 +58,7 @@ export interface BudgetNode {
   /** What its program waits for. */
   readonly asked: Set<Promise<unknown>>
   isLeaving: boolean
+  isFrozen: boolean
 }
 
 export class BudgetNodes {
@@ -130,8 +131,11 @@ export class BudgetNodes {
     )
     await time.run(ELECTED_MS)
     const before = this.#acting()
+    // A coordinator that is frozen, or has no majority, decides nothing, and does not know of it.
+    const decides = (): boolean => 2 * this.#voting(one).length > this.#names.filter((name) => name !== DISKLESS).length
+    const decidesAtFirst = decides()
     await time.run(LEASE_MS + LEASE_MARGIN_MS + SOON_MS)
-    if (before !== undefined && before === this.#acting()) look(one.node.id)
+    if (decidesAtFirst && decides() && before !== undefined && before === this.#acting()) look(one.node.id)
     this.#mesh.heal()
   }
 
@@ -146,6 +150,11 @@ export class BudgetNodes {
   endAll(): void {
     for (const { node } of this.#running.values()) this.#mesh.kill(node)
     this.#running.clear()
+  }
+
+  /** Those that run, with a vote, but for one. */
+  #voting(without: BudgetNode): BudgetNode[] {
+    return this.all().filter((one) => one !== without && !one.isFrozen && one.node.name !== DISKLESS)
   }
 
   /** Who coordinates, in which epoch; undefined: nobody is known to. */
@@ -166,7 +175,7 @@ export class BudgetNodes {
     await port.serve(budgetProtocol, budgets.handlers)
     const one: BudgetNode = {
       ...{ node, budgets, held: new Map(), lent: new Set(), draws: new Set(), chunks: new Map(), asked: new Set() },
-      isLeaving: false,
+      ...{ isLeaving: false, isFrozen: false },
     }
     this.#running.set(name, one)
     this.#tell(`${name} starts`)
@@ -209,13 +218,18 @@ export class BudgetNodes {
   }
 
   /** As SIGSTOP does, for a while. */
-  #freeze({ node }: BudgetNode): void {
+  #freeze(one: BudgetNode): void {
+    const { node } = one
     const { random, time } = this.#mesh.network
     this.counts.freezes += 1
     const forMs = 200 + (random() < LONG_SHARE ? 2 * LEASE_MS : 2_500) * random()
     this.#tell(`${node.name} is frozen for ${Math.round(forMs)} ms`)
     node.life.freeze()
-    time.after(forMs, () => node.life.thaw())
+    one.isFrozen = true
+    time.after(forMs, () => {
+      node.life.thaw()
+      one.isFrozen = false
+    })
   }
 
   /** It writes its receipts, and stops; where that takes too long it is killed. */

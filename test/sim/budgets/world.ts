@@ -25,6 +25,9 @@ const DEADLINE_SHARE = 0.08
 /** Of a life that was killed, and within how many milliseconds of its next one. */
 const STALE_DRAWS = 4
 const STALE_MS = 1_500
+const HASTY_SHARE = 0.15
+const HASTY_MS = 150
+const PATIENT_MS = 10_000
 const MOST_HELD = 6
 const MOST_DRAWS = 8
 
@@ -170,8 +173,10 @@ class BudgetsWorld {
     const amount = 10 + this.#below(60)
     this.#roots.set(id, { amount, spent: 0, most: 0 })
     this.#rootOf.set(id, id)
+    // Some are decided only after nobody waits for them any more.
+    const timeoutMs = this.#happens(HASTY_SHARE) ? this.#below(HASTY_MS) : PATIENT_MS
     this.#ask(one, `opens ${id}`, async () => {
-      this.#hold(one, await one.budgets.open({ id, amounts: { tokens: amount }, limits: this.#limits(one) }))
+      this.#hold(one, await one.budgets.open({ id, amounts: { tokens: amount }, limits: this.#limits(one), timeoutMs }))
     })
   }
 
