@@ -8,6 +8,7 @@ const MEMBERS = [
     'activity',
     'all',
     'any',
+    'coalitions',
     'commands',
     'coordinator',
     'debugUrl',

@@ -10,6 +10,7 @@ import { openFolder } from '../../node/store/files/disk.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import type { SubscribeOptions } from '../../protocols/events/api.ts'
 import type { MeshEvent } from '../../protocols/events/event.ts'
+import { coalitionVerbs } from './coalition-verbs.ts'
 import { counter } from './counter-part.ts'
 import { createGuards } from './guards.ts'
 import { messageVerbs } from './message-verbs.ts'
@@ -98,6 +99,7 @@ export const verbs = {
   ...taskVerbs((as) => hosted(as).mesh),
   ...resourceVerbs((as) => hosted(as).mesh),
   ...planVerbs((as) => hosted(as).mesh),
+  ...coalitionVerbs((as) => hosted(as).mesh),
   ...trustVerbs((as) => hosted(as).mesh),
   start: async (as: string, { counts, guarded, ...options }: StartOptions) => {
     const { list, lines } = createGuards()

@@ -9,7 +9,7 @@ export interface CoalitionWaitOptions {
   readonly timeoutMs?: number
 }
 
-export interface FormOptions extends CoalitionWaitOptions {
+export interface NewCoalition extends CoalitionWaitOptions {
   /** 1 to 128 letters, digits, _ and -; a new one unless told. The same id again is the same coalition. */
   readonly id?: string
   /** For people: 1 to 1,024 characters. */
@@ -74,7 +74,7 @@ export interface Coalitions {
    * @throws STA003 `not-formed` with `details.why`, `exists`; COM003 `coalition-share`; MSG001; COM001 after `timeoutMs` (30,000
    *   unless told): it may be formed yet
    */
-  form(what: FormOptions): Promise<CoalitionStatus>
+  form(what: NewCoalition): Promise<CoalitionStatus>
   /** @throws STA001 */
   get(id: string, options?: CoalitionWaitOptions): Promise<CoalitionStatus>
   /** Those that there are, sorted by id: also those that were dissolved within the last hour, the newest 256. */

@@ -25,7 +25,7 @@ import { decideCoalitions } from '../journal/coalition-kinds.ts'
 import { MAX_CHANGES_AT_ONCE } from '../journal/plan-changes.ts'
 import type { CoalitionDirectives } from '../plan-needs.ts'
 import { PlanReason } from '../plan-record.ts'
-import type { CoalitionListener, CoalitionStatus, Coalitions, CoalitionsCounts, FormOptions } from './coalition-api.ts'
+import type { CoalitionListener, CoalitionStatus, Coalitions, CoalitionsCounts, NewCoalition } from './coalition-api.ts'
 import { coalitionProtocol } from './coalition-contract.ts'
 import { type CoalitionFigures, coalitionFigures } from './coalition-figures.ts'
 import { CoalitionReader } from './coalition-reader.ts'
@@ -35,7 +35,7 @@ import { MemberCoalitions, type MemberDeps } from './member-coalitions.ts'
 
 const FORM_MS = 30_000
 
-const KEYS = keysOf<FormOptions>({
+const KEYS = keysOf<NewCoalition>({
   ...{ id: true, goal: true, members: true, leader: true, ttlMs: true, minMembers: true },
   ...{ signal: true, timeoutMs: true },
 })
@@ -94,7 +94,7 @@ class NodeCoalitions implements CoalitionsFeature {
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
 
-  async form(what: FormOptions): Promise<CoalitionStatus> {
+  async form(what: NewCoalition): Promise<CoalitionStatus> {
     checkKeys(what, KEYS, 'a coalition')
     const problem = 'the coalition cannot be formed'
     const { goal, members, ttlMs, timeoutMs = FORM_MS } = what
