@@ -7,6 +7,7 @@ import { nearestName } from '../../protocols/unknown-keys.ts'
 import { VERSION } from '../platform/version.ts'
 import { EXIT_HELP, reportError, usageError } from './output/exit-codes.ts'
 import {
+  registerCoalition,
   registerCoordinator,
   registerJournal,
   registerLeave,
@@ -75,6 +76,7 @@ export const createProgram = (): Command => {
   registerTasks(program)
   registerResources(program)
   registerPlan(program)
+  registerCoalition(program)
   registerBench(program)
   registerCoordinator(program)
   registerLeave(program)

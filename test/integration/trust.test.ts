@@ -170,6 +170,7 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
       (id) => id.startsWith('/parley/') && !id.includes('admission'),
     )
     assert.deepEqual(ids.sort(), [
+      '/parley/coalition/1',
       '/parley/coordination/1',
       '/parley/coordinator/1',
       '/parley/delivery/1',

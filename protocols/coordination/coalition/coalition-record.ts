@@ -43,7 +43,7 @@ export type ProposedCoalition = z.output<typeof ProposedCoalitionSchema>
 
 export const COALITION_STATES = ['forming', 'active', 'dissolved'] as const
 
-const MemberSchema = z.object({ peer: PeerId, accepted: z.boolean() })
+export const MemberSchema = z.object({ peer: PeerId, accepted: z.boolean() })
 
 export const CoalitionRecordSchema = z.object({
   goal: PlanText,
