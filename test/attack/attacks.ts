@@ -1,6 +1,7 @@
 /** The attacks that there are, in the order of issue 16, part A; then those of tasks. A new one is a file under attacks/ and a line here. */
 import type { Attack } from './attack.ts'
 import { besieged } from './attacks/besieged.ts'
+import { coalitionAttacks } from './attacks/coalitions.ts'
 import { coordination } from './attacks/coordination.ts'
 import { greedy } from './attacks/greedy.ts'
 import { hoarding } from './attacks/hoarding.ts'
@@ -38,4 +39,5 @@ export const ATTACKS: readonly Attack[] = [
   ...strangersToTasks,
   ...resourceAttacks,
   ...planAttacks,
+  ...coalitionAttacks,
 ]

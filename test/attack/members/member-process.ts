@@ -7,6 +7,7 @@ import { isParleyError } from '../../../protocols/errors.ts'
 import { percentile } from '../../bench/statistics.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { createProbe, probe } from '../../support/probe.ts'
+import { type CoalitionLoad, formCoalitions } from './coalition-load.ts'
 import { makePlans, type PlanLoad } from './plan-load.ts'
 import { haveResources, type ResourceLoad } from './resource-load.ts'
 import { loadTasks, type TaskLoad, workOn } from './task-load.ts'
@@ -28,6 +29,7 @@ let loading: { stop(): Promise<Served> } | undefined
 let tasks: TaskLoad | undefined
 let moreTasks: TaskLoad | undefined
 let planning: PlanLoad | undefined
+let allying: CoalitionLoad | undefined
 let having: ResourceLoad | undefined
 let latenciesMs: number[] = []
 const sources = new Set<string>()
@@ -163,6 +165,15 @@ const verbs: MemberVerbs = {
   },
   async endPlanning() {
     return (await planning?.stop()) ?? { completed: 0, wrong: ['no plan was made'], slowestMs: 0 }
+  },
+  async takePart() {
+    own().coalitions.onCoalition(() => undefined)
+  },
+  async beginAllying(order) {
+    allying = formCoalitions(own(), order)
+  },
+  async endAllying() {
+    return (await allying?.stop()) ?? { formed: 0, wrong: ['no coalition was formed'], slowestMs: 0 }
   },
   schedule: (options) => own().tasks.schedule(options),
   schedules: () => own().tasks.schedules(),
