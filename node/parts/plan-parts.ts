@@ -78,7 +78,7 @@ export const coalitions = definePart({
   description: 'Agents that pursue one goal together for a while, and who leads them.',
   needs: {
     ...{ journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences },
-    ...{ presence, journalMember, directives: directivesForCoalitions },
+    ...{ directory, presence, journalMember, directives: directivesForCoalitions },
   },
   protocols: [coalitionProtocol],
   journal: coalitionJournal,
@@ -89,9 +89,10 @@ export const coalitions = definePart({
     const { createCoalitions } = await import('../../protocols/coordination/coalition/coalitions.ts')
     return {
       default: implementPart<typeof coalitions>({
-        start({ journal, coordinator, fences, presence, journalMember, directives, ...port }) {
+        start({ journal, coordinator, fences, directory, presence, journalMember, directives, ...port }) {
           const api = createCoalitions({
             ...{ port, journal, coordinator, fences, directives, member: journalMember },
+            isKnown: (peer) => peer === port.self.id || directory.get(peer) !== undefined,
             ...detectedBy(presence),
           })
           return {

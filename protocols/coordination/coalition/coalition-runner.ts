@@ -30,6 +30,8 @@ export interface CoalitionRunnerDeps {
   onPresence(fn: (peer: string, presence: Detected) => void): Stop
   /** What it believes of a peer now. */
   presenceOf(peer: string): Detected
+  /** Whether there was ever such an agent: others are not looked for, whoever names them. All are unless told. */
+  isKnown?(peer: string): boolean
   /** Directs an agent, with its retries. @throws the signal's reason */
   send(directive: Directive, signal: AbortSignal): Promise<DirectiveAnswer>
 }
@@ -137,7 +139,8 @@ export class CoalitionRunner {
   }
 
   async #reached({ id, peer, coalition, fence }: WantedDirective): Promise<Reached> {
-    const { port, send } = this.#deps
+    const { port, send, isKnown } = this.#deps
+    if (isKnown?.(peer) === false) return 'absent'
     const now = port.clock.now()
     const directive: Directive = {
       ...{ directive_id: uuid7(now, port.random(10)), timestamp: isoTime(now), target_agent: peer },
