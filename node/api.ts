@@ -8,6 +8,7 @@ import type { Candidate } from '../discovery/directory/tables/offer-index.ts'
 import type { Budgets } from '../protocols/budget/api.ts'
 import type { Commands } from '../protocols/command/api.ts'
 import type { Plans } from '../protocols/coordination/api.ts'
+import type { Coalitions } from '../protocols/coordination/coalition/coalition-api.ts'
 import type { AnyProtocol, Handlers } from '../protocols/define.ts'
 import type { Messages } from '../protocols/delivery/api.ts'
 import type { Events } from '../protocols/events/api.ts'
@@ -90,6 +91,8 @@ export interface Mesh {
   readonly budgets: Budgets
   /** Goals whose tasks go to agents that the elected coordinator chooses and directs. */
   readonly plans: Plans
+  /** Agents that pursue one goal together for a while, and who leads them. */
+  readonly coalitions: Coalitions
   /** Telling other agents to do something, by type, with an acknowledgement. */
   readonly commands: Commands
   /** Which effects are let through, as newer decisions make older ones void. */

@@ -43,6 +43,15 @@ export type {
   Plans,
   PlansCounts,
 } from '../protocols/coordination/api.ts'
+export type {
+  CoalitionListener,
+  CoalitionNews,
+  CoalitionStatus,
+  Coalitions,
+  CoalitionsCounts,
+  CoalitionVerdict,
+  NewCoalition,
+} from '../protocols/coordination/coalition/coalition-api.ts'
 export type { Assignment, PlanMove, PlanOutcome } from '../protocols/coordination/plan-record.ts'
 export { PLAN_STATES, PLAN_TRIGGERS, type PlanState, type PlanTrigger } from '../protocols/coordination/plan-states.ts'
 export {

@@ -90,6 +90,8 @@ export const ERROR_REASONS = {
     'budget-share': true,
     /** The owner has its share of the plans. */
     'plan-share': true,
+    /** The owner has its share of the coalitions. */
+    'coalition-share': true,
     /** The task has as many effects as it may have. */
     effects: true,
     /** The disk of the coordinator has not caught up with what was decided. */

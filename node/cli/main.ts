@@ -8,6 +8,7 @@ import { VERSION } from '../platform/version.ts'
 import { EXIT_HELP, reportError, usageError } from './output/exit-codes.ts'
 import {
   registerBudget,
+  registerCoalition,
   registerCoordinator,
   registerJournal,
   registerLeave,
@@ -77,6 +78,7 @@ export const createProgram = (): Command => {
   registerResources(program)
   registerBudget(program)
   registerPlan(program)
+  registerCoalition(program)
   registerBench(program)
   registerCoordinator(program)
   registerLeave(program)

@@ -14,6 +14,7 @@ import { addMessageRoutes } from '../observe/debug/routes/message-routes.ts'
 import { jsonResponse, problemResponse, respond } from '../observe/http/http-responses.ts'
 import { thisProcess } from '../platform/process-identity.ts'
 import { BudgetsQuerySchema, BudgetTreeQuerySchema } from './budget-schemas.ts'
+import * as coalitionSchemas from './coalition-schemas.ts'
 import * as schemas from './control-schemas.ts'
 import type { ControlStreams } from './control-streams.ts'
 import { runBench } from './handlers/run-bench.ts'
@@ -26,6 +27,10 @@ import * as tasks from './handlers/run-tasks.ts'
 import {
   cancelPlan,
   describe,
+  dissolveCoalition,
+  formCoalition,
+  leaveCoalition,
+  listCoalitions,
   listPlans,
   makePlan,
   outbox,
@@ -154,6 +159,11 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
     '/api/plans/make': (input) => makePlan(deps.mesh(), read(MakePlanSchema, input)),
     '/api/plans/show': (input) => showPlan(deps.mesh(), read(PlanQuerySchema, input)),
     '/api/plans/cancel': (input) => cancelPlan(deps.mesh(), read(CancelPlanSchema, input)),
+    '/api/coalitions/list': (input) => listCoalitions(deps.mesh(), read(coalitionSchemas.CoalitionsQuerySchema, input)),
+    '/api/coalitions/form': (input) => formCoalition(deps.mesh(), read(coalitionSchemas.FormCoalitionSchema, input)),
+    '/api/coalitions/leave': (input) => leaveCoalition(deps.mesh(), read(coalitionSchemas.LeaveCoalitionSchema, input)),
+    '/api/coalitions/dissolve': (input) =>
+      dissolveCoalition(deps.mesh(), read(coalitionSchemas.DissolveCoalitionSchema, input)),
     '/api/resources/status': (input) => showResources(deps.mesh(), read(ResourcesQuerySchema, input)),
     '/api/resources/allocations': (input) => showAllocations(deps.mesh(), read(ResourcesQuerySchema, input)),
     '/api/budgets/list': (input) => showBudgets(deps.mesh(), read(BudgetsQuerySchema, input)),

@@ -15,6 +15,7 @@
  * | `/api/journal/…` | journal-schemas.ts |
  * | `/api/tasks/…` | task-schemas.ts |
  * | `/api/plans/…` | plan-schemas.ts |
+ * | `/api/coalitions/…` | coalition-schemas.ts |
  * | `/api/resources/…` | resource-schemas.ts |
  * | `/api/budgets/…` | budget-schemas.ts |
  * | POST `/api/coordinator/transfer`, `/api/seat/give-up`, `/api/seat/take` | |

@@ -2,6 +2,7 @@
 import type { Attack } from './attack.ts'
 import { besieged } from './attacks/besieged.ts'
 import { budgetAttacks } from './attacks/budgets.ts'
+import { coalitionAttacks } from './attacks/coalitions.ts'
 import { coordination } from './attacks/coordination.ts'
 import { greedy } from './attacks/greedy.ts'
 import { hoarding } from './attacks/hoarding.ts'
@@ -40,4 +41,5 @@ export const ATTACKS: readonly Attack[] = [
   ...resourceAttacks,
   ...budgetAttacks,
   ...planAttacks,
+  ...coalitionAttacks,
 ]

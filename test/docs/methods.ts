@@ -12,6 +12,7 @@ import { commandProtocol } from '../../protocols/command/command-definition.ts'
 import { foundingProtocol } from '../../protocols/consensus/bootstrap/contract.ts'
 import { raftProtocol } from '../../protocols/consensus/contract.ts'
 import { proofProtocol } from '../../protocols/consensus/proof/contract.ts'
+import { coalitionProtocol } from '../../protocols/coordination/coalition/coalition-contract.ts'
 import {
   coordinationProtocol,
   performanceMonitorProtocol,
@@ -53,6 +54,7 @@ export const INTERNAL = [
   [coordinationProtocol, 'protocols/coordination/contract.ts'],
   [performanceMonitorProtocol, 'protocols/coordination/contract.ts'],
   [resourceManagerProtocol, 'protocols/coordination/contract.ts'],
+  [coalitionProtocol, 'protocols/coordination/coalition/coalition-contract.ts'],
   [coordinatorProtocol, 'protocols/coordinator/contract.ts'],
 ] as unknown as readonly (readonly [protocol: AnyProtocol, file: string])[]
 

@@ -9,6 +9,7 @@ const MEMBERS = [
     'all',
     'any',
     'budgets',
+    'coalitions',
     'commands',
     'coordinator',
     'debugUrl',

@@ -172,6 +172,7 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
     )
     assert.deepEqual(ids.sort(), [
       '/parley/budget/1',
+      '/parley/coalition/1',
       '/parley/coordination/1',
       '/parley/coordinator/1',
       '/parley/delivery/1',

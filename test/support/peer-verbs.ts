@@ -12,6 +12,7 @@ import type { CallOptions } from '../../protocols/define.ts'
 import type { SubscribeOptions } from '../../protocols/events/api.ts'
 import type { MeshEvent } from '../../protocols/events/event.ts'
 import { budgetVerbs } from './budget-verbs.ts'
+import { coalitionVerbs } from './coalition-verbs.ts'
 import { counter } from './counter-part.ts'
 import { createGuards } from './guards.ts'
 import { messageVerbs } from './message-verbs.ts'
@@ -104,6 +105,7 @@ export const verbs = {
   ...payVerbs((as) => hosted(as).mesh),
   ...resourceVerbs((as) => hosted(as).mesh),
   ...planVerbs((as) => hosted(as).mesh),
+  ...coalitionVerbs((as) => hosted(as).mesh),
   ...trustVerbs((as) => hosted(as).mesh),
   start: async (as: string, { counts, guarded, ...options }: StartOptions) => {
     const { list, lines } = createGuards()

@@ -1,6 +1,7 @@
 /** Commands of the journal in the document, and changes of parts, which travel in one of them. Pure. */
 import { isDeepStrictEqual } from 'node:util'
 import { BUDGETS_PART } from '../../../protocols/budget/budget-record.ts'
+import { COALITIONS_PART } from '../../../protocols/coordination/coalition/coalition-record.ts'
 import { PLANS_PART } from '../../../protocols/coordination/plan-record.ts'
 import { journalProtocol } from '../../../protocols/journal/contract.ts'
 import { OF_COORDINATOR } from '../../../protocols/journal/journal-server.ts'
@@ -8,6 +9,7 @@ import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
 import { TASKS_PART } from '../../../protocols/task/task-record.ts'
 import {
   BUDGET_CHANGES,
+  COALITION_CHANGES,
   JOURNAL_KINDS,
   PLAN_CHANGES,
   RESOURCE_CHANGES,
@@ -47,10 +49,11 @@ const answerWith = (result: Json): Json => {
 }
 
 const CHANGES = [
-  { part: TASKS_PART, of: 'a task', changes: TASK_CHANGES, vectors: VECTORS },
-  { part: BUDGETS_PART, of: 'budgets', changes: BUDGET_CHANGES, vectors: BUDGET_VECTORS },
-  { part: RESOURCES_PART, of: 'resources', changes: RESOURCE_CHANGES, vectors: RESOURCE_VECTORS },
-  { part: PLANS_PART, of: 'a plan', changes: PLAN_CHANGES, vectors: PLAN_VECTORS },
+  { part: TASKS_PART, of: 'a task', changes: TASK_CHANGES, vectors: `${VECTORS}#/changes` },
+  { part: BUDGETS_PART, of: 'budgets', changes: BUDGET_CHANGES, vectors: `${BUDGET_VECTORS}#/changes` },
+  { part: RESOURCES_PART, of: 'resources', changes: RESOURCE_CHANGES, vectors: `${RESOURCE_VECTORS}#/changes` },
+  { part: PLANS_PART, of: 'a plan', changes: PLAN_CHANGES, vectors: `${PLAN_VECTORS}#/changes` },
+  { part: COALITIONS_PART, of: 'a coalition', changes: COALITION_CHANGES, vectors: `${PLAN_VECTORS}#/coalitions` },
 ] as const
 
 const changeName = (part: string, change: string): string => `${part}.change.${change}`
@@ -131,7 +134,7 @@ export const addChanges = (to: Sections): void => {
         title: `The change ${change} of ${of}`,
         contentType: CONTENT_TYPES.json,
         payload: ref('components', 'schemas', name),
-        'x-vectors': `${vectors}#/changes/${change}`,
+        'x-vectors': `${vectors}/${change}`,
       })
       const allowed = whoMay(to.schemas[name] ?? {})
       const channel = ref('channels', id)

@@ -84,7 +84,12 @@ export const factsOf = (name: string, method: Method): Json => {
 /** By the id of the protocol. */
 const VECTORS_OF: Readonly<Record<string, string>> = {
   ...{ task: VECTORS, 'task-bytes': BYTES_VECTORS, resource: RESOURCE_VECTORS, budget: BUDGET_VECTORS },
-  ...{ coordination: PLAN_VECTORS, 'performance-monitor': PLAN_VECTORS, 'resource-manager': PLAN_VECTORS },
+  ...{
+    coordination: PLAN_VECTORS,
+    coalition: PLAN_VECTORS,
+    'performance-monitor': PLAN_VECTORS,
+    'resource-manager': PLAN_VECTORS,
+  },
 }
 
 const payloadOf = (name: string, schema: unknown, content: Content): Json => {
