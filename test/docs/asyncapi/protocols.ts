@@ -15,6 +15,7 @@ import {
   ref,
   type Sections,
   VECTORS,
+  WAIT_VECTORS,
 } from './sections.ts'
 
 const COMMAND = 'command-type'
@@ -82,7 +83,7 @@ export const factsOf = (name: string, method: Method): Json => {
 
 /** By the id of the protocol. */
 const VECTORS_OF: Readonly<Record<string, string>> = {
-  ...{ task: VECTORS, 'task-bytes': BYTES_VECTORS, resource: RESOURCE_VECTORS },
+  ...{ task: VECTORS, 'task-bytes': BYTES_VECTORS, resource: RESOURCE_VECTORS, waits: WAIT_VECTORS },
   ...{ coordination: PLAN_VECTORS, 'performance-monitor': PLAN_VECTORS, 'resource-manager': PLAN_VECTORS },
 }
 
