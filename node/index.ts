@@ -30,10 +30,13 @@ export { PLAN_STATES, PLAN_TRIGGERS, type PlanState, type PlanTrigger } from '..
 export {
   type ChosenAgent,
   defaultGenerator,
+  type GeneratedPlan,
+  type PlanChoice,
   type PlanGenerator,
   type PlanInput,
   type PlannableAgent,
   type PlannableTask,
+  type ResourceAdjustment,
 } from '../protocols/coordination/planner/generator.ts'
 export {
   type Accepted,

@@ -35,7 +35,8 @@ const createCandidates = (
   },
   async settled(timeoutMs: number): Promise<void> {
     if (!looksForOthers(options)) return
-    await extensions.directory.current?.firstSync({ signal: AbortSignal.timeout(timeoutMs) }).catch(() => {})
+    // What is left of a call is no whole number, which such a signal needs.
+    await extensions.directory.current?.firstSync({ signal: AbortSignal.timeout(Math.ceil(timeoutMs)) }).catch(() => {})
   },
   loadOf(peer: string): number {
     if (peer === identity.id) return slots.active() + slots.queued()

@@ -44,7 +44,7 @@ export interface PlanStatus {
   /** Plans that were made for this goal. */
   readonly revision: number
   readonly tasks: readonly string[]
-  /** Who has which task by the newest plan, and by which directive. */
+  /** Whom the newest plan chose for which task, and by which directive; who did one that had begun before is its task's `worker`. */
   readonly assignments: readonly Assignment[]
   /** Peer ids of agents that it has marked offline. */
   readonly offline: readonly string[]

@@ -274,6 +274,11 @@ describe('two processes that joined', { timeout: 60_000 }, () => {
     assert.ok(ms < 1_000, `${ms} ms`)
     const unsupported = await failureOf(ours.mesh.to(theirs.id, absent).ask({}))
     assert.ok(unsupported instanceof ParleyError && unsupported.code === 'MSG004')
+    // One that joins others waits until it has heard of them, for no longer than its call has.
+    const { mesh } = await startMesh({ name: 'joiner', join: ours.mesh.self.addresses })
+    const hurried = await failureOf(mesh.any(absent).ask({}, { timeoutMs: 1_500 }))
+    assert.ok(isParleyError(hurried, 'COM004'), String(hurried))
+    await mesh.stop()
   })
 
   it('refuse an input that breaks the contract on this side, before anything is sent', async () => {

@@ -195,6 +195,28 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     assert.match(String((await none.ended({ timeoutMs: END_MS })).reason), /no-generator: .* unknown/)
   })
 
+  it('a plan generator has agents give more or less of their resources, as far as they do', async () => {
+    for (const peer of peers) {
+      await peer.ask('offerResources', { cpu: 4 })
+      await peer.ask('adjustAlways', { resource: 'cpu', units: 3 })
+    }
+    const plan = await ann.plans.make({ goal: 'give less', tasks: tasksOf('quick', 'a', 2), generator: 'adjusting' })
+    const over = await plan.ended({ timeoutMs: END_MS })
+    assert.equal(over.outcome, 'completed')
+    const offered = (await ann.resources.status()).filter(({ name }) => name === 'cpu')
+    assert.deepEqual(
+      offered.map(({ capacity }) => capacity),
+      peers.map(() => 3),
+    )
+    for (const peer of peers) await peer.ask('refuseDirectives', { refuses: true })
+    for (const peer of peers) await peer.ask('offerResources', { cpu: 4 })
+    const refused = await ann.plans.make({
+      ...{ goal: 'give nothing', tasks: tasksOf('quick', 'z', 1), generator: 'adjusting', maxFailures: 0 },
+    })
+    assert.match(String((await refused.ended({ timeoutMs: END_MS })).reason), /not now/)
+    for (const peer of peers) await peer.ask('refuseDirectives', { refuses: false })
+  })
+
   it('an agent that dies has its tasks done by others, and another coordinator goes on with the plan', async () => {
     const plan = await ann.plans.make({ id: 'killed', goal: 'outlive them', tasks: tasksOf('slow', 'k', 6) })
     await until('all are at work', async () => {

@@ -1,7 +1,7 @@
 /** Verbs of plans for peer-verbs.ts. State: what each has directed to refuse, and who did what. */
-import type { Mesh } from '../../node/index.ts'
+import type { Mesh, Registration } from '../../node/index.ts'
 
-const refusing = new Set<string>()
+const refusing = new Map<string, Registration>()
 const done = new Map<string, string[]>()
 
 export const planVerbs = (meshOf: (as: string) => Mesh) => ({
@@ -23,16 +23,27 @@ export const planVerbs = (meshOf: (as: string) => Mesh) => ({
   tasksDone: async (as: string, _: undefined) => done.get(as) ?? [],
   /** Refuses directives, or no more. */
   refuseDirectives: async (as: string, { refuses }: { refuses: boolean }) => {
-    if (refusing.has(as) === refuses) return
-    if (refuses) refusing.add(as)
-    else refusing.delete(as)
+    await refusing.get(as)?.stop()
+    refusing.delete(as)
     if (!refuses) return
-    meshOf(as).plans.onDirective(() =>
-      refusing.has(as) ? { error: 'directive_failed', reason: 'not now' } : undefined,
+    const { plans } = meshOf(as)
+    refusing.set(
+      as,
+      plans.onDirective(() => ({ error: 'directive_failed', reason: 'not now' })),
     )
   },
   /** Where it coordinates, plans that name `always` give all to this one. */
   chooseAlways: async (as: string, { agent }: { agent: string }) => {
     meshOf(as).plans.generator('always', ({ tasks }) => tasks.map(({ id }) => ({ task: id, agent })))
+  },
+  /** Where it coordinates, plans that name `adjusting` have each agent give so many units of it, and give all to the first one. */
+  adjustAlways: async (as: string, { resource, units }: { resource: string; units: number }) => {
+    meshOf(as).plans.generator('adjusting', ({ tasks, agents }) => {
+      const adjustments = agents.flatMap(({ agent, capacity }) => {
+        const change = units - (capacity[resource] ?? 0)
+        return change === 0 ? [] : [{ agent, resource, change }]
+      })
+      return { chosen: tasks.map(({ id }) => ({ task: id, agent: agents[0]?.agent ?? '' })), adjustments }
+    })
   },
 })

@@ -68,11 +68,26 @@ export interface ChosenAgent {
   readonly agent: string
 }
 
-/** A task that is not named stays without an agent until the plan is made anew. */
-export type PlanGenerator = (
-  input: PlanInput,
-  signal: AbortSignal,
-) => readonly ChosenAgent[] | Promise<readonly ChosenAgent[]>
+/** How much more or less of a resource an agent is to give. */
+export interface ResourceAdjustment {
+  /** Peer id. */
+  readonly agent: string
+  /** Its name. */
+  readonly resource: string
+  /** Units; an agent gives nothing less than none, and nothing more than it offered itself. */
+  readonly change: number
+}
+
+export interface PlanChoice {
+  /** A task that is not named stays without an agent until the plan is made anew. */
+  readonly chosen: readonly ChosenAgent[]
+  /** Agents are directed to that before anybody is given a task; where one refuses, the coordination fails. */
+  readonly adjustments?: readonly ResourceAdjustment[]
+}
+
+/** A list alone is what it chose. */
+export type GeneratedPlan = readonly ChosenAgent[] | PlanChoice
+export type PlanGenerator = (input: PlanInput, signal: AbortSignal) => GeneratedPlan | Promise<GeneratedPlan>
 
 const WEIGHTS = { load: 1, price: 0.25, locality: 0.25 } as const
 /** A task that would have to wait for resources is better done elsewhere, unless that is much worse otherwise. */
@@ -123,7 +138,7 @@ const scoreOf = (
   return refused + byLoad * (load + waits) + byPrice * price + locality * distance
 }
 
-export const defaultGenerator: PlanGenerator = (input) => {
+export const defaultGenerator = (input: PlanInput): readonly ChosenAgent[] => {
   const { tasks, agents } = input
   const planned = agents.map((agent): Planned => ({ agent, given: new Map(), used: {} }))
   const highestPrice = agents.reduce((most, { price = 0 }) => Math.max(most, price), 0)
@@ -157,4 +172,34 @@ export const whyNobody = (agents: readonly PlannableAgent[], task: PlannableTask
     takers.every(({ capacity }) => amountOf(capacity, name) < amountOf(task.needs, name)),
   )
   return `no-such-capacity: no agent that takes ${task.type} has ${lacking ?? 'what it requires'}`
+}
+
+/** Of one plan, and so of one agent too. */
+const MAX_ADJUSTMENTS = 64
+
+/** What a generator gave, as far as that can be carried out: a program may give anything. @returns why it cannot, where it cannot */
+export const checkedPlan = ({ tasks, agents }: PlanInput, given: unknown): Required<PlanChoice> | string => {
+  const { chosen, adjustments = [] } = (Array.isArray(given) ? { chosen: given } : (given ?? {})) as Partial<PlanChoice>
+  if (!Array.isArray(chosen) || !Array.isArray(adjustments)) return 'generator: it gave no list'
+  const open = new Map(tasks.map((task) => [task.id, task]))
+  const known = new Map(agents.map((agent) => [agent.agent, agent]))
+  const found: ChosenAgent[] = []
+  for (const one of chosen as readonly Partial<ChosenAgent>[]) {
+    const [task, agent] = [open.get(one?.task ?? ''), known.get(one?.agent ?? '')]
+    if (task === undefined) return `generator: it named a task twice, or one that is not open: ${one?.task}`
+    if (agent === undefined) return `generator: it named an agent that is not there: ${one?.agent}`
+    if (!canDo(agent, task)) return `generator: ${agent.agent} cannot do ${task.id}`
+    open.delete(task.id)
+    found.push({ task: task.id, agent: agent.agent })
+  }
+  if (adjustments.length > MAX_ADJUSTMENTS) return `generator: it adjusts more than ${MAX_ADJUSTMENTS} resources`
+  const changed: ResourceAdjustment[] = []
+  for (const one of adjustments as readonly Partial<ResourceAdjustment>[]) {
+    const { agent = '', resource = '', change = 0 } = one ?? {}
+    if (known.get(agent) === undefined) return `generator: it adjusts an agent that is not there: ${agent}`
+    const isUsable = Number.isSafeInteger(change) && change !== 0 && typeof resource === 'string' && resource !== ''
+    if (!isUsable || resource.length > 64) return `generator: ${agent} cannot be adjusted by ${change} of ${resource}`
+    changed.push({ agent, resource, change })
+  }
+  return { chosen: found, adjustments: changed }
 }

@@ -9,8 +9,10 @@ import { unitsOf } from '../../resource/requirements.ts'
 import type { TaskRecord } from '../../task/task-record.ts'
 import { isFinal } from '../../task/task-status.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
+import { uuid7 } from '../../wire/message-id.ts'
 import { type Directive, type DirectiveAnswer, isoTime, REFUSALS, type Refusal } from '../messages.ts'
 import { type Assignment, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
+import type { ResourceAdjustment } from '../planner/generator.ts'
 import type { DirectiveSender } from './directive-sender.ts'
 import { isHeld, taskOf, workerOf } from './plan-facts.ts'
 
@@ -27,7 +29,7 @@ export interface FailedDirection {
 export type Steer = (change: { id: string; plan: string; assignee?: string }, signal: AbortSignal) => Promise<void>
 
 export interface DirectorDeps {
-  readonly port: Pick<Port, 'clock' | 'log'>
+  readonly port: Pick<Port, 'clock' | 'random' | 'log'>
   readonly member: JournalMember
   readonly sender: Pick<DirectiveSender, 'send'>
   readonly steer: Steer
@@ -67,6 +69,39 @@ export class PlanDirector {
       ...this.#unassigned(id, plan).map((task) => this.#steer({ id: task, plan: id }, signal)),
     ])
     return undefined
+  }
+
+  /**
+   * Has agents give more or less of their resources, before anybody is given a task. Nothing of it is taken back where the plan
+   * fails: whoever plans anew sees what agents have.
+   * @returns undefined: all have acknowledged
+   */
+  async adjust(
+    id: string,
+    plan: PlanRecord,
+    adjustments: readonly ResourceAdjustment[],
+    signal: AbortSignal,
+  ): Promise<FailedDirection | undefined> {
+    const byAgent = new Map<string, ResourceAdjustment[]>()
+    for (const one of adjustments) byAgent.set(one.agent, [...(byAgent.get(one.agent) ?? []), one])
+    const { clock, random } = this.#deps.port
+    const directives = [...byAgent].map(
+      ([agent, these]): Directive => ({
+        ...{ directive_id: uuid7(clock.now(), random(10)), timestamp: isoTime(clock.now()), target_agent: agent },
+        ...{ plan: id, fence: plan.fence, action: 'adjust_resources' },
+        parameters: {
+          adjustments: these.map(({ resource, change }) => ({ resource_id: resource, agent, change })),
+          reason: planReason(plan.goal),
+        },
+      }),
+    )
+    const answers = await Promise.all(
+      directives.map((directive) => {
+        this.#deps.told(directive)
+        return this.#deps.sender.send(directive, signal)
+      }),
+    )
+    return this.#failed(answers)
   }
 
   /** Tasks that an earlier plan gave to somebody, and this one gives to nobody. */

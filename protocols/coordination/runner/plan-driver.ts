@@ -120,6 +120,12 @@ export class PlanDriver {
     // What was refused just now is not asked for again at once.
     if (plan.moves.at(-1)?.trigger === 'adjustment_needed' && plan.failures > 0) await this.#backOff(plan)
     const made = await this.#deps.maker.make(this.#id, plan, this.#signal)
+    const failed = await this.#deps.director.adjust(this.#id, plan, made.adjustments, this.#signal)
+    if (failed !== undefined) {
+      this.#deps.coordinated(false)
+      const reason = planReason(`${failed.error}: ${failed.reason}`)
+      return this.#move(plan, { do: 'coordination_failure', reason, offline: [...failed.offline] })
+    }
     if (made.isNothingOpen || made.assignments.length > 0) {
       const { assignments, offline, why } = made
       const reason = why !== '' && { reason: why }

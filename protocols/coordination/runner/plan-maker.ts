@@ -13,12 +13,15 @@ import { uuid7 } from '../../wire/message-id.ts'
 import { type Assignment, MAX_OFFLINE, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import {
   type ChosenAgent,
-  canDo,
+  checkedPlan,
   defaultGenerator,
+  type GeneratedPlan,
+  type PlanChoice,
   type PlanGenerator,
   type PlanInput,
   type PlannableAgent,
   type PlannableTask,
+  type ResourceAdjustment,
   whyNobody,
 } from '../planner/generator.ts'
 import type { AgentSurvey, SurveyedAgent } from './agent-survey.ts'
@@ -36,6 +39,8 @@ export interface MadePlan {
   readonly isNothingOpen: boolean
   /** Why some tasks have no agent; empty: all have one. */
   readonly why: string
+  /** What agents are directed to before that. */
+  readonly adjustments: readonly ResourceAdjustment[]
 }
 
 export interface MakerDeps {
@@ -65,7 +70,7 @@ interface Candidate {
 }
 
 const none = (why: string, offline: readonly OfflineAgent[] = []): MadePlan => ({
-  ...{ assignments: [], offline, isNothingOpen: false, why: planReason(why) },
+  ...{ assignments: [], offline, isNothingOpen: false, why: planReason(why), adjustments: [] },
 })
 
 export class PlanMaker {
@@ -79,7 +84,7 @@ export class PlanMaker {
   async make(id: string, plan: PlanRecord, signal: AbortSignal): Promise<MadePlan> {
     const { survey, generator: generatorOf } = this.#deps
     const { kept, plannable } = this.#openTasks(plan)
-    if (plannable.length === 0) return { assignments: kept, offline: [], isNothingOpen: true, why: '' }
+    if (plannable.length === 0) return { assignments: kept, offline: [], isNothingOpen: true, why: '', adjustments: [] }
     const name = plan.generator ?? 'default'
     const generator = name === 'default' ? (generatorOf(name) ?? defaultGenerator) : generatorOf(name)
     if (generator === undefined) return none(`no-generator: this coordinator has no plan generator ${name}`)
@@ -96,8 +101,9 @@ export class PlanMaker {
     const { goal, weights = {}, zone } = plan
     const metrics = await this.#deps.metrics(signal)
     const input: PlanInput = { plan: id, goal, tasks: plannable, agents, weights, zone, metrics }
-    const chosen = await this.#generate(generator, input, signal)
-    if (typeof chosen === 'string') return none(chosen, offline)
+    const made = await this.#generate(generator, input, signal)
+    if (typeof made === 'string') return none(made, offline)
+    const { chosen, adjustments } = made
     const [first] = plannable
     if (chosen.length === 0 && kept.length === 0)
       return none(first === undefined ? 'there is no task' : whyNobody(agents, first), offline)
@@ -105,7 +111,8 @@ export class PlanMaker {
     const left = plannable.filter((task) => !placed.has(task.id))
     const [next] = left
     const why = next === undefined ? '' : planReason(`${left.length} tasks wait: ${whyNobody(agents, next)}`)
-    return { assignments: [...kept, ...this.#assign(plan, plannable, chosen)], offline, isNothingOpen: false, why }
+    const assignments = [...kept, ...this.#assign(plan, plannable, chosen)]
+    return { assignments, offline, isNothingOpen: false, why, adjustments }
   }
 
   #openTasks({ tasks, assignments }: PlanRecord): OpenTasks {
@@ -162,13 +169,17 @@ export class PlanMaker {
   }
 
   /** @returns what it chose, as far as that can be; or why nothing can be made of it */
-  async #generate(generator: PlanGenerator, input: PlanInput, signal: AbortSignal): Promise<ChosenAgent[] | string> {
+  async #generate(
+    generator: PlanGenerator,
+    input: PlanInput,
+    signal: AbortSignal,
+  ): Promise<Required<PlanChoice> | string> {
     const limit = new AbortController()
     const both = AbortSignal.any([signal, limit.signal])
-    let chosen: readonly ChosenAgent[]
+    let given: GeneratedPlan
     try {
       const made = Promise.resolve(generator(input, both))
-      chosen = await waitFor<readonly ChosenAgent[]>(signal, (resolve, reject) => {
+      given = await waitFor<GeneratedPlan>(signal, (resolve, reject) => {
         made.then(resolve, reject)
         return this.#deps.port.timers.after(GENERATE_MS, () =>
           reject(new Error(`it took longer than ${GENERATE_MS} ms`)),
@@ -181,7 +192,7 @@ export class PlanMaker {
     } finally {
       limit.abort()
     }
-    return checkedChoice(input, chosen)
+    return checkedPlan(input, given)
   }
 
   /** Who has a task already, by a directive that it acknowledged, is not directed anew. */
@@ -196,21 +207,4 @@ export class PlanMaker {
         : { task, agent, directive: uuid7(clock.now(), random(10)) }
     })
   }
-}
-
-/** @returns why it cannot be used, where it cannot */
-const checkedChoice = ({ tasks, agents }: PlanInput, chosen: unknown): ChosenAgent[] | string => {
-  if (!Array.isArray(chosen)) return 'generator: it gave no list'
-  const open = new Map(tasks.map((task) => [task.id, task]))
-  const known = new Map(agents.map((agent) => [agent.agent, agent]))
-  const found: ChosenAgent[] = []
-  for (const one of chosen as readonly Partial<ChosenAgent>[]) {
-    const [task, agent] = [open.get(one?.task ?? ''), known.get(one?.agent ?? '')]
-    if (task === undefined) return `generator: it named a task twice, or one that is not open: ${one?.task}`
-    if (agent === undefined) return `generator: it named an agent that is not there: ${one?.agent}`
-    if (!canDo(agent, task)) return `generator: ${agent.agent} cannot do ${task.id}`
-    open.delete(task.id)
-    found.push({ task: task.id, agent: agent.agent })
-  }
-  return found
 }

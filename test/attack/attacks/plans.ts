@@ -85,8 +85,12 @@ const directing = async (
   const own = { timestamp: TIMESTAMP, source_agent: attacker.id }
   const tooMany = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`m${i}`, i]))
   judge(judged, 'measuring too much', [await ask(monitor, 'metrics_update', { ...own, metrics: tooMany })], ['MSG001'])
-  for (const metrics of [{ load: 1e308 }, { constructor: 1 }, { a: -0 }])
+  const many = (round: number) => Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`round${round}-${i}`, 1]))
+  const odd = [{ load: 1e308 }, { load: 1e308 }, { constructor: 1 }, { a: -0 }, many(1), many(2)]
+  for (const metrics of odd)
     judge(judged, 'measuring oddly', [await ask(monitor, 'metrics_update', { ...own, metrics })], ['ok'])
+  const asked = { request_id: DIRECTIVE, timestamp: TIMESTAMP, window_ms: 60_000 }
+  judge(judged, 'spoiling what the monitor answers', [await ask(monitor, 'metrics_request', asked)], ['ok'])
   const report = { report_id: DIRECTIVE, timestamp: TIMESTAMP, goal_id: 'g', from: 0, to: 1, outcome: 'completed' }
   const reported = await ask(monitor, 'performance_report', { ...report, metrics: {}, agents: [] })
   judge(judged, 'reporting of plans', [reported], ['SEC002'])

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
-  type ChosenAgent,
   canDo,
+  checkedPlan,
   defaultGenerator,
   type PlanInput,
   type PlannableAgent,
@@ -32,8 +32,7 @@ const choose = (input: Partial<PlanInput>): Record<string, string> => {
     ...{ plan: 'p', goal: 'g', tasks: [], agents: [], weights: {}, zone: undefined, metrics: new Map() },
     ...input,
   }
-  const chosen = defaultGenerator(all, new AbortController().signal) as readonly ChosenAgent[]
-  return Object.fromEntries(chosen.map((one) => [one.task, one.agent]))
+  return Object.fromEntries(defaultGenerator(all).map((one) => [one.task, one.agent]))
 }
 
 test('work is spread by what each agent has in work, of what it takes at once', () => {
@@ -116,4 +115,31 @@ test('whatever there is, each task goes to one agent that can do it, and is left
     }),
     { numRuns: 300 },
   )
+})
+
+test('what a generator of a program gives is carried out as far as it can be, and else says why it cannot', () => {
+  const input: PlanInput = {
+    ...{ plan: 'p', goal: 'g', tasks: [task('1'), task('2')], agents: [agent('a'), agent('b', { slots: 0 })] },
+    ...{ weights: {}, zone: undefined, metrics: new Map() },
+  }
+  const chosen = [{ task: '1', agent: 'a' }]
+  assert.deepEqual(checkedPlan(input, chosen), { chosen, adjustments: [] })
+  const adjustments = [{ agent: 'b', resource: 'cpu', change: -2 }]
+  assert.deepEqual(checkedPlan(input, { chosen, adjustments }), { chosen, adjustments })
+  const whyNot = (given: unknown): string => {
+    const checked = checkedPlan(input, given)
+    return typeof checked === 'string' ? checked : assert.fail('it was taken')
+  }
+  for (const bad of [undefined, null, 7, 'x', {}, { chosen: 7 }, { chosen, adjustments: 7 }])
+    assert.match(whyNot(bad), /no list/)
+  assert.match(whyNot([...chosen, ...chosen]), /twice/)
+  assert.match(whyNot([{ task: '1', agent: 'c' }]), /not there: c/)
+  assert.match(whyNot([{ task: '1', agent: 'b' }]), /b cannot do 1/)
+  assert.match(whyNot([null]), /not open/)
+  for (const change of [0, 0.5, Number.NaN, 2 ** 53, '1', undefined])
+    assert.match(whyNot({ chosen, adjustments: [{ agent: 'a', resource: 'cpu', change }] }), /cannot be adjusted/)
+  for (const resource of ['', 7, 'x'.repeat(65)])
+    assert.match(whyNot({ chosen, adjustments: [{ agent: 'a', resource, change: 1 }] }), /cannot be adjusted/)
+  assert.match(whyNot({ chosen, adjustments: [{ agent: 'c', resource: 'cpu', change: 1 }] }), /not there: c/)
+  assert.match(whyNot({ chosen, adjustments: Array(65).fill(adjustments[0]) }), /more than 64/)
 })
