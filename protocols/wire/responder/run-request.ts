@@ -47,6 +47,12 @@ export const asHandled = (error: unknown): unknown => {
   const { code, message, details } = error
   const hint = error.hint === undefined ? {} : { hint: error.hint }
   if (code === 'COM002') return new ParleyError(code, message, { ...hint, details: { ...details, sent: true } })
+  // Of the call that gave way it says that it may be made again; this request has run.
+  if (error.remote && error.reason === 'deadlock')
+    return new ParleyError(code, message, {
+      hint: 'a call that the handler made gave way; make the request again only if it may run twice',
+      details: { ...details, sent: true },
+    })
   if (!error.remote || (code !== 'COM003' && code !== 'MSG004') || hasNoBudgetLeft(error)) return error
   return new ParleyError('APP001', message, { ...hint, details: { ...details, code } })
 }

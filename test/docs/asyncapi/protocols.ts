@@ -16,6 +16,7 @@ import {
   ref,
   type Sections,
   VECTORS,
+  WAIT_VECTORS,
 } from './sections.ts'
 
 const COMMAND = 'command-type'
@@ -83,7 +84,13 @@ export const factsOf = (name: string, method: Method): Json => {
 
 /** By the id of the protocol. */
 const VECTORS_OF: Readonly<Record<string, string>> = {
-  ...{ task: VECTORS, 'task-bytes': BYTES_VECTORS, resource: RESOURCE_VECTORS, budget: BUDGET_VECTORS },
+  ...{
+    task: VECTORS,
+    'task-bytes': BYTES_VECTORS,
+    resource: RESOURCE_VECTORS,
+    budget: BUDGET_VECTORS,
+    waits: WAIT_VECTORS,
+  },
   ...{
     coordination: PLAN_VECTORS,
     coalition: PLAN_VECTORS,

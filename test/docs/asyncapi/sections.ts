@@ -12,6 +12,8 @@ export const BUDGET_VECTORS = 'test/interop/vectors/budgets.json'
 export const RESOURCE_VECTORS = 'test/interop/vectors/resources.json'
 /** Of plans and their services. */
 export const PLAN_VECTORS = 'test/interop/vectors/coordination.json'
+/** Of who waits for whom. */
+export const WAIT_VECTORS = 'test/interop/vectors/waits.json'
 export const CONTENT_TYPES: Readonly<Record<Content, string>> = {
   json: 'application/json',
   cbor: 'application/cbor',
