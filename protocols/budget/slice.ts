@@ -52,7 +52,7 @@ const SLICE = 'this slice of a budget'
 
 export class Slice {
   readonly limits: Limits
-  readonly #allowance: Amounts
+  #allowance: Amounts
   /** Of what is limited. */
   #left: Amounts
   #spent: Amounts = NO_AMOUNTS
@@ -68,6 +68,14 @@ export class Slice {
     this.limits = checkedInput(LimitsSchema.strict(), limits, 'limits cannot be used so')
     this.#left = this.#allowance
     this.#onClosed = onClosed
+  }
+
+  /** It has so much more, of what is limited. @throws STA003 `ended`; MSG001 */
+  add(amounts: Amounts): void {
+    const more = limitedBy(this.#allowance, given(amounts))
+    this.#take(NO_AMOUNTS)
+    this.#allowance = sum(this.#allowance, more)
+    this.#left = sum(this.#left, more)
   }
 
   /** Of what is limited; what it does not name is without limit. */

@@ -6,6 +6,7 @@
  * leaves is a row of the collection DONE; its record says only that it ended, and goes a moment later.
  */
 import * as z from 'zod'
+import { AmountsSchema, MAX_DEPTH } from '../budget/amounts.ts'
 import { ParleyError } from '../errors.ts'
 import { FenceSchema } from '../journal/fencing/fence.ts'
 import { JsonSchema } from '../journal/state/built-in-kinds.ts'
@@ -152,6 +153,22 @@ const Millis = z.number().nonnegative()
 /** How the task of a worker that is gone goes to another one. */
 export const Takeover = z.literal('after-lease')
 
+/** What a task may use up, as it was submitted; level 5. */
+export const TaskBudgetSchema = z.object({
+  amounts: AmountsSchema,
+  /** How often what it has may be passed on. */
+  depth: z.int().min(0).max(MAX_DEPTH).optional(),
+})
+export const TaskBudgetStateSchema = TaskBudgetSchema.extend({
+  /** All that counts as spent: what attempts drew and did not give back. */
+  used: AmountsSchema,
+  /** Of that, what the attempt in work has drawn. */
+  open: AmountsSchema.optional(),
+  /** Draws of the attempt in work. */
+  draws: z.int().nonnegative().optional(),
+})
+export type TaskBudgetState = z.output<typeof TaskBudgetStateSchema>
+
 export const TaskRecordSchema = z.object({
   type: TypeName,
   /** Of its type. Absent: any worker of the type will do. */
@@ -213,6 +230,8 @@ export const TaskRecordSchema = z.object({
     .optional(),
   /** Why it is in this state, for people and programs. */
   reason: Reason.optional(),
+  /** Absent: nothing that it uses up is limited. */
+  budget: TaskBudgetStateSchema.optional(),
   /** How much room its submitter answers for, bytes. */
   size: z.int().nonnegative(),
   /** Its submitter answers for its rows too. Absent: it was submitted while a voter was of level 1. */

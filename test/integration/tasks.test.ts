@@ -18,7 +18,7 @@ import {
 import { onAbort } from '../../protocols/async.ts'
 import { tasksDigest } from '../../protocols/task/client/tasks-digest.ts'
 import type { TaskChange } from '../../protocols/task/journal/task-changes.ts'
-import { changeTasks, decideTasks, directTasks } from '../../protocols/task/journal/task-kinds.ts'
+import { changeTasks, decideTasks, spendTasks } from '../../protocols/task/journal/task-kinds.ts'
 import { failureOf, until } from '../support/until.ts'
 
 const END_MS = 20_000
@@ -587,7 +587,7 @@ describe('tasks, between nodes', { timeout: 180_000 }, () => {
       { do: 'time-out', epoch, id, fence },
       { do: 'forget', epoch, tasks: [{ id: 'double-1', endedAt: 0 }] },
     ]
-    const { result } = await carl.journal.submit(directTasks, { changes: forged })
+    const { result } = await carl.journal.submit(spendTasks, { changes: forged })
     assert.deepEqual(
       result.map((answer) => ('fault' in answer ? answer.fault.code : 'taken')),
       ['STA002', 'STA002', 'STA002', 'STA002', ...Array.from({ length: 9 }, () => 'SEC002')],

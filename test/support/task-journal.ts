@@ -9,7 +9,13 @@ import { createJournalMachine, type JournalMachine } from '../../protocols/journ
 import { completeHistory, type TaskHappened } from '../../protocols/task/history-entry.ts'
 import { keptEntries } from '../../protocols/task/journal/history-notes.ts'
 import { levelOfChange, type SubmittedTask, type TaskChange } from '../../protocols/task/journal/task-changes.ts'
-import { changeTasks, decideTasks, directTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
+import {
+  changeTasks,
+  decideTasks,
+  directTasks,
+  spendTasks,
+  taskJournal,
+} from '../../protocols/task/journal/task-kinds.ts'
 import {
   DONE,
   type DoneTask,
@@ -66,7 +72,7 @@ export class TaskJournal {
   /** One decision, with these changes. */
   decide(by: string, ...changes: TaskChange[]): ChangeAnswer[] {
     const level = Math.max(...changes.map(levelOfChange))
-    const newer = level === 4 ? directTasks : decideTasks
+    const newer = level === 5 ? spendTasks : level === 4 ? directTasks : decideTasks
     const kind = this.isOlder && level === 1 ? changeTasks : newer
     const answer = this.#apply(kind.name, by, { changes } as unknown as Json)
     if (!answer.ok) throw new Error(JSON.stringify(answer.fault))

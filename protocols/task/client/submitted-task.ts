@@ -24,6 +24,7 @@ const KEYS = keysOf<SubmitTask>({
   attemptTimeoutMs: true,
   takeover: true,
   plan: true,
+  budget: true,
 })
 const RETRY = { max: 3, delayMs: 1_000, maxDelayMs: 30_000 } as const
 const NO_DIGEST = ''
@@ -33,8 +34,15 @@ export const newTaskId = ({ clock, random }: Pick<Port, 'clock' | 'random'>): st
 
 const ENCODER = new TextEncoder()
 
-/** @throws MSG001 */
-export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, given: SubmitTask): SubmittedTask => {
+/**
+ * @param budget what it was given of one, which ends no later than its deadline
+ * @throws MSG001
+ */
+export const submittedTask = (
+  port: Pick<Port, 'clock' | 'random' | 'hash'>,
+  given: SubmitTask,
+  budget?: SubmittedTask['budget'],
+): SubmittedTask => {
   checkKeys(given, KEYS, 'a task')
   const { id, type, typeVersion, input = null, metadata, priority = 'normal', deadline, requirements, parent } = given
   const { attemptTimeoutMs, takeover = 'at-once', plan } = given
@@ -57,6 +65,7 @@ export const submittedTask = (port: Pick<Port, 'clock' | 'random' | 'hash'>, giv
     // Anything but the usual one is checked with the rest.
     ...(takeover !== 'at-once' && { takeover }),
     ...(plan !== undefined && { plan }),
+    ...(budget !== undefined && { budget }),
     input,
     ...(metadata !== undefined && { metadata }),
     digest: NO_DIGEST,

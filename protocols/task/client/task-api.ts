@@ -1,4 +1,5 @@
 /** Tasks as a program submits, waits for and holds them. */
+import type { BudgetShare } from '../../budget/carried/budget-share.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Priority } from '../../wire/envelope.ts'
 import type { StoredBytes, TaskValue } from '../bytes/stored-bytes.ts'
@@ -54,6 +55,11 @@ export interface SubmitTask {
    * minute lets it go to whoever is free.
    */
   readonly plan?: string
+  /**
+   * What it may use up: a part of a slice. Its attempts draw of it (`ctx.draw`); what they did not use comes back to the slice once
+   * this process hears that the task has ended, and is spent where it never does.
+   */
+  readonly budget?: BudgetShare
 }
 
 export interface TaskState {

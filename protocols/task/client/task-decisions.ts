@@ -10,7 +10,7 @@ import type { Committed, Journal } from '../../journal/client/journal-client.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
-import { changeTasks, decideTasks, directTasks, resolveTasks } from '../journal/task-kinds.ts'
+import { changeTasks, decideTasks, directTasks, resolveTasks, spendTasks } from '../journal/task-kinds.ts'
 import { TASKS_PART } from '../task-record.ts'
 
 /** Milliseconds that a mesh may take until all of its voters are known to have tasks, and between tries. */
@@ -79,10 +79,11 @@ class TaskDecisions implements BatchedChanges<TaskChange> {
   }
 
   /** What fits the newer command, and is of level 1, fits the older one. */
-  #kind(level: number): typeof directTasks {
-    if (level === 4) return directTasks
-    if (level === 3) return resolveTasks as typeof directTasks
-    return (level === 1 && this.#isOfOlder() ? changeTasks : decideTasks) as typeof directTasks
+  #kind(level: number): typeof spendTasks {
+    if (level === 5) return spendTasks
+    if (level === 4) return directTasks as typeof spendTasks
+    if (level === 3) return resolveTasks as typeof spendTasks
+    return (level === 1 && this.#isOfOlder() ? changeTasks : decideTasks) as typeof spendTasks
   }
 }
 

@@ -16,6 +16,7 @@ import { newTaskId, submittedTask } from './submitted-task.ts'
 import type { SubmitTask, TaskWaitOptions } from './task-api.ts'
 import type { TaskBatcher } from './task-decisions.ts'
 import type { TaskReader } from './task-reader.ts'
+import { TaskShares } from './task-shares.ts'
 import type { TaskTrackers, Tracker } from './task-trackers.ts'
 import { limitedWait, nobodyDecides, SUBMIT_MS } from './wait-limit.ts'
 
@@ -49,26 +50,39 @@ export class TaskSubmitter {
       })
     const { timeoutMs = SUBMIT_MS } = options
     const { signal, stop } = limitedWait(port, { ...options, timeoutMs }, () => nobodyDecides(timeoutMs))
+    const shares = new TaskShares(port.clock)
     try {
       const tasks: SubmittedTask[] = []
-      for (const task of given) tasks.push(await this.#prepare(task, signal))
+      for (const task of given) tasks.push(await this.#prepare(task, shares, signal))
       // So that their ends are heard, however soon they come.
       await live(signal)
-      return await this.#decide(tasks, signal)
+      shares.sent()
+      const accepted = await this.#decide(tasks, signal)
+      shares.accepted(accepted)
+      return accepted
+    } catch (error) {
+      shares.failed(error)
+      throw error
     } finally {
       stop()
     }
   }
 
   /** @throws MSG001, STA003 `no-holder` */
-  async #prepare(given: SubmitTask, signal: AbortSignal | undefined): Promise<SubmittedTask> {
+  async #prepare(
+    { budget: share, ...wanted }: SubmitTask,
+    shares: TaskShares,
+    signal: AbortSignal | undefined,
+  ): Promise<SubmittedTask> {
     const { port, values } = this.#deps
-    const { id = newTaskId(port), input = null } = given
+    const { id = newTaskId(port), input = null } = wanted
+    const { budget, deadline } = shares.give(id, share, wanted.deadline)
+    const given = { ...wanted, ...(deadline !== undefined && { deadline }) }
     // Everything else is right before bytes go anywhere.
-    submittedTask(port, { ...given, id, input: null })
+    submittedTask(port, { ...given, id, input: null }, budget)
     const task = TaskId.parse(id)
     const row = await values.store('the input', input, { task, row: INPUT_ROW }, signal)
-    return submittedTask(port, { ...given, id, input: row })
+    return submittedTask(port, { ...given, id, input: row }, budget)
   }
 
   async #decide(tasks: readonly SubmittedTask[], signal: AbortSignal | undefined): Promise<AcceptedTask[]> {
@@ -107,6 +121,10 @@ export const failedTask = async (
       { task: id, status },
     )
   const { record, metadata, input } = await reader.done(id, signal)
+  if (record.budget !== undefined)
+    throw new ParleyError('MSG001', `the task ${id} had a budget, which is not given anew by itself`, {
+      hint: 'submit a new task with its input and a budget',
+    })
   if (input === undefined)
     throw stateError(
       'input-gone',

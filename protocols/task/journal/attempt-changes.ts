@@ -19,7 +19,7 @@ const running = (ledger: TaskLedger, id: string, record: TaskRecord): TaskRecord
 /** The assignee works on it. @throws STA002 while it is held */
 const working = (
   ledger: TaskLedger,
-  change: ChangeOf<'start' | 'effect' | 'checkpoint' | 'complete' | 'fail' | 'sleep' | 'wait' | 'listen'>,
+  change: ChangeOf<'start' | 'effect' | 'checkpoint' | 'complete' | 'fail' | 'sleep' | 'wait' | 'listen' | 'draw'>,
 ) => {
   const record = ledger.ofAttempt(change)
   if (record.status === 'assigned' || record.status === 'running') return record

@@ -6,7 +6,7 @@ import { isFinal, type TaskStatus } from '../task-status.ts'
 import { countFailure, type Failed } from './attempt-changes.ts'
 import { goOn } from './peer-changes.ts'
 import type { ChangeOf } from './task-changes.ts'
-import type { TaskLedger } from './task-ledger.ts'
+import { budgetAfter, type TaskLedger } from './task-ledger.ts'
 
 /** Attempts of one task that may be lost with their workers: what kills whoever works on it must end. */
 export const MAX_LOSSES = 20
@@ -40,6 +40,7 @@ export const placeTask = (ledger: TaskLedger, change: ChangeOf<'place'>): null =
     ...{ status: 'assigned', attempts: record.attempts + 1, worker, registration, fence },
     ...(limit !== undefined && { attemptUntil: at + limit }),
     ...(allocation !== undefined && { allocation }),
+    ...budgetAfter(record),
   })
   return null
 }

@@ -194,6 +194,7 @@ export const historyRowsOf = (change: TaskChange): RowName[] => {
     case 'effect':
       return rowsIn(change.id, OF_EFFECTS)
     case 'start':
+    case 'draw':
     case 'release':
     case 'sleep':
     case 'wait':

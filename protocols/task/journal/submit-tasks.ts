@@ -110,9 +110,14 @@ const known = (ledger: TaskLedger, task: SubmittedTask): Submitted | undefined =
 const GROWTH_BYTES = 400
 /** Who a task of a plan goes to. */
 const ASSIGNEE_BYTES = 144
+/** What is used of a budget, and open. */
+const BUDGET_BYTES = 224
 /** What a record counts for its submitter. */
 const sizeOfRecord = (record: Omit<TaskRecord, 'size'>): number =>
-  JSON.stringify(record).length + GROWTH_BYTES + (record.plan === undefined ? 0 : ASSIGNEE_BYTES)
+  JSON.stringify(record).length +
+  GROWTH_BYTES +
+  (record.plan === undefined ? 0 : ASSIGNEE_BYTES) +
+  (record.budget === undefined ? 0 : BUDGET_BYTES)
 
 export const newRecord = (
   ledger: TaskLedger,
@@ -121,7 +126,7 @@ export const newRecord = (
   submitter: string,
 ): TaskRecord => {
   const { type, typeVersion, priority, deadline, requirements, parent, retry, attemptTimeoutMs, takeover } = task
-  const { plan } = task
+  const { plan, budget } = task
   const { at } = ledger.facts
   const record: Omit<TaskRecord, 'size'> = {
     type,
@@ -139,6 +144,7 @@ export const newRecord = (
     retry,
     ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
     ...(takeover !== undefined && { takeover }),
+    ...(budget !== undefined && { budget: { ...budget, used: {} } }),
     attempts: 0,
     failures: 0,
     losses: 0,

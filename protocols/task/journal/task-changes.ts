@@ -3,9 +3,11 @@
  * Each change is let through or refused by itself. Pure.
  *
  * `tasks.change` takes those of level 1, `tasks.decide` these and what level 2 of the part brought: both have to stay as they
- * are, as they stand in logs, and so has `tasks.resolve` for those of level 3. `tasks.direct` takes all of them.
+ * are, as they stand in logs, and so have `tasks.resolve` for those of level 3 and `tasks.direct` for those of level 4.
+ * `tasks.spend` takes all of them.
  */
 import * as z from 'zod'
+import { AmountsSchema } from '../../budget/amounts.ts'
 import { FenceSchema } from '../../journal/fencing/fence.ts'
 import { AllocationId } from '../../resource/resource-record.ts'
 import { readStored } from '../bytes/stored-bytes.ts'
@@ -27,6 +29,7 @@ import {
   RetrySchema,
   smallJson,
   Takeover,
+  TaskBudgetSchema,
   TaskErrorSchema,
   TaskId,
   TypeName,
@@ -73,9 +76,13 @@ const ThirdTaskSchema = SecondTaskSchema.extend({
   /** Level 3. */
   takeover: Takeover.optional(),
 })
-export const SubmittedTaskSchema = ThirdTaskSchema.extend({
+const FourthTaskSchema = ThirdTaskSchema.extend({
   /** It is held until this plan says who gets it; level 4. */
   plan: AllocationId.optional(),
+})
+export const SubmittedTaskSchema = FourthTaskSchema.extend({
+  /** What it may use up; level 5. */
+  budget: TaskBudgetSchema.optional(),
 })
 export type SubmittedTask = z.output<typeof SubmittedTaskSchema>
 
@@ -128,6 +135,18 @@ const SteerSchema = z.object({
   assignee: PeerId.optional(),
   /** It is of no plan any more. */
   free: z.literal(true).optional(),
+})
+
+/** Of a task that has a budget, by its attempt in work; level 5. */
+const DrawSchema = z.object({
+  do: z.literal('draw'),
+  ...attempt,
+  /** Which draw of this attempt, from 1: the same one again changes nothing. */
+  number: z.int().min(1),
+  /** Counts as spent from here on, until some of it is given back. */
+  amounts: AmountsSchema,
+  /** Of what this attempt drew before, and did not spend. */
+  back: AmountsSchema.optional(),
 })
 
 /** As they are at all levels. */
@@ -212,11 +231,21 @@ export const ThirdChangeSchema = z.discriminatedUnion('do', [
   ...LATER_CHANGES,
   ...SCHEDULE_CHANGES,
 ])
+export const FourthChangeSchema = z.discriminatedUnion('do', [
+  submitOf(FourthTaskSchema),
+  registerOf(WorkerOfferSchema),
+  PlaceSchema,
+  SteerSchema,
+  ...CHANGES,
+  ...LATER_CHANGES,
+  ...SCHEDULE_CHANGES,
+])
 export const TaskChangeSchema = z.discriminatedUnion('do', [
   submitOf(SubmittedTaskSchema),
   registerOf(WorkerOfferSchema),
   PlaceSchema,
   SteerSchema,
+  DrawSchema,
   ...CHANGES,
   ...LATER_CHANGES,
   ...SCHEDULE_CHANGES,
@@ -244,8 +273,12 @@ const isOfLevel3 = (change: TaskChange): boolean => {
 const isOfLevel4 = (change: TaskChange): boolean =>
   change.do === 'steer' || (change.do === 'submit' && change.tasks.some(({ plan }) => plan !== undefined))
 
+const isOfLevel5 = (change: TaskChange): boolean =>
+  change.do === 'draw' || (change.do === 'submit' && change.tasks.some(({ budget }) => budget !== undefined))
+
 /** The level of the part that a voter has to have for it. */
-export const levelOfChange = (change: TaskChange): 1 | 2 | 3 | 4 => {
+export const levelOfChange = (change: TaskChange): 1 | 2 | 3 | 4 | 5 => {
+  if (isOfLevel5(change)) return 5
   if (isOfLevel4(change)) return 4
   if (isOfLevel3(change)) return 3
   if (change.do === 'submit') return change.tasks.some((task) => isLimited(task) || isStored(task.input)) ? 2 : 1

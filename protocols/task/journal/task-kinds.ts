@@ -55,8 +55,10 @@ import {
 import { reholdBytes } from './rehold-kind.ts'
 import { RowShares } from './row-shares.ts'
 import { admitTasks, submitTasks } from './submit-tasks.ts'
+import { drawBudget } from './task-budgets.ts'
 import {
   FirstChangeSchema,
+  FourthChangeSchema,
   MAX_CHANGES_AT_ONCE,
   SecondChangeSchema,
   type TaskChange,
@@ -138,6 +140,8 @@ const apply = (ledger: TaskLedger, change: TaskChange): unknown => {
       return holdSchedule(ledger, change)
     case 'fire':
       return fireSchedule(ledger, change)
+    case 'draw':
+      return drawBudget(ledger, change)
     case 'steer':
       return steerTask(ledger, change)
     case 'explain':
@@ -222,13 +226,29 @@ export const directTasks = defineJournalCommand({
   ...common,
   name: `${TASKS_PART}.direct`,
   level: 4,
+  input: changesOf(FourthChangeSchema),
+  output: ChangeAnswersSchema,
+})
+
+/** With what level 5 brought: tasks that have budgets. */
+export const spendTasks = defineJournalCommand({
+  ...common,
+  name: `${TASKS_PART}.spend`,
+  level: 5,
   input: changesOf(TaskChangeSchema),
   output: ChangeAnswersSchema,
 })
 
 export const taskJournal = {
-  level: 4,
+  level: 5,
   maxBytes: MAX_BYTES,
   maxCollectionBytes: MAX_COLLECTION_BYTES,
-  kinds: [changeTasks, decideTasks, resolveTasks, directTasks, reholdBytes] as unknown as readonly AnyCommandKind[],
+  kinds: [
+    changeTasks,
+    decideTasks,
+    resolveTasks,
+    directTasks,
+    spendTasks,
+    reholdBytes,
+  ] as unknown as readonly AnyCommandKind[],
 } as const

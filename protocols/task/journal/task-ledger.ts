@@ -46,6 +46,13 @@ export interface LaterKeeping {
   readonly shares: RowShares
 }
 
+/** No attempt is at work any more: what it drew and did not give back is spent. */
+export const budgetAfter = ({ budget }: TaskRecord): Pick<TaskRecord, 'budget'> => {
+  if (budget === undefined) return {}
+  const { open: _open, draws: _draws, ...rest } = budget
+  return { budget: rest }
+}
+
 export class TaskLedger {
   readonly tx: JournalTx
   readonly facts: EntryFacts
@@ -188,7 +195,7 @@ export class TaskLedger {
   free(id: string, before: TaskRecord, changes: Partial<TaskRecord>): TaskRecord {
     const { worker: _worker, registration: _registration, fence: _fence, reason: _reason, ...rest } = before
     const { attemptUntil: _until, allocation: _allocation, ...free } = rest
-    return this.change(id, free, changes)
+    return this.change(id, { ...free, ...budgetAfter(before) }, changes)
   }
 
   /** It has ended: what it leaves is kept, what it worked with goes. */
@@ -204,7 +211,8 @@ export class TaskLedger {
     const history = this.#notes?.close(id, before)
     const { dependencies: _dependencies, notBefore: _notBefore, reason: _reason, wait: _wait, ...more } = before
     const { attemptUntil: _until, allocation: _allocation, ...rest } = more
-    const record: TaskRecord = { ...rest, status, changedAt: at, size: 0, ...(reason !== undefined && { reason }) }
+    const said = reason !== undefined && { reason }
+    const record: TaskRecord = { ...rest, ...budgetAfter(before), status, changedAt: at, size: 0, ...said }
     if (movesBetween(before.status, status).length === 0)
       throw new Error(`a task cannot become ${status} from ${before.status}`)
     const done: DoneTask = {

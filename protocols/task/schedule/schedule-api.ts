@@ -4,7 +4,10 @@ import type { SubmitTask } from '../client/task-api.ts'
 import type { Misfire } from './schedule-record.ts'
 
 /** What begins at each time: a task as it is submitted, without what differs each time. */
-export type ScheduledSubmission = Omit<SubmitTask, 'id' | 'parent' | 'dependencies' | 'deadline' | 'input' | 'plan'> & {
+export type ScheduledSubmission = Omit<
+  SubmitTask,
+  'id' | 'parent' | 'dependencies' | 'deadline' | 'input' | 'plan' | 'budget'
+> & {
   /** JSON of at most 16 KiB; null unless told. */
   readonly input?: Json
   /** Milliseconds from the nominal time: it fails if it is not done by then. */

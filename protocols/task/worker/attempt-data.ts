@@ -1,14 +1,19 @@
 /** What an attempt begins with, as its function sees it, and what it failed with, as that is kept. */
+import { shareFor } from '../../budget/carried/budget-share.ts'
+import type { Slice } from '../../budget/slice.ts'
 import { isParleyError, ParleyError, toFault } from '../../errors.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import { isJson } from '../../journal/state/json-value.ts'
+import { hasNoBudgetLeft } from '../../wire/caller/retry-policy.ts'
 import type { TaskValue } from '../bytes/stored-bytes.ts'
+import type { SubmitTask } from '../client/task-api.ts'
 import {
   CHECKPOINT_ROW,
   EffectKey,
   EffectName,
   INPUT_ROW,
+  isEffectId,
   type TaskError,
   type TaskInput,
   type TaskRecord,
@@ -56,24 +61,59 @@ export const taskError = (error: unknown): TaskError => {
   }
 }
 
-/** An error says `details.retry: false` where doing it again is of no use. */
-export const mayRetry = (error: unknown): boolean => !(isParleyError(error) && error.details.retry === false)
+/** An error says `details.retry: false` where doing it again is of no use; another attempt has no more to spend either. */
+export const mayRetry = (error: unknown): boolean =>
+  !(isParleyError(error) && (error.details.retry === false || hasNoBudgetLeft(error)))
 
 /** Too much at the moment, not too much of this task or its submitter. */
 export const isFullForNow = (error: unknown): boolean =>
   isParleyError(error, 'COM003') &&
-  (error.details.retryAfterMs !== undefined || !/^(effects|task-share)$/.test(String(error.details.reason)))
+  (error.details.retryAfterMs !== undefined ||
+    !/^(effects|task-share|budget-exhausted)$/.test(String(error.details.reason)))
 
 /** @param what an effect, or another thing that has a name in an attempt */
-export const unusableName = (what: string, name: unknown, key: unknown): ParleyError => {
+const unusableName = (what: string, name: unknown, key: unknown): ParleyError => {
   const problem = EffectName.safeParse(name).error ?? EffectKey.safeParse(key).error
   return new ParleyError('MSG001', `the ${what} ${JSON.stringify(name)} cannot be named so`, {
     hint: problem?.issues[0]?.message ?? 'use another name',
   })
 }
 
-export const usedTwice = (what: string, name: string, key: string): ParleyError =>
+const usedTwice = (what: string, name: string, key: string): ParleyError =>
   new ParleyError('MSG001', `this attempt used the ${what} ${name} twice${key === '' ? '' : `, with the key ${key}`}`, {
     hint: what === 'effect' ? 'give each of them a key of its own: effect(name, fn, { key })' : 'use another name',
     details: { reason: 'effect-name-reused', effect: name, key },
   })
+
+/** A child, with a part of what its parent has: nothing unless told. */
+export const childOf = (
+  task: Omit<SubmitTask, 'id' | 'parent'>,
+  { id, name, budget }: { readonly id: string; readonly name: string; readonly budget: Slice | undefined },
+): SubmitTask => {
+  const share = shareFor(task.budget, budget)
+  return { ...task, id: `${id}.${name}`, parent: id, ...(share !== undefined && { budget: share }) }
+}
+
+/** Names of effects, sleeps and waits: each is used once in an attempt. State: those that were. */
+export class UsedNames {
+  readonly #rows = new Set<string>()
+
+  /** @param row where it is recorded @throws MSG001, `effect-name-reused`; the reason of the signal, once that is aborted */
+  add(row: string, what: string, name: string, key: string, signal: AbortSignal): void {
+    if (!isEffectId(name, key)) throw unusableName(what, name, key)
+    signal.throwIfAborted()
+    if (this.#rows.has(row)) throw usedTwice(what, name, key)
+    this.#rows.add(row)
+  }
+
+  /** After a checkpoint they may be used again. */
+  clear(): void {
+    this.#rows.clear()
+  }
+}
+
+/** Milliseconds that an attempt has; undefined: nothing ends it. @param now by the journal's clock */
+export const remainingOf = ({ deadline, attemptUntil }: TaskRecord, now: number): number | undefined => {
+  const until = Math.min(deadline ?? Number.POSITIVE_INFINITY, attemptUntil ?? Number.POSITIVE_INFINITY)
+  return until === Number.POSITIVE_INFINITY ? undefined : Math.max(0, until - now)
+}

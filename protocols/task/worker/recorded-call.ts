@@ -2,6 +2,7 @@
  * Calls of other agents out of a task: an effect whose value is the answer. The answer is recorded, and no attempt calls again
  * then; until it is recorded, another attempt calls again with the same idempotency key. Keeps no state.
  */
+import type { Slice } from '../../budget/slice.ts'
 import { type AnyProtocol, type CallOptions, kindOf } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
@@ -28,6 +29,7 @@ const CALL_KEYS = keysOf<TaskCallOptions>({
   to: true,
   exclude: true,
   key: true,
+  budget: true,
   timeoutMs: true,
   maxMs: true,
   attemptTimeoutMs: true,
@@ -49,6 +51,7 @@ const checkMethod = ({ name, methods }: AnyProtocol, method: string): void => {
 export interface CallingAttempt {
   readonly call: MakeCall
   readonly chain: DelegationChain
+  readonly budget: Slice | undefined
   effect(name: string, fn: (facts: EffectFacts) => Promise<TaskValue>, options: EffectOptions): Promise<TaskValue>
   /** Milliseconds. */
   remainingMs(): number | undefined
@@ -56,7 +59,7 @@ export interface CallingAttempt {
 
 /** @throws MSG001, `effect-name-reused`; what the call throws; STA002 */
 export const recordedCall = async (
-  { call, chain, effect, remainingMs }: CallingAttempt,
+  { call, chain, budget, effect, remainingMs }: CallingAttempt,
   name: string,
   protocol: AnyProtocol,
   method: string,
@@ -73,7 +76,7 @@ export const recordedCall = async (
       // That it can be recorded is checked before it is.
       return (await call(to, protocol, method, input, {
         ...options,
-        ...{ parent: { chain, signal }, maxMs: leftMs },
+        ...{ parent: { chain, signal, budget }, maxMs: leftMs },
         headers: { ...headers, [IDEMPOTENCY_HEADER]: idempotencyKey, [FENCE_HEADER]: `${term}.${index}` },
       })) as TaskValue
     },

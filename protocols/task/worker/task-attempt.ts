@@ -18,14 +18,16 @@ import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
 import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
-import { CHECKPOINT_ROW, effectRow, INPUT_ROW, isEffectId, sleepRow } from '../task-record.ts'
+import { CHECKPOINT_ROW, effectRow, INPUT_ROW, sleepRow } from '../task-record.ts'
+import { AttemptBudget } from './attempt-budget.ts'
 import {
   type AttemptWork,
+  childOf,
   isFullForNow,
   mayRetry,
+  remainingOf,
   taskError,
-  unusableName,
-  usedTwice,
+  UsedNames,
   workItem,
 } from './attempt-data.ts'
 import {
@@ -70,7 +72,8 @@ export class TaskAttempt {
   readonly #work: AttemptWork
   readonly #rows: Map<string, Json>
   readonly #end = new AbortController()
-  readonly #used = new Set<string>()
+  readonly #used = new UsedNames()
+  readonly #budget: AttemptBudget
   #hasStarted = false
   #isOver = false
   /** It ended by its own will: it sleeps, or waits. */
@@ -82,6 +85,8 @@ export class TaskAttempt {
     this.id = work.id
     this.fence = work.fence
     this.#rows = work.rows
+    const { id, fence } = work
+    this.#budget = new AttemptBudget(work.record, (draw) => this.#report({ ...draw, id, fence }))
   }
 
   get type(): string {
@@ -103,6 +108,7 @@ export class TaskAttempt {
   /** Gives the task back: this node stops. */
   async release(reason: string): Promise<void> {
     this.abandon(reason)
+    await this.#budget.giveBack()
     await this.#report({ do: 'release', id: this.id, fence: this.fence, reason }).catch(() => {})
   }
 
@@ -117,6 +123,7 @@ export class TaskAttempt {
       const given = await fn(await workItem(this.#work, (row, name) => this.#load(row, name)), this.#context())
       if (this.#end.signal.aborted) throw this.#end.signal.reason
       const result = await this.#store('the result', given, RESULT_ROW)
+      await this.#budget.giveBack()
       await this.#report({ do: 'complete', id: this.id, fence: this.fence, result })
       count('completed', this.id)
     } catch (error) {
@@ -137,6 +144,7 @@ export class TaskAttempt {
     if (!isParleyError(error)) port.log.warn('an attempt at a task failed', { task: this.id, type: this.type, error })
     try {
       const retry = mayRetry(error)
+      await this.#budget.giveBack()
       await this.#report({ do: 'fail', id: this.id, fence: this.fence, error: taskError(error), retry })
       count('failed', this.id)
     } catch (why) {
@@ -170,18 +178,19 @@ export class TaskAttempt {
   #context(): TaskContext {
     const { progress, submit, call, cursorOf, port } = this.#deps
     const effect: TaskContext['effect'] = (...given) => this.#effect(...given)
-    const remainingMs = (): number | undefined => this.#remainingMs()
     const { id, fence, record } = this.#work
+    const remainingMs = (): number | undefined => remainingOf(record, port.clock.now())
     const { signal } = this.#end
+    const own = this.#budget
+    const { slice: budget } = own
     const chain = chainThrough(undefined, record.submitter, hopOf(port.self.id, `task:${record.type}`))
+    const calling = { call, chain, budget, effect, remainingMs }
     return {
-      signal,
-      chain,
-      fence,
+      ...{ signal, chain, fence, budget },
       effect,
       call: async (name, protocol, method, input, options) =>
         // What it was recorded as is what its schema made of the answer.
-        (await recordedCall({ call, chain, effect, remainingMs }, name, protocol, method, input, options)) as never,
+        (await recordedCall(calling, name, protocol, method, input, options)) as never,
       checkpoint: async (value) => {
         const checked = await this.#store('the checkpoint', value, CHECKPOINT_ROW)
         await this.#checked({ do: 'checkpoint', id, fence, value: checked })
@@ -196,7 +205,8 @@ export class TaskAttempt {
       waitFor: (name, options) => waitForSignal(this.#waiting(), name, options),
       waitForEvent: (name, options) => waitForEvent(this.#waiting(), cursorOf, name, options),
       submit: async (name, task) =>
-        childHandle(await submit({ ...task, id: `${id}.${name}`, parent: id }, signal), this.#parent()),
+        childHandle(await submit(childOf(task, { id, name, budget }), signal), this.#parent()),
+      draw: (amounts) => own.draw(amounts),
       remainingMs,
     }
   }
@@ -224,26 +234,13 @@ export class TaskAttempt {
     throw this.#end.signal.reason
   }
 
-  #remainingMs(): number | undefined {
-    const { deadline = Number.POSITIVE_INFINITY, attemptUntil = Number.POSITIVE_INFINITY } = this.#work.record
-    const until = Math.min(deadline, attemptUntil)
-    return until === Number.POSITIVE_INFINITY ? undefined : Math.max(0, until - this.#deps.port.clock.now())
-  }
-
-  /** Once in an attempt. @throws MSG001, STA002 */
-  #use(what: string, name: string, row: string, key = ''): void {
-    if (!isEffectId(name, key)) throw unusableName(what, name, key)
-    if (this.#end.signal.aborted) throw this.#end.signal.reason
-    if (this.#used.has(row)) throw usedTwice(what, name, key)
-    this.#used.add(row)
-  }
-
   async #sleep(name: string, ms: number): Promise<void> {
     const { port } = this.#deps
-    this.#use('sleep', name, sleepRow(name))
+    this.#used.add(sleepRow(name), 'sleep', name, '', this.#end.signal)
     const known = this.#rows.get(sleepRow(name))
     const until = typeof known === 'number' ? known : port.clock.now() + Math.max(0, ms)
     const stays = until - port.clock.now() < STAYS_MS
+    if (!stays) await this.#budget.giveBack()
     if (typeof known !== 'number' || !stays) {
       const { result } = await this.#checked({ do: 'sleep', id: this.id, fence: this.fence, name, until, stays })
       const { until: due } = result as unknown as { until: number }
@@ -262,8 +259,11 @@ export class TaskAttempt {
   #waiting(): WaitingAttempt {
     return {
       ...{ id: this.id, fence: this.fence, rows: this.#rows },
-      use: (what, name, row) => this.#use(what, name, row),
-      decide: async (change) => (await this.#checked(change)).result,
+      use: (what, name, row) => this.#used.add(row, what, name, '', this.#end.signal),
+      decide: async (change) => {
+        await this.#budget.giveBack()
+        return (await this.#checked(change)).result
+      },
       suspend: (why) => this.#suspend(why),
       now: () => this.#deps.port.clock.now(),
     }
@@ -277,7 +277,7 @@ export class TaskAttempt {
     const { id, fence } = this
     const { signal } = this.#end
     const row = effectRow(name, key)
-    this.#use('effect', name, row, key)
+    this.#used.add(row, 'effect', name, key, signal)
     const known = this.#rows.get(row)
     if (known !== undefined) {
       this.#deps.count('effectsKnown')

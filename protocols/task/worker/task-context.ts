@@ -1,6 +1,8 @@
 /** What a worker's function is given: the task, and what it may do about it. */
 
 import type { ZodType, z } from 'zod'
+import type { Amounts } from '../../budget/amounts.ts'
+import type { Slice } from '../../budget/slice.ts'
 import type { AnyProtocol, CallOptions } from '../../define.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
@@ -44,7 +46,10 @@ export interface EffectOptions {
   readonly key?: string
 }
 
-type CallLimits = Pick<CallOptions, 'timeoutMs' | 'maxMs' | 'attemptTimeoutMs' | 'priority' | 'headers' | 'onProgress'>
+type CallLimits = Pick<
+  CallOptions,
+  'budget' | 'timeoutMs' | 'maxMs' | 'attemptTimeoutMs' | 'priority' | 'headers' | 'onProgress'
+>
 
 export interface TaskCallOptions extends CallLimits {
   /** A peer id, or the name of an agent; whoever offers the protocol unless told. */
@@ -100,6 +105,8 @@ export interface TaskContext extends RequestInWork {
    */
   readonly signal: AbortSignal
   readonly fence: Fence
+  /** What it drew and has not spent; undefined: the task has no budget. Calls and children get parts of it. */
+  readonly budget: Slice | undefined
   /**
    * Runs `fn` and records what it returned; an effect that was recorded is not run again, in no attempt: its value is returned.
    * Between running and recording a worker may die: then it runs again, with the same idempotency key.
@@ -163,6 +170,13 @@ export interface TaskContext extends RequestInWork {
    * @throws as `tasks.submit` does
    */
   submit(name: string, task: Omit<SubmitTask, 'id' | 'parent'>): Promise<TaskHandle>
+  /**
+   * Takes so much of the task's budget, in a decision of the journal, and adds it to `budget`: it counts as spent from here on,
+   * whatever becomes of this attempt. What is left of it when the attempt ends, sleeps or waits is given back. Of a task without
+   * a budget nothing is limited.
+   * @throws COM003 `budget-exhausted`; MSG001; STA002
+   */
+  draw(amounts: Amounts): Promise<void>
   /** Milliseconds until the deadline, or until this attempt has taken as long as it may; undefined: it has neither. */
   remainingMs(): number | undefined
 }

@@ -1,0 +1,63 @@
+/**
+ * What an attempt has of its task's budget: what it drew, in decisions of the journal, and has not spent. State: that, and how many
+ * draws it made.
+ */
+import { type Amounts, GivenAmounts, isNothing, less, limitedBy, NO_AMOUNTS } from '../../budget/amounts.ts'
+import { Slice } from '../../budget/slice.ts'
+import { checkedInput } from '../../checked-input.ts'
+import type { Decided } from '../../journal/client/change-batcher.ts'
+import type { ChangeOf } from '../journal/task-changes.ts'
+import type { TaskRecord } from '../task-record.ts'
+
+type Decide = (draw: Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back'>) => Promise<Decided>
+
+export class AttemptBudget {
+  /** Undefined: nothing that the task uses up is limited. */
+  readonly slice: Slice | undefined
+  readonly #decide: Decide
+  #draws = 0
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor({ budget, deadline }: Pick<TaskRecord, 'budget' | 'deadline'>, decide: Decide) {
+    this.#decide = decide
+    if (budget === undefined) return
+    const limits = {
+      ...(budget.depth !== undefined && { depth: budget.depth }),
+      ...(deadline !== undefined && { deadlineAt: Math.floor(deadline) }),
+    }
+    this.slice = new Slice({ amounts: less(budget.amounts, budget.amounts), limits })
+  }
+
+  /** One after the other. @throws COM003 `budget-exhausted`; MSG001; STA002 */
+  draw(amounts: Amounts): Promise<void> {
+    const { slice } = this
+    const asked = checkedInput(GivenAmounts, amounts, 'these amounts cannot be drawn')
+    return this.#inLine(async () => {
+      if (slice === undefined) return
+      const limited = limitedBy(slice.remaining(), asked)
+      if (isNothing(limited)) return
+      await this.#decide({ do: 'draw', number: this.#draws + 1, amounts: limited })
+      this.#draws += 1
+      slice.add(limited)
+    })
+  }
+
+  /** What it drew and did not spend is the task's again. Never rejects: what cannot be given back stays spent. */
+  giveBack(): Promise<void> {
+    const { slice } = this
+    return this.#inLine(async () => {
+      const back = slice?.remaining() ?? NO_AMOUNTS
+      if (slice === undefined || isNothing(back)) return
+      // Nobody spends it meanwhile.
+      slice.reserve(back)
+      await this.#decide({ do: 'draw', number: this.#draws + 1, amounts: NO_AMOUNTS, back })
+      this.#draws += 1
+    }).catch(() => {})
+  }
+
+  #inLine<T>(run: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(run, run)
+    this.#last = done
+    return done
+  }
+}
