@@ -95,7 +95,7 @@ const liar: Attack = {
 
 const HELD = 1_000
 const MADE = 4_000
-const AT_ONCE = 16
+const AT_ONCE = 4
 
 const flood: Attack = {
   name: 'waits-flood',
@@ -112,7 +112,7 @@ const flood: Attack = {
         while (performance.now() < endsAt) {
           for (const link of links)
             for (let i = 0; i < AT_ONCE; i += 1) {
-              const calls = i % 4 === 0 ? Array.from({ length: 4_096 }, () => keys[0] ?? 'none.1') : keys
+              const calls = i % 4 === 0 ? Array.from({ length: 2_048 }, () => keys[0] ?? 'none.1') : keys
               link.tell({
                 method: 'probe',
                 payload: probeBytes(newProbe(), calls),

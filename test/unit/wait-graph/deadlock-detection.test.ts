@@ -43,6 +43,7 @@ const create = async (names: readonly string[], { detecting = names } = {}) => {
         const isLate = [...one.queued.values()].some(({ since }) => since <= sinceMs)
         return isLate && [...one.running.values()].every(({ calls }) => calls.length > 0)
       },
+      size: () => one.queued.size + one.running.size,
       here: () => ({ self: node.id, queued: one.queued, running: one.running }),
       refuse(peer, key, error) {
         const isInLine = one.queued.get(key)?.peer === peer && one.queued.delete(key)
