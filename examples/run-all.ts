@@ -14,6 +14,7 @@ const EXAMPLES = [
   'messages',
   'tool-agent',
   'llm-agent',
+  'llm-budget',
   'http-service',
   'custom-protocol',
   'third-party-part',

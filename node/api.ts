@@ -5,8 +5,10 @@ import type { Activity } from '../discovery/agent-activity.ts'
 import type { Announcement } from '../discovery/directory/record/own-record.ts'
 import type { Agent, Change } from '../discovery/directory/tables/agent-change.ts'
 import type { Candidate } from '../discovery/directory/tables/offer-index.ts'
+import type { Budgets } from '../protocols/budget/api.ts'
 import type { Commands } from '../protocols/command/api.ts'
 import type { Plans } from '../protocols/coordination/api.ts'
+import type { Coalitions } from '../protocols/coordination/coalition/coalition-api.ts'
 import type { AnyProtocol, Handlers } from '../protocols/define.ts'
 import type { Messages } from '../protocols/delivery/api.ts'
 import type { Events } from '../protocols/events/api.ts'
@@ -85,8 +87,12 @@ export interface Mesh {
   readonly tasks: Tasks
   /** What nodes have to give, and who has been given what of it: never more than there is, whoever is lost. */
   readonly resources: Resources
+  /** What work may use up, as a tree of loans: nobody spends more of it than there is, whoever is lost. */
+  readonly budgets: Budgets
   /** Goals whose tasks go to agents that the elected coordinator chooses and directs. */
   readonly plans: Plans
+  /** Agents that pursue one goal together for a while, and who leads them. */
+  readonly coalitions: Coalitions
   /** Telling other agents to do something, by type, with an acknowledgement. */
   readonly commands: Commands
   /** Which effects are let through, as newer decisions make older ones void. */

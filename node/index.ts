@@ -4,6 +4,24 @@ import './lifecycle/check-node-version.ts'
 export type { Activity } from '../discovery/agent-activity.ts'
 export { describe } from '../discovery/directory/record/describe-protocol.ts'
 export type { Agent, Change } from '../discovery/directory/tables/agent-change.ts'
+export type { AmountName, Amounts, Limits } from '../protocols/budget/amounts.ts'
+export type {
+  Budget,
+  BudgetState,
+  Budgets,
+  BudgetsCounts,
+  BudgetTree,
+  BudgetWaitOptions,
+  ChunkedDraws,
+  Draw,
+  LendOptions,
+  LentBudget,
+  OfferedLoan,
+  OpenBudgetOptions,
+} from '../protocols/budget/api.ts'
+export type { BudgetStatus } from '../protocols/budget/budget-record.ts'
+export type { BudgetShare } from '../protocols/budget/carried/budget-share.ts'
+export { type Allowance, type Reservation, Slice, type SliceCounts } from '../protocols/budget/slice.ts'
 export type {
   AnyReceiver,
   CommandAck,
@@ -25,6 +43,15 @@ export type {
   Plans,
   PlansCounts,
 } from '../protocols/coordination/api.ts'
+export type {
+  CoalitionListener,
+  CoalitionNews,
+  CoalitionStatus,
+  Coalitions,
+  CoalitionsCounts,
+  CoalitionVerdict,
+  NewCoalition,
+} from '../protocols/coordination/coalition/coalition-api.ts'
 export type { Assignment, PlanMove, PlanOutcome } from '../protocols/coordination/plan-record.ts'
 export { PLAN_STATES, PLAN_TRIGGERS, type PlanState, type PlanTrigger } from '../protocols/coordination/plan-states.ts'
 export {

@@ -31,7 +31,8 @@ import { createNodeView, meshFigures } from './observe/node-view.ts'
 import { looksForOthers } from './options/discovery-options.ts'
 import { createReloadQueue } from './options/reload-queue.ts'
 import type { MeshOptionsInput } from './options/schema.ts'
-import { coordination, notifications, plans, resources, tasks } from './parts/built-in.ts'
+import { budgets, coordination, notifications, resources, tasks } from './parts/built-in.ts'
+import { coalitions, plans } from './parts/plan-parts.ts'
 import { clock, random, timers } from './platform/platform.ts'
 import { startMemory } from './platform/start-memory.ts'
 import type { DirectoryLock } from './store/data-directory.ts'
@@ -184,7 +185,9 @@ const meshOf = async ({
     notifications: await parts.use(notifications),
     tasks: await parts.use(tasks),
     resources: await parts.use(resources),
+    budgets: await parts.use(budgets),
     plans: await parts.use(plans),
+    coalitions: await parts.use(coalitions),
     part: (part) => parts.use(part),
     serve: async (protocol, handlers) => createRegistration(await serve(protocol, handlers)),
     to: clients.to,

@@ -5,6 +5,7 @@
  * Three kinds of method: unary (`response`), streaming (`stream`, items as they come) and one-way (`oneWay`).
  */
 import type { ZodType, z } from 'zod'
+import type { BudgetShare } from './budget/carried/budget-share.ts'
 import { ParleyError } from './errors.ts'
 import type { RequestInWork } from './request-in-work.ts'
 import { checkKeys, keysOf } from './unknown-keys.ts'
@@ -64,6 +65,12 @@ export interface Progress {
 export interface CallOptions {
   /** The request on whose behalf it is made; it is over with that, and a delegation cycle is refused with STA003. */
   parent?: RequestInWork
+  /**
+   * What it gets of a budget: `amounts` of that of the parent, or of the slice `of`. The other side spends of it, and what it has
+   * left comes back with its answer; without an answer all of it is spent. A call that has one is not made twice, unless it
+   * reached nobody.
+   */
+  budget?: BudgetShare
   /** Aborting it cancels the call on both sides. */
   signal?: AbortSignal
   /** Milliseconds, 1 to 2^31 - 1; the method's own unless told. Counts anew from each report of progress. */

@@ -82,8 +82,16 @@ export const ERROR_REASONS = {
     'resource-share': true,
     /** What the allocation asks for is in use, or nowhere: `details.why`. */
     'resource-denied': true,
+    /** The budget, or the slice of one, has less left than is asked for: `details.amount`, `asked`, `left`. */
+    'budget-exhausted': true,
+    /** The budget may not be passed on any further, or stands too deep in its tree. */
+    'budget-depth': true,
+    /** The node has its share of the budgets and their draws. */
+    'budget-share': true,
     /** The owner has its share of the plans. */
     'plan-share': true,
+    /** The owner has its share of the coalitions. */
+    'coalition-share': true,
     /** The task has as many effects as it may have. */
     effects: true,
     /** The disk of the coordinator has not caught up with what was decided. */

@@ -1,4 +1,5 @@
 /** What a node has in work, as what is done on its behalf names it: a call, command or message of a handler has a `parent`. */
+import type { Slice } from './budget/slice.ts'
 import { ParleyError } from './errors.ts'
 import type { ChildCalls } from './wire/child-calls.ts'
 import type { DelegationChain } from './wire/delegation-chain.ts'
@@ -22,6 +23,8 @@ export interface RequestInWork {
   /** Milliseconds. */
   remainingMs?(): number | undefined
   readonly passesOn?: InheritedTrace | undefined
+  /** What came with it of a budget; what is done on its behalf gets parts of that, and what is left goes back. */
+  readonly budget?: Slice | undefined
   /** The calls that it waits for; kept by the node for requests that have one of its slots. */
   readonly childCalls?: ChildCalls | undefined
 }
@@ -36,6 +39,12 @@ export const checkParent = (given: unknown): RequestInWork => {
     hint: 'give the context that the handler was given, as it is',
   })
 }
+
+/** For a call on whose behalf the budget goes another way. */
+export const withoutBudget = ({ chain, signal, passesOn, remainingMs, childCalls }: RequestInWork): RequestInWork => ({
+  ...{ chain, signal, passesOn, childCalls },
+  ...(remainingMs !== undefined && { remainingMs }),
+})
 
 /** What is left of its time, milliseconds; infinite where it has no end. */
 export const leftOf = ({ remainingMs }: RequestInWork): number => remainingMs?.() ?? Number.POSITIVE_INFINITY

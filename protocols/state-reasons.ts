@@ -47,6 +47,8 @@ export const STATE_REASONS = {
   'allocation-status': CHANGED,
   /** The plan is in another state by now. */
   'plan-status': CHANGED,
+  /** The coalition is in another state by now. */
+  'coalition-status': CHANGED,
   /** Nodes have less to give than the allocation takes, by now. */
   'does-not-fit': CHANGED,
   /** The worker that was chosen is gone. */
@@ -133,6 +135,8 @@ export const STATE_REASONS = {
   ended: WRONG_STATE,
   /** A task that this one depends on did not end as it must. */
   dependency: WRONG_STATE,
+  /** The coalition was dissolved before enough of its members had joined. */
+  'not-formed': WRONG_STATE,
   /** A note of a failed call, which cannot be sent as a message. */
   call: WRONG_STATE,
   /** A request came back to a peer that was asked for the same on its behalf; `details.chain` shows its way. */

@@ -33,7 +33,8 @@ const SIDE_BY_SIDE = [
   'coordinator proof membership-end inbox llm-agent completion wire events-archive dht disk-quota quic gossip-foreign foreign-member tls',
 ].flatMap((names) => names.split(' '))
 /** Networks that are cut and nodes that are killed, for half a minute and longer each: `npm run test:faults`, in `.ci/run` as well. */
-const FAULTS = 'partition events-gap-proof recovery overlay restored membership-end death tasks-killed'.split(' ')
+const FAULTS =
+  'partition events-gap-proof recovery overlay restored membership-end death tasks-killed budgets-killed'.split(' ')
 /** Unit tests that measure times. */
 const MEASURING = ['test/unit/bench/processes.test.ts', 'test/unit/node/network/nat/proxy-streams.test.ts']
 const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d+(?:\.\d+)?)$/

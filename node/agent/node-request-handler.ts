@@ -3,18 +3,23 @@
  * Payloads pass through as the bytes that they are: the contract's schemas are in the worker.
  */
 import * as z from 'zod'
+import { GivenShare } from '../../protocols/budget/carried/budget-share.ts'
+import { sliceOf } from '../../protocols/budget/carried/carried-budget.ts'
 import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { ChildCalls } from '../../protocols/wire/child-calls.ts'
 import type { Mesh } from '../api.ts'
+import { mayBeHandled } from '../calls/budgeted-calls.ts'
 import type { ByteCallOptions, Reply } from '../calls/clients.ts'
 import type { MethodCodec } from '../calls/method-codecs.ts'
 import { internalsOf } from '../lifecycle/mesh-internals.ts'
+import { clock } from '../platform/platform.ts'
 import type { ChannelRequestContext, ChannelRequestHandler } from './channel/channel-message.ts'
 import type {
   FailoverNotice,
   OfferFacts,
   ProgressNotice,
+  RemainderNotice,
   RequestToNode,
   TargetFacts,
   ThreadCallRequest,
@@ -48,7 +53,7 @@ const toCallable = ({ protocol, version, major, protocolId, ...facts }: TargetFa
 })
 
 const optionsOf = (
-  { options: { reports, run, ...options } }: ThreadCallRequest,
+  { options: { reports, carried: _, run, ...options } }: ThreadCallRequest,
   { signal, notify }: ChannelRequestContext,
   worker: WorkerLifecycle,
 ): ByteCallOptions => ({
@@ -64,6 +69,54 @@ const optionsOf = (
     },
   }),
 })
+
+/** What an agent gives with its call: the node says what is left of that before the call ends. */
+const lentBy = ({ options: { carried } }: ThreadCallRequest): GivenShare | undefined =>
+  carried && new GivenShare(sliceOf(carried, clock.now()), clock)
+
+const ended = (share: GivenShare | undefined, { notify }: ChannelRequestContext, wasReached: boolean): void => {
+  const remaining = share?.end(wasReached)
+  if (remaining !== undefined && wasReached) notify({ remaining } satisfies RemainderNotice)
+}
+
+const callOne = async (
+  mesh: Mesh,
+  request: ThreadCallRequest,
+  payload: Uint8Array,
+  context: ChannelRequestContext,
+  worker: WorkerLifecycle,
+) => {
+  const share = lentBy(request)
+  const options = { ...optionsOf(request, context, worker), share }
+  try {
+    const answer = await internalsOf(mesh).calls.one(request.address, toCallable(request.target), payload, options)
+    ended(share, context, true)
+    return answer
+  } catch (error) {
+    ended(share, context, mayBeHandled(error))
+    throw error
+  }
+}
+
+async function* callStream(
+  mesh: Mesh,
+  request: ThreadCallRequest,
+  payload: Uint8Array,
+  context: ChannelRequestContext,
+  worker: WorkerLifecycle,
+): AsyncGenerator<unknown, void, undefined> {
+  const share = lentBy(request)
+  const options = { ...optionsOf(request, context, worker), share }
+  let wasReached = true
+  try {
+    yield* internalsOf(mesh).calls.stream(request.address, toCallable(request.target), payload, options)
+  } catch (error) {
+    wasReached = mayBeHandled(error)
+    throw error
+  } finally {
+    ended(share, context, wasReached)
+  }
+}
 
 async function* toPlain(replies: AsyncIterable<Reply<unknown>>): AsyncGenerator<TransferableReply, void, undefined> {
   for await (const reply of replies) {
@@ -89,13 +142,9 @@ export const createNodeRequestHandler =
     const request = body as RequestToNode
     switch (request.what) {
       case 'one':
-        return internalsOf(mesh).calls.one(
-          request.address,
-          toCallable(request.target),
-          bytes ?? EMPTY,
-          optionsOf(request, context, worker),
-        )
+        return callOne(mesh, request, bytes ?? EMPTY, context, worker)
       case 'stream':
+        if (request.options.carried !== undefined) return callStream(mesh, request, bytes ?? EMPTY, context, worker)
         return internalsOf(mesh).calls.stream(
           request.address,
           toCallable(request.target),

@@ -7,17 +7,20 @@
  */
 import { Worker } from 'node:worker_threads'
 import { within } from '../../protocols/async.ts'
+import { GivenShare } from '../../protocols/budget/carried/budget-share.ts'
 import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { Registration } from '../../protocols/registration.ts'
 import type { Endpoint, MethodFacts, RunContext, Served } from '../../protocols/wire/payload/contract.ts'
 import type { Mesh } from '../api.ts'
 import { internalsOf } from '../lifecycle/mesh-internals.ts'
+import { clock } from '../platform/platform.ts'
 import type { ChannelMessage } from './channel/channel-message.ts'
 import type { ChannelRequestOptions } from './channel/channel-requester.ts'
 import { ThreadChannel } from './channel/thread-channel.ts'
 import {
   type OfferFacts,
+  type RemainderNotice,
   type RequestToAgent,
   sharedNow,
   type ThreadRunRequest,
@@ -51,14 +54,15 @@ const lost = (file: string, sent: boolean): ParleyError =>
         details: { retryAfterMs: RETRY_AFTER_MS },
       })
 
-const optionsOf = (payload: Uint8Array, context: RunContext): ChannelRequestOptions => ({
+const optionsOf = (payload: Uint8Array, context: RunContext, share: GivenShare | undefined): ChannelRequestOptions => ({
   bytes: payload,
   signal: context.signal,
   lingering: true,
   onNotice(value) {
     // The worker writes nothing else beside a run.
-    const { fraction, note } = value as Progress
-    context.progress(fraction, note)
+    const notice = value as Progress | RemainderNotice
+    if ('remaining' in notice) share?.told(notice.remaining)
+    else context.progress(notice.fraction, notice.note)
   },
 })
 
@@ -161,22 +165,21 @@ export class WorkerThread {
   }
 
   #endpointOf(offer: number, method: MethodFacts): Endpoint {
-    if (method.kind === 'stream') {
+    if (method.kind === 'stream')
       return {
         ...method,
         run: (payload, context) => {
-          const request = this.#requestOf(offer, method, context)
-          return this.#items(request.run, context, this.#channel.stream(request, optionsOf(payload, context)))
+          const [request, options] = this.#run(offer, method, payload, context)
+          return this.#items(request.run, context, this.#channel.stream(request, options))
         },
       }
-    }
     return {
       ...method,
       run: async (payload, context) => {
-        const request = this.#requestOf(offer, method, context)
+        const [request, options] = this.#run(offer, method, payload, context)
         this.#runs.set(request.run, context)
         try {
-          return toBytes(await this.#channel.request(request, optionsOf(payload, context)))
+          return toBytes(await this.#channel.request(request, options))
         } finally {
           this.#runs.delete(request.run)
         }
@@ -198,7 +201,19 @@ export class WorkerThread {
     }
   }
 
-  #requestOf(offer: number, method: MethodFacts, context: RunContext): ThreadRunRequest {
+  /** All of its budget is the agent's, which says at its end what is left of it. */
+  #run(
+    offer: number,
+    method: MethodFacts,
+    payload: Uint8Array,
+    context: RunContext,
+  ): [ThreadRunRequest, ChannelRequestOptions] {
+    const { budget } = context
+    const share = budget && new GivenShare(budget, clock)
+    return [this.#requestOf(offer, method, context, share), optionsOf(payload, context, share)]
+  }
+
+  #requestOf(offer: number, method: MethodFacts, context: RunContext, share: GivenShare | undefined): ThreadRunRequest {
     if (this.#isStopping) throw lost(this.#file, false)
     const { payload: _, ...envelope } = context.envelope
     const { peer, extendMs } = context
@@ -214,6 +229,7 @@ export class WorkerThread {
       deadlineAt: now + context.remainingMs(),
       extendMs,
       limitAt: now + context.limitMs(),
+      budget: share?.begin(),
     }
   }
 

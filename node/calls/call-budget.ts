@@ -24,8 +24,10 @@ export type PeerCallOptions = CallOptions &
   }
 
 const extraOf = (options: PeerCallOptions): EnvelopeExtra | undefined => {
-  const { replyTo, correlationId, conversationId, traceparent, headers, metadata, chain } = options
-  if ((replyTo ?? correlationId ?? conversationId ?? traceparent ?? headers ?? metadata ?? chain) === undefined)
+  const { replyTo, correlationId, conversationId, traceparent, headers, metadata, chain, share } = options
+  if (
+    (replyTo ?? correlationId ?? conversationId ?? traceparent ?? headers ?? metadata ?? chain ?? share) === undefined
+  )
     return undefined
   return {
     ...(replyTo === undefined ? {} : { replyTo }),
@@ -35,6 +37,7 @@ const extraOf = (options: PeerCallOptions): EnvelopeExtra | undefined => {
     ...(headers === undefined ? {} : { headers: validate(Headers, headers, 'headers') }),
     ...(metadata === undefined ? {} : { metadata: encodePayload('json', metadata) }),
     ...(chain === undefined ? {} : { chain }),
+    ...(share === undefined ? {} : { budget: share.begin() }),
   }
 }
 
@@ -45,6 +48,7 @@ export const toOutgoingCall = (
   timeoutMs: number,
 ): OutgoingCall => {
   const { codec } = target
+  const { share } = options
   return {
     label: codec.label,
     method: codec.name,
@@ -56,6 +60,7 @@ export const toOutgoingCall = (
     maxMs: options.maxMs,
     extendMs: options.extendMs === undefined ? undefined : attemptMs(target, options, options.extendMs),
     signal: options.signal,
+    onRemainder: share && ((remaining) => share.told(remaining)),
     extra: extraOf(options),
     childCalls: options.childCalls,
   }

@@ -9,7 +9,7 @@ import { checkTarget, isPeerId } from '../../discovery/directory/find-agent.ts'
 import { type Accepted, type AnyProtocol, type CallOptions, type Client, kindOf } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { checkKeys, keysOf } from '../../protocols/unknown-keys.ts'
-import { type Inherited, inherit } from './call-parent.ts'
+import { type Inherited, prepared } from './call-parent.ts'
 import type { MethodCodec, MethodCodecOf } from './method-codecs.ts'
 
 export interface AnyOptions extends CallOptions {
@@ -112,6 +112,7 @@ const OPTION_KEYS = keysOf<AnyOptions & ScatterOptions & { replyTo?: string }>({
   ttlMs: true,
   priority: true,
   parent: true,
+  budget: true,
   conversationId: true,
   correlationId: true,
   headers: true,
@@ -124,15 +125,9 @@ const OPTION_KEYS = keysOf<AnyOptions & ScatterOptions & { replyTo?: string }>({
   replyTo: true,
 })
 
-const merge = (
-  defaults: ByteCallOptions | undefined,
-  options: ByteCallOptions | undefined,
-  target: MethodCodec,
-): ByteCallOptions => {
+const merge = (defaults: ByteCallOptions | undefined, options: ByteCallOptions | undefined): ByteCallOptions => {
   if (options !== undefined) checkKeys(options, OPTION_KEYS, 'the options of a call')
-  const merged =
-    defaults === undefined ? (options ?? NONE) : options === undefined ? defaults : { ...defaults, ...options }
-  return merged.parent === undefined ? merged : inherit(merged, target)
+  return defaults === undefined ? (options ?? NONE) : options === undefined ? defaults : { ...defaults, ...options }
 }
 
 const checkProtocol = (protocol: AnyProtocol, where: string): void => {
@@ -158,16 +153,26 @@ export const createClients = (calls: ByteCalls, callableOf: MethodCodecOf): Clie
       const kind = kindOf(method)
       if (address.kind === 'all') {
         if (kind !== 'unary') continue
-        client[name] = (input: unknown, options?: ByteCallOptions) =>
-          calls.all(address, target, codec.encode(input), merge(defaults, options, target))
+        client[name] = (input: unknown, options?: ByteCallOptions) => {
+          const call = prepared(merge(defaults, options), target)
+          return calls.all(address, call.target, codec.encode(input), call.options)
+        }
       } else if (kind === 'stream') {
-        client[name] = (input: unknown, options?: ByteCallOptions) =>
-          calls.stream(address, target, codec.encode(input), merge(defaults, options, target))
+        client[name] = (input: unknown, options?: ByteCallOptions) => {
+          const call = prepared(merge(defaults, options), target)
+          return calls.stream(address, call.target, codec.encode(input), call.options)
+        }
       } else {
         client[name] = (input: unknown, options?: ByteCallOptions) => {
           // Not async: one promise less for each call, and what is wrong with the input still rejects.
           try {
-            return calls.one(address, target, codec.encode(input), merge(defaults, options, target))
+            const payload = codec.encode(input)
+            const merged = merge(defaults, options)
+            // As most calls are: one object less for each.
+            if (merged.parent === undefined && merged.budget === undefined)
+              return calls.one(address, target, payload, merged)
+            const call = prepared(merged, target)
+            return calls.one(address, call.target, payload, call.options)
           } catch (error) {
             return Promise.reject(error)
           }

@@ -3,6 +3,7 @@
  * (call-attempts.ts). A peer whose breaker is open is not called at all.
  */
 import { isBreakerOpenError } from '../../protocols/delivery/recovery/peer-breakers.ts'
+import { BudgetedStream, budgetedOne } from './budgeted-calls.ts'
 import { CallAttempts, type CallAttemptsDeps } from './call-attempts.ts'
 import { endOf, type PeerCallOptions, toOutgoingCall } from './call-budget.ts'
 import type { MethodCodec } from './method-codecs.ts'
@@ -51,12 +52,25 @@ const sendOneWay = async (
 
 export const createRetryingCall = (deps: CallAttemptsDeps): RetryingCall => {
   const attempts = new CallAttempts(deps)
+  const callOnce: RetryingCall['unary'] = (peer, target, payload, options) =>
+    new Promise((resolve, reject) => new UnaryCall(attempts, peer, target, payload, options, resolve, reject).start())
   return {
     unary: (peer, target, payload, options) =>
-      new Promise((resolve, reject) =>
-        new UnaryCall(attempts, peer, target, payload, options, resolve, reject).start(),
-      ),
-    stream: (peer, target, payload, options) => new StreamCall(attempts, peer, target, payload, options),
-    oneWay: (peer, target, payload, options) => sendOneWay(attempts, peer, target, payload, options),
+      options.budget === undefined
+        ? callOnce(peer, target, payload, options)
+        : budgetedOne(deps.clock, target, options, (own) => callOnce(peer, target, payload, own)),
+    stream: (peer, target, payload, options) =>
+      options.budget === undefined
+        ? new StreamCall(attempts, peer, target, payload, options)
+        : new BudgetedStream(
+            deps.clock,
+            target,
+            options,
+            (own) => new StreamCall(attempts, peer, target, payload, own),
+          ),
+    oneWay: (peer, target, payload, options) =>
+      options.budget === undefined
+        ? sendOneWay(attempts, peer, target, payload, options)
+        : budgetedOne(deps.clock, target, options, (own) => sendOneWay(attempts, peer, target, payload, own)),
   }
 }

@@ -7,6 +7,8 @@ import { nearestName } from '../../protocols/unknown-keys.ts'
 import { VERSION } from '../platform/version.ts'
 import { EXIT_HELP, reportError, usageError } from './output/exit-codes.ts'
 import {
+  registerBudget,
+  registerCoalition,
   registerCoordinator,
   registerJournal,
   registerLeave,
@@ -74,7 +76,9 @@ export const createProgram = (): Command => {
   registerJournal(program)
   registerTasks(program)
   registerResources(program)
+  registerBudget(program)
   registerPlan(program)
+  registerCoalition(program)
   registerBench(program)
   registerCoordinator(program)
   registerLeave(program)

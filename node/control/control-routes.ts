@@ -13,6 +13,9 @@ import { partView } from '../observe/debug/routes/debug-routes.ts'
 import { addMessageRoutes } from '../observe/debug/routes/message-routes.ts'
 import { jsonResponse, problemResponse, respond } from '../observe/http/http-responses.ts'
 import { thisProcess } from '../platform/process-identity.ts'
+import { BenchSchema } from './bench-schemas.ts'
+import { BudgetsQuerySchema, BudgetTreeQuerySchema } from './budget-schemas.ts'
+import * as coalitionSchemas from './coalition-schemas.ts'
 import * as schemas from './control-schemas.ts'
 import type { ControlStreams } from './control-streams.ts'
 import { runBench } from './handlers/run-bench.ts'
@@ -25,10 +28,16 @@ import * as tasks from './handlers/run-tasks.ts'
 import {
   cancelPlan,
   describe,
+  dissolveCoalition,
+  formCoalition,
+  leaveCoalition,
+  listCoalitions,
   listPlans,
   makePlan,
   outbox,
   showAllocations,
+  showBudgets,
+  showBudgetTree,
   showPlan,
   showResources,
   topView,
@@ -98,6 +107,48 @@ const bodyOf = async (request: Request): Promise<unknown> => {
   }
 }
 
+/** By path. */
+const actionsOf = (deps: ControlDeps): Record<string, (input: unknown) => unknown> => ({
+  '/api/publish': (input) => publish(deps.mesh(), read(schemas.PublishSchema, input)),
+  '/api/send': (input) => send(deps.mesh(), read(schemas.SendSchema, input)),
+  '/api/coordinator/transfer': (input) => transfer(deps.mesh(), read(schemas.TransferSchema, input)),
+  '/api/seat/give-up': (input) => withdrawRaftMember(deps.mesh(), read(schemas.RaftMemberSchema, input)),
+  '/api/seat/take': (input) => restoreRaftMember(deps.mesh(), read(schemas.RaftMemberSchema, input)),
+  '/api/outbox': (input) => outbox(deps.mesh(), read(schemas.OutboxQuerySchema, input)),
+  '/api/describe': (input) => describe(deps.mesh(), deps.views, read(schemas.DescribeQuerySchema, input)),
+  '/api/journal/get': (input) => journal.getRecord(deps.mesh(), read(journalSchemas.JournalGetSchema, input)),
+  '/api/journal/list': (input) => journal.listRecords(deps.mesh(), read(journalSchemas.JournalListSchema, input)),
+  '/api/journal/put': (input) => journal.putRecord(deps.mesh(), read(journalSchemas.JournalPutSchema, input)),
+  '/api/journal/delete': (input) => journal.deleteRecord(deps.mesh(), read(journalSchemas.JournalDeleteSchema, input)),
+  '/api/tasks/list': (input) => tasks.listTasks(deps.mesh(), read(taskSchemas.TaskListSchema, input)),
+  '/api/tasks/show': (input) => tasks.showTask(deps.mesh(), read(taskSchemas.TaskShowSchema, input)),
+  '/api/tasks/submit': (input) => tasks.submitTask(deps.mesh(), read(taskSchemas.TaskSubmitSchema, input)),
+  '/api/tasks/schedule': (input) => tasks.makeSchedule(deps.mesh(), read(taskSchemas.ScheduleMakeSchema, input)),
+  '/api/tasks/schedules': (input) => tasks.listSchedules(deps.mesh(), read(taskSchemas.SchedulesListSchema, input)),
+  '/api/tasks/schedule-control': (input) =>
+    tasks.controlSchedule(deps.mesh(), read(taskSchemas.ScheduleControlSchema, input)),
+  '/api/tasks/retry': (input) => tasks.retryTask(deps.mesh(), read(taskSchemas.TaskRetrySchema, input)),
+  '/api/tasks/control': (input) => tasks.controlTask(deps.mesh(), read(taskSchemas.TaskControlSchema, input)),
+  '/api/plans/list': (input) => listPlans(deps.mesh(), read(PlansQuerySchema, input)),
+  '/api/plans/make': (input) => makePlan(deps.mesh(), read(MakePlanSchema, input)),
+  '/api/plans/show': (input) => showPlan(deps.mesh(), read(PlanQuerySchema, input)),
+  '/api/plans/cancel': (input) => cancelPlan(deps.mesh(), read(CancelPlanSchema, input)),
+  '/api/coalitions/list': (input) => listCoalitions(deps.mesh(), read(coalitionSchemas.CoalitionsQuerySchema, input)),
+  '/api/coalitions/form': (input) => formCoalition(deps.mesh(), read(coalitionSchemas.FormCoalitionSchema, input)),
+  '/api/coalitions/leave': (input) => leaveCoalition(deps.mesh(), read(coalitionSchemas.LeaveCoalitionSchema, input)),
+  '/api/coalitions/dissolve': (input) =>
+    dissolveCoalition(deps.mesh(), read(coalitionSchemas.DissolveCoalitionSchema, input)),
+  '/api/resources/status': (input) => showResources(deps.mesh(), read(ResourcesQuerySchema, input)),
+  '/api/resources/allocations': (input) => showAllocations(deps.mesh(), read(ResourcesQuerySchema, input)),
+  '/api/budgets/list': (input) => showBudgets(deps.mesh(), read(BudgetsQuerySchema, input)),
+  '/api/budgets/tree': (input) => showBudgetTree(deps.mesh(), read(BudgetTreeQuerySchema, input)),
+  async '/api/stop'() {
+    const self = await thisProcess()
+    setImmediate(deps.stop)
+    return schemas.ProcessSchema.parse(self)
+  },
+})
+
 export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams): Hono => {
   const { views } = deps
   const missed = deps.metrics.counter('control_events_missed_total', 'Events that readers of the control socket missed')
@@ -125,40 +176,6 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
       schemas.ProcessSchema.parse({ ...(await thisProcess()), debugUrl: deps.mesh().debugUrl }),
     '/api/top': () => schemas.TopSchema.parse(topView(deps.mesh(), views)),
   }
-  const actions: Record<string, (input: unknown) => unknown> = {
-    '/api/publish': (input) => publish(deps.mesh(), read(schemas.PublishSchema, input)),
-    '/api/send': (input) => send(deps.mesh(), read(schemas.SendSchema, input)),
-    '/api/coordinator/transfer': (input) => transfer(deps.mesh(), read(schemas.TransferSchema, input)),
-    '/api/seat/give-up': (input) => withdrawRaftMember(deps.mesh(), read(schemas.RaftMemberSchema, input)),
-    '/api/seat/take': (input) => restoreRaftMember(deps.mesh(), read(schemas.RaftMemberSchema, input)),
-    '/api/outbox': (input) => outbox(deps.mesh(), read(schemas.OutboxQuerySchema, input)),
-    '/api/describe': (input) => describe(deps.mesh(), views, read(schemas.DescribeQuerySchema, input)),
-    '/api/journal/get': (input) => journal.getRecord(deps.mesh(), read(journalSchemas.JournalGetSchema, input)),
-    '/api/journal/list': (input) => journal.listRecords(deps.mesh(), read(journalSchemas.JournalListSchema, input)),
-    '/api/journal/put': (input) => journal.putRecord(deps.mesh(), read(journalSchemas.JournalPutSchema, input)),
-    '/api/journal/delete': (input) =>
-      journal.deleteRecord(deps.mesh(), read(journalSchemas.JournalDeleteSchema, input)),
-    '/api/tasks/list': (input) => tasks.listTasks(deps.mesh(), read(taskSchemas.TaskListSchema, input)),
-    '/api/tasks/show': (input) => tasks.showTask(deps.mesh(), read(taskSchemas.TaskShowSchema, input)),
-    '/api/tasks/submit': (input) => tasks.submitTask(deps.mesh(), read(taskSchemas.TaskSubmitSchema, input)),
-    '/api/tasks/schedule': (input) => tasks.makeSchedule(deps.mesh(), read(taskSchemas.ScheduleMakeSchema, input)),
-    '/api/tasks/schedules': (input) => tasks.listSchedules(deps.mesh(), read(taskSchemas.SchedulesListSchema, input)),
-    '/api/tasks/schedule-control': (input) =>
-      tasks.controlSchedule(deps.mesh(), read(taskSchemas.ScheduleControlSchema, input)),
-    '/api/tasks/retry': (input) => tasks.retryTask(deps.mesh(), read(taskSchemas.TaskRetrySchema, input)),
-    '/api/tasks/control': (input) => tasks.controlTask(deps.mesh(), read(taskSchemas.TaskControlSchema, input)),
-    '/api/plans/list': (input) => listPlans(deps.mesh(), read(PlansQuerySchema, input)),
-    '/api/plans/make': (input) => makePlan(deps.mesh(), read(MakePlanSchema, input)),
-    '/api/plans/show': (input) => showPlan(deps.mesh(), read(PlanQuerySchema, input)),
-    '/api/plans/cancel': (input) => cancelPlan(deps.mesh(), read(CancelPlanSchema, input)),
-    '/api/resources/status': (input) => showResources(deps.mesh(), read(ResourcesQuerySchema, input)),
-    '/api/resources/allocations': (input) => showAllocations(deps.mesh(), read(ResourcesQuerySchema, input)),
-    async '/api/stop'() {
-      const self = await thisProcess()
-      setImmediate(deps.stop)
-      return schemas.ProcessSchema.parse(self)
-    },
-  }
   const feeds: Record<string, (input: unknown, signal: AbortSignal) => AsyncIterable<unknown>> = {
     '/api/call': (input, signal) => runCall(deps.mesh(), read(schemas.CallSchema, input), { signal, mayBeSelf: true }),
     '/api/subscribe': (input, signal) =>
@@ -167,13 +184,13 @@ export const createControlRoutes = (deps: ControlDeps, streams: ControlStreams):
       journal.watchRecords(deps.mesh(), read(journalSchemas.JournalWatchSchema, input), signal),
     '/api/tasks/watch': (input, signal) =>
       tasks.watchTasks(deps.mesh(), read(taskSchemas.TaskWatchSchema, input), signal),
-    '/api/bench': (input, signal) => runBench(deps.mesh(), read(schemas.BenchSchema, input), signal),
+    '/api/bench': (input, signal) => runBench(deps.mesh(), read(BenchSchema, input), signal),
   }
 
   const app = new Hono()
   for (const [path, show] of Object.entries(reads)) app.get(path, async () => jsonResponse(await show()))
   app.get('/api/parts/view', (c) => partView(views.parts, c.req.query()))
-  for (const [path, act] of Object.entries(actions)) {
+  for (const [path, act] of Object.entries(actionsOf(deps))) {
     app.post(path, async (c) => jsonResponse(await act(await bodyOf(c.req.raw))))
   }
   for (const [path, run] of Object.entries(feeds)) {

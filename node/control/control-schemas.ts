@@ -15,7 +15,10 @@
  * | `/api/journal/…` | journal-schemas.ts |
  * | `/api/tasks/…` | task-schemas.ts |
  * | `/api/plans/…` | plan-schemas.ts |
+ * | `/api/coalitions/…` | coalition-schemas.ts |
  * | `/api/resources/…` | resource-schemas.ts |
+ * | `/api/budgets/…` | budget-schemas.ts |
+ * | `/api/bench` | bench-schemas.ts |
  * | POST `/api/coordinator/transfer`, `/api/seat/give-up`, `/api/seat/take` | |
  */
 import * as z from 'zod'
@@ -268,32 +271,3 @@ export const DescribedSchema = z.object({
   agents: z.array(AgentDetailsSchema),
 })
 export type Described = z.output<typeof DescribedSchema>
-
-export const BenchSchema = CallSchema.omit({ all: true }).extend({
-  /** Milliseconds that it goes on. */
-  forMs: z.int().min(100).max(600_000),
-  /** Calls at a time. */
-  concurrency: z.int().min(1).max(256),
-})
-export type BenchRequest = z.output<typeof BenchSchema>
-
-const BenchFigures = z.object({
-  seconds: z.number(),
-  calls: z.number(),
-  /** By code. */
-  errors: z.record(z.string(), z.number()),
-  perSecond: z.number(),
-  /** Milliseconds of the calls that were answered; absent where none was. */
-  p50Ms: z.number().optional(),
-  p95Ms: z.number().optional(),
-  p99Ms: z.number().optional(),
-  maxMs: z.number().optional(),
-})
-export type BenchFigures = z.output<typeof BenchFigures>
-
-/** `figures` each second, of all so far; `result` once, at the end. */
-export const BenchLineSchema = z.discriminatedUnion('type', [
-  BenchFigures.extend({ type: z.literal('figures') }),
-  BenchFigures.extend({ type: z.literal('result'), lastError: z.string().optional() }),
-])
-export type BenchLine = z.output<typeof BenchLineSchema>

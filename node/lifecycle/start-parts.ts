@@ -13,9 +13,10 @@ import { compile } from '../../protocols/wire/payload/contract.ts'
 import { Interception } from '../calls/interception/interception.ts'
 import { recordRequests } from '../calls/recorded-calls.ts'
 import type { MeshOptions } from '../options/schema.ts'
-import { coordination, notifications, plans, resources, tasks } from '../parts/built-in.ts'
+import { budgets, coordination, notifications, resources, tasks } from '../parts/built-in.ts'
 import { nodeTokens } from '../parts/node-tokens.ts'
 import { exposeParts } from '../parts/part-views.ts'
+import { coalitions, plans } from '../parts/plan-parts.ts'
 import { PartRunner } from '../parts/runner.ts'
 import type { NodeCore } from './node-core.ts'
 
@@ -41,7 +42,7 @@ export const prepareParts = async ({ startup, network, quota, undo }: NodeCore, 
   const interception = new Interception(network, () => [...options.interceptors, ...parts.seal(interceptors, tooLate)])
   const port: Port = { ...interception.port, serve: (protocol, handlers) => serve(protocol, handlers) }
   const parts: PartRunner = new PartRunner({
-    parts: [coordination, notifications, tasks, resources, plans, ...options.parts],
+    parts: [coordination, notifications, tasks, resources, plans, coalitions, budgets, ...options.parts],
     provides: [...Object.values(nodeTokens), tokens.events, tokens.messages, tokens.commands],
     port: (part) => (isOwnPart(part) ? ownPort : port),
     section: (part) => sectionOf(options, part),

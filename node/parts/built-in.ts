@@ -1,13 +1,8 @@
-/** The parts that every node has, in the order in which they start where their needs leave a choice. */
-import {
-  coordinationProtocol,
-  performanceMonitorProtocol,
-  resourceManagerProtocol,
-} from '../../protocols/coordination/contract.ts'
-import { planJournal } from '../../protocols/coordination/journal/plan-kinds.ts'
-import { PlanOptions } from '../../protocols/coordination/options.ts'
-import { PLAN_FIGURES } from '../../protocols/coordination/plan-figures.ts'
-import type { PlansFeature } from '../../protocols/coordination/plans.ts'
+/** The parts that every node has, in the order in which they start where their needs leave a choice; plans are in plan-parts.ts. */
+import { BUDGET_FIGURES } from '../../protocols/budget/budget-figures.ts'
+import type { BudgetsFeature } from '../../protocols/budget/budgets.ts'
+import { budgetProtocol } from '../../protocols/budget/contract.ts'
+import { budgetJournal } from '../../protocols/budget/journal/budget-kinds.ts'
 import { definePart } from '../../protocols/define-part.ts'
 import type { Notifications } from '../../protocols/notification/notifications.ts'
 import { answers, implementPart, type Loading } from '../../protocols/part.ts'
@@ -21,13 +16,14 @@ import { taskProtocol } from '../../protocols/task/contract.ts'
 import { taskJournal } from '../../protocols/task/journal/task-kinds.ts'
 import { TaskOptions } from '../../protocols/task/options.ts'
 import { TASK_FIGURES } from '../../protocols/task/task-figures.ts'
-import type { TasksDeps, TasksFeature } from '../../protocols/task/tasks.ts'
+import type { TasksFeature } from '../../protocols/task/tasks.ts'
 import { tokens } from '../../protocols/tokens.ts'
 import type { Coordination } from '../coordination/api.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
+import { detectedBy } from './detected.ts'
 import { journalMember, nodeTokens, resourcesForPlans, taskResources, tasksForPlans } from './node-tokens.ts'
 
-const { startup, network, directory, decisions, ownEvents, presence, quota, calls, advertise } = nodeTokens
+const { startup, network, directory, decisions, ownEvents, presence, quota, calls } = nodeTokens
 
 export const coordination = definePart({
   name: 'coordination',
@@ -96,8 +92,6 @@ export const notifications = definePart({
 const callBy = (client: object, method: string, input: unknown, options: object): Promise<unknown> =>
   (Reflect.get(client, method) as (input: unknown, options: object) => Promise<unknown>)(input, options)
 
-const PRESENCE = { alive: 'there', suspect: 'suspect', dead: 'gone', left: 'left' } as const
-
 export const tasks = definePart({
   name: 'tasks',
   description: 'Work that is done once, although whoever wants it, does it or coordinates it may die.',
@@ -127,9 +121,7 @@ export const tasks = definePart({
           { journal, coordinator, events, presence, journalMember, startup, quota, calls, resources, ...port },
           { retainMs, holderAwayMs },
         ) {
-          const presenceOf = (peer: string) => PRESENCE[presence.statusOf(peer)]
-          const onPresence: TasksDeps['onPresence'] = (fn) =>
-            presence.onChange(({ peer, status }) => fn(peer, PRESENCE[status]))
+          const { presenceOf, onPresence } = detectedBy(presence)
           const { dataDir } = startup.options
           // Who leaves is asked to hold nothing more, and what it holds is looked after as if it were gone.
           const holding = (is: ReturnType<typeof presenceOf>) => (is === 'left' ? 'gone' : is)
@@ -210,50 +202,30 @@ export const resources = definePart({
   },
 })
 
-export const plans = definePart({
-  name: 'plans',
-  description: 'Goals whose tasks go to agents that the elected coordinator chooses and directs.',
-  needs: {
-    ...{ journal: tokens.journal, coordinator: tokens.coordinator, fences: tokens.fences, events: ownEvents },
-    ...{ startup, directory, advertise, presence, journalMember },
-    ...{ tasks: tasksForPlans, resources: resourcesForPlans },
-  },
-  options: PlanOptions,
-  protocols: [coordinationProtocol, performanceMonitorProtocol, resourceManagerProtocol],
-  journal: planJournal,
-  figures: PLAN_FIGURES,
+export const budgets = definePart({
+  name: 'budgets',
+  description: 'What work may use up: nobody spends more of it than there is, whoever is lost.',
+  needs: { journal: tokens.journal, coordinator: tokens.coordinator, journalMember },
+  protocols: [budgetProtocol],
+  journal: budgetJournal,
+  figures: BUDGET_FIGURES,
   views: {
-    plans: { title: 'Plans', form: 'table' },
-    plan: { title: 'Plan', form: 'timeline', of: 'plan' },
-    performance: { title: 'Performance', form: 'table' },
+    budgets: { title: 'Budgets', form: 'table' },
+    tree: { title: 'Budget trees', form: 'graph' },
   },
   activate: 'start',
-  load: async (): Loading<PlansFeature> => {
-    const [{ createPlans }, { startServices }] = await Promise.all([
-      import('../../protocols/coordination/plans.ts'),
-      import('./plan-roles.ts'),
-    ])
+  load: async (): Loading<BudgetsFeature> => {
+    const { createBudgets } = await import('../../protocols/budget/budgets.ts')
     return {
-      default: implementPart<typeof plans>({
-        async start(ctx, { roles, price, zone }) {
-          const { journal, coordinator, fences, events, presence, journalMember, tasks, resources, ...port } = ctx
-          const services = await startServices(ctx, roles, () => api.report())
-          const api = createPlans({
-            ...{ port, journal, coordinator, fences, events, tasks, resources, member: journalMember },
-            presenceOf: (peer) => PRESENCE[presence.statusOf(peer)],
-            onPresence: (fn) => presence.onChange(({ peer, status }) => fn(peer, PRESENCE[status])),
-            services: services.used,
-          })
-          api.describe({ ...(price !== undefined && { price }), ...(zone !== undefined && { zone }) })
+      default: implementPart<typeof budgets>({
+        start({ journal, coordinator, journalMember: member, ...port }) {
+          const api = createBudgets({ port, journal, coordinator, member })
           return {
             api,
-            handlers: [answers(coordinationProtocol, api.handlers), ...services.handlers],
+            handlers: [answers(budgetProtocol, api.handlers)],
             figures: () => api.figures(),
-            views: { plans: () => api.table(), plan: (id) => api.timeline(id), performance: () => services.table() },
-            async stop() {
-              services.stop()
-              await api.stop()
-            },
+            views: { budgets: () => api.table(), tree: () => api.graph() },
+            stop: () => api.stop(),
           }
         },
       }),

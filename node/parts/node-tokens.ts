@@ -1,6 +1,6 @@
 /** What parts of the mesh itself may need beside what all parts may (protocols/tokens.ts). Types alone. */
 import type { Directory } from '../../discovery/directory/directory.ts'
-import type { PlanResources } from '../../protocols/coordination/plan-needs.ts'
+import type { CoalitionDirectives, PlanResources } from '../../protocols/coordination/plan-needs.ts'
 import type { Events } from '../../protocols/events/api.ts'
 import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
@@ -40,3 +40,5 @@ export const taskResources = tokenOf<TaskResources>('task-resources')
 /** What plans use of tasks, and of resources: the parts of these names have it. */
 export const tasksForPlans = tokenOf<PlanTasks>('tasks-for-plans')
 export const resourcesForPlans = tokenOf<PlanResources>('resources-for-plans')
+/** What coalitions use of plans: the part `plans` has it. */
+export const directivesForCoalitions = tokenOf<CoalitionDirectives>('directives-for-coalitions')

@@ -38,9 +38,9 @@ const answerBytes = (protocol: AnyProtocol, name: string, value: unknown): Uint8
 /** The calls of one protocol to one peer. */
 const linkTo = (port: Pick<Port, 'to'>, codecs: MethodCodecOf, peer: string, protocol: AnyProtocol): Caller => {
   const client = port.to(peer, protocol) as unknown as Record<string, Ask>
-  const ask = ({ method, payload, timeoutMs, signal, onProgress, extra }: OutgoingCall): unknown => {
+  const ask = ({ method, payload, timeoutMs, signal, onProgress, onRemainder, extra }: OutgoingCall): unknown => {
     const input = codecs(protocol, method).codec.values?.read(payload)
-    const { conversationId, correlationId, headers, chain } = extra ?? {}
+    const { conversationId, correlationId, headers, chain, budget } = extra ?? {}
     return client[method]?.(input, {
       timeoutMs,
       ...(signal !== undefined && { signal }),
@@ -49,6 +49,7 @@ const linkTo = (port: Pick<Port, 'to'>, codecs: MethodCodecOf, peer: string, pro
       ...(correlationId !== undefined && { correlationId }),
       ...(headers !== undefined && { headers }),
       ...(chain !== undefined && { chain }),
+      ...(budget !== undefined && { carried: budget, onRemainder }),
     })
   }
   const unary = async (call: OutgoingCall): Promise<Uint8Array> => answerBytes(protocol, call.method, await ask(call))

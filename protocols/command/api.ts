@@ -1,5 +1,6 @@
 /** Commands as a program sees them; commands.ts says what is promised. */
 import type { z } from 'zod'
+import type { BudgetShare } from '../budget/carried/budget-share.ts'
 import type { ParleyError } from '../errors.ts'
 import type { Registration } from '../registration.ts'
 import type { RequestInWork } from '../request-in-work.ts'
@@ -33,6 +34,11 @@ export interface CommandRetry {
 export interface CommandOptions {
   /** The request on whose behalf it is sent: the command has its delegation chain, and at most the time that is left for it. */
   parent?: RequestInWork
+  /**
+   * What it gets of a budget, as a call does; of a command to a list, what each of them gets. All attempts have it together, and
+   * what is left of it comes with the acknowledgement.
+   */
+  budget?: BudgetShare
   /** Milliseconds for the command, all attempts together; 30,000 unless told. */
   timeoutMs?: number
   /** Milliseconds that one attempt waits for the acknowledgement, 5,000 unless told; the last one waits to the end. The command runs on meanwhile. */

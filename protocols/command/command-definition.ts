@@ -5,6 +5,8 @@
  * directory lists it with its schema and finds who registered it. Wire id: `/parley/command-<type>/<major>`.
  */
 import * as z from 'zod'
+import { AmountsSchema } from '../budget/amounts.ts'
+import { CarriedBudgetSchema } from '../budget/carried/carried-budget.ts'
 import { defineProtocol } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import { checkKeys, keysOf } from '../unknown-keys.ts'
@@ -38,6 +40,8 @@ const MAX_PROTOCOL_NAME = 64
 const MAX_COMMAND_MS = 24 * 3_600_000
 
 const Id = z.string().min(1).max(128)
+/** What is left of the budget that came with it. */
+const remainder = { remaining: AmountsSchema.optional() }
 const Nack = z.object({
   command_id: Id,
   status: z.literal('nack'),
@@ -49,6 +53,7 @@ const Nack = z.object({
     hint: z.string().max(4096).optional(),
     details: z.record(z.string(), z.unknown()).optional(),
   }),
+  ...remainder,
 })
 
 /** The name of the protocol that carries a type. @throws MSG001 */
@@ -73,6 +78,8 @@ export const commandProtocol = (definition: CommandDefinition) =>
           /** Milliseconds that the sender gives it in all, from now on. */
           timeout_ms: z.int().min(1).max(MAX_COMMAND_MS),
           parameters: definition.parameters,
+          /** What of a budget comes with it, once for all attempts. */
+          budget: CarriedBudgetSchema.optional(),
         }),
         response: z.discriminatedUnion('status', [
           z.object({
@@ -81,6 +88,7 @@ export const commandProtocol = (definition: CommandDefinition) =>
             result: definition.result ?? z.unknown().optional(),
             /** It was run by an earlier attempt. */
             repeated: z.boolean().optional(),
+            ...remainder,
           }),
           Nack,
         ]),

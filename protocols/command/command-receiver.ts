@@ -6,6 +6,8 @@
  * State: what is remembered (command-deduplication.ts), and what can still be cancelled.
  */
 import { abortable } from '../async.ts'
+import type { Amounts } from '../budget/amounts.ts'
+import { type CarriedBudget, sliceOf } from '../budget/carried/carried-budget.ts'
 import type { Context } from '../define.ts'
 import { type Fault, ParleyError, toFault } from '../errors.ts'
 import type { Port } from '../port.ts'
@@ -16,11 +18,19 @@ export interface RunRequest {
   readonly command_id: string
   readonly timeout_ms: number
   readonly parameters: unknown
+  readonly budget?: CarriedBudget | undefined
 }
 
-export type RunAnswer =
-  | { command_id: string; status: 'ack'; result: unknown; repeated?: boolean }
-  | { command_id: string; status: 'nack'; reason: string; error: Fault }
+interface Remainder {
+  /** What is left of its budget, where it came with one. */
+  remaining?: Amounts
+}
+
+export type RunAnswer = Remainder &
+  (
+    | { command_id: string; status: 'ack'; result: unknown; repeated?: boolean }
+    | { command_id: string; status: 'nack'; reason: string; error: Fault }
+  )
 
 export interface CommandReceiver {
   run(
@@ -76,7 +86,7 @@ export const createCommandReceiver = (
     key: string,
     type: string,
     handler: CommandHandler<unknown, unknown>,
-    { command_id: commandId, timeout_ms: timeoutMs, parameters }: RunRequest,
+    { command_id: commandId, timeout_ms: timeoutMs, parameters, budget: carried }: RunRequest,
     context: Context,
   ): Promise<RunAnswer> => {
     const abort = new AbortController()
@@ -87,6 +97,7 @@ export const createCommandReceiver = (
     const stop = port.timers.after(timeoutMs, () => abort.abort(late))
     cancels.set(key, abort)
     counts.executed += 1
+    const budget = carried && sliceOf(carried, port.clock.now())
     const given: CommandContext = {
       commandId,
       type,
@@ -103,6 +114,7 @@ export const createCommandReceiver = (
       get passesOn() {
         return context.passesOn
       },
+      budget,
       signal: abort.signal,
       remainingMs: () => Math.max(0, endsAt - port.clock.monotonic()),
     }
@@ -113,13 +125,8 @@ export const createCommandReceiver = (
       answer = { command_id: commandId, status: 'ack', result }
       counts.acks += 1
     } catch (error) {
-      if (!(error instanceof ParleyError))
-        port.log.error(`the handler of the command ${type} failed`, {
-          error,
-          source: context.peer,
-          correlationId: commandId,
-          messageType: 'COMMAND',
-        })
+      const about = { error, source: context.peer, correlationId: commandId, messageType: 'COMMAND' }
+      if (!(error instanceof ParleyError)) port.log.error(`the handler of the command ${type} failed`, about)
       const fault = shortened(toFault(error))
       answer = { command_id: commandId, status: 'nack', reason: fault.message, error: fault }
       counts.nacks += 1
@@ -127,6 +134,8 @@ export const createCommandReceiver = (
       stop()
       cancels.delete(key)
     }
+    const remaining = budget?.close()
+    if (remaining !== undefined) answer.remaining = remaining
     remembered.markEnded(key, port.clock.monotonic(), sizeOf(answer), !isPassing(answer))
     return answer
   }

@@ -6,10 +6,13 @@
  * State: two counts.
  */
 import { delay } from '../async.ts'
+import { NO_AMOUNTS } from '../budget/amounts.ts'
+import { GivenShare, shareFor } from '../budget/carried/budget-share.ts'
+import type { CarriedBudget } from '../budget/carried/carried-budget.ts'
 import type { CallOptions } from '../define.ts'
 import { fromFault, isParleyError, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
-import { checkParent, leftOf, signalOf } from '../request-in-work.ts'
+import { checkParent, leftOf, signalOf, withoutBudget } from '../request-in-work.ts'
 import { askedFor, requireNoCycle } from '../wire/delegation-chain.ts'
 import type { AnyReceiver, CommandAck, CommandOptions, CommandOutcome, CommandOutcomes } from './api.ts'
 import { type CommandProtocol, commandProtocolName } from './command-definition.ts'
@@ -32,6 +35,17 @@ interface Prepared {
   readonly parameters: unknown
 }
 
+interface Order extends Prepared {
+  readonly commandId: string
+  readonly options: CommandOptions
+  /** What it has of a budget. */
+  readonly given: GivenShare | undefined
+  /** As attempts bring it until they are answered. */
+  budget: CarriedBudget | undefined
+  /** It may have begun. */
+  wasReached: boolean
+}
+
 const MAX_TARGETS = 1_024
 
 const unknown = (type: string, peer: string, cause: unknown): ParleyError =>
@@ -52,7 +66,8 @@ const callOptions = (options: CommandOptions, timeoutMs: number): CallOptions =>
   headers: { ...options.headers, 'message-type': 'COMMAND', performative: 'request' },
   ...(options.signal === undefined ? {} : { signal: options.signal }),
   ...(options.conversationId === undefined ? {} : { conversationId: options.conversationId }),
-  ...(options.parent === undefined ? {} : { parent: options.parent }),
+  // Its budget goes with the command, whichever attempt begins it.
+  ...(options.parent === undefined ? {} : { parent: withoutBudget(options.parent) }),
 })
 
 /** Outcomes as they come, or all of them in the order of the targets. */
@@ -122,13 +137,26 @@ export class CommandSender {
     prepared: Prepared,
     options: CommandOptions,
   ): Promise<CommandAck> {
+    const { parent, commandId = this.#newId() } = options
+    const share = shareFor(options.budget, parent && checkParent(parent).budget)
+    const given = share && GivenShare.of(share, this.#port.clock)
+    const order: Order = { ...prepared, commandId, options, given, budget: undefined, wasReached: false }
+    try {
+      return await this.#attempts(first, protocols, order)
+    } finally {
+      given?.end(order.wasReached)
+    }
+  }
+
+  async #attempts(first: string | undefined, protocols: readonly string[], order: Order): Promise<CommandAck> {
+    const { commandId, options, given } = order
+    const { parent } = options
     const settings = retrySettingsOf(options)
-    const { commandId = this.#newId(), parent } = options
     const signal = parent === undefined ? options.signal : signalOf(checkParent(parent), options.signal)
-    const deadlineAt =
-      this.#now() + Math.min(settings.timeoutMs, parent === undefined ? settings.timeoutMs : leftOf(parent))
-    const label = `${prepared.protocol.name}.run`
-    const major = Number(prepared.protocol.version.split('.')[0])
+    const timeoutMs = given?.cut(settings.timeoutMs) ?? settings.timeoutMs
+    const deadlineAt = this.#now() + Math.min(timeoutMs, parent === undefined ? timeoutMs : leftOf(parent))
+    const label = `${order.protocol.name}.run`
+    const major = Number(order.protocol.version.split('.')[0])
     // Who was asked for it on behalf of the same request is not asked again.
     const tried = new Set(parent === undefined ? [] : askedFor(parent.chain, label))
     signal?.throwIfAborted()
@@ -139,15 +167,16 @@ export class CommandSender {
       const again = await this.#choose(protocols, major, new Set())
       if (again !== undefined) requireNoCycle(parent.chain, again, label)
     }
-    if (peer === undefined) throw nobody(prepared.type)
+    if (peer === undefined) throw nobody(order.type)
     for (let count = 1; ; count += 1) {
       const leftMs = deadlineAt - this.#now()
       try {
-        const result = await this.#attempt(peer, prepared, commandId, options, leftMs, count, settings)
+        const result = await this.#attempt(peer, order, leftMs, count, settings)
         return { commandId, status: 'ack', result, peer, attempts: count }
       } catch (error) {
+        order.wasReached ||= mayHaveBegun(error)
         if (signal?.aborted === true) {
-          this.#cancel(peer, prepared, commandId)
+          this.#cancel(peer, order)
           throw error
         }
         // Once it may have begun somewhere, it stays there.
@@ -169,16 +198,15 @@ export class CommandSender {
   }
 
   /** One attempt. @throws what Commands.send() does */
-  async #attempt(
-    peer: string,
-    { type, protocol, parameters }: Prepared,
-    commandId: string,
-    options: CommandOptions,
-    leftMs: number,
-    count: number,
-    settings: RetrySettings,
-  ): Promise<unknown> {
-    const request = { command_id: commandId, timeout_ms: Math.max(1, Math.floor(leftMs)), parameters }
+  async #attempt(peer: string, order: Order, leftMs: number, count: number, settings: RetrySettings): Promise<unknown> {
+    const { type, protocol, parameters, commandId, options, given } = order
+    // What runs it runs it once for all attempts: they bring the same.
+    if (given !== undefined) order.budget ??= given.begin()
+    const { budget } = order
+    const request = {
+      ...{ command_id: commandId, timeout_ms: Math.max(1, Math.floor(leftMs)), parameters },
+      ...(budget !== undefined && { budget }),
+    }
     const waitMs = Math.max(1, Math.min(attemptTimeoutMs(count, leftMs, settings), leftMs))
     const answer = await this.#port
       .to(peer, protocol)
@@ -186,6 +214,9 @@ export class CommandSender {
       .catch((error: unknown) => {
         throw isParleyError(error, 'MSG004') ? unknown(type, peer, error) : error
       })
+    order.wasReached = true
+    given?.told(answer.remaining ?? NO_AMOUNTS)
+    order.budget = undefined
     if (answer.status === 'ack') return answer.result
     const { code, message, hint, details } = answer.error
     throw fromFault({
@@ -197,7 +228,7 @@ export class CommandSender {
   }
 
   /** It may run there, and whoever gave it up does not wait for the answer. */
-  #cancel(peer: string, { protocol }: Prepared, commandId: string): void {
+  #cancel(peer: string, { protocol, commandId }: Order): void {
     void this.#port
       .to(peer, protocol)
       .cancel({ command_id: commandId })

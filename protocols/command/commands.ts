@@ -28,6 +28,7 @@ const OPTION_KEYS = keysOf<CommandOptions>({
   commandId: true,
   signal: true,
   parent: true,
+  budget: true,
 })
 const RETRY_KEYS = keysOf<CommandRetry>({ maxRetries: true, initialDelayMs: true, maxDelayMs: true })
 const MAX_REGISTERED = 256

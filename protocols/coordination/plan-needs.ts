@@ -1,7 +1,10 @@
-/** What plans use of resources, and of the services of the mesh. */
+/** What plans use of resources and of the services of the mesh, and what coalitions use of plans. */
+import type { Fence } from '../journal/fencing/fence.ts'
+import type { Registration } from '../registration.ts'
 import type { ResourceStatus, ResourceWaitOptions } from '../resource/api.ts'
 import type { Units } from '../resource/units.ts'
-import type { Directive, DirectiveAnswer, MetricValues, TaskCompletionData } from './messages.ts'
+import type { DirectiveVerdict } from './api.ts'
+import type { Coalition, Directive, DirectiveAnswer, MetricValues, TaskCompletionData } from './messages.ts'
 import type { PlanRecord } from './plan-record.ts'
 import type { PlanInput } from './planner/generator.ts'
 import type { NodeUnits } from './runner/plan-facts.ts'
@@ -29,6 +32,16 @@ export interface PlanServices {
   /** A plan is over. */
   reported(id: string, plan: PlanRecord, signal: AbortSignal): void
 }
+
+/** What coalitions use of plans: directives go the same way, and come the same way. */
+export interface CoalitionDirectives {
+  /** As the coordinator: sent until it is acknowledged, a few times. @throws the signal's reason */
+  direct(directive: Directive, signal: AbortSignal): Promise<DirectiveAnswer>
+  /** What this agent does with those that it is given; it joins none without. @throws STA003 `in-use` */
+  onCoalition(take: TakeCoalition): Registration
+}
+/** Of a directive whose sender was found to coordinate. @throws STA002 for an older fence than one that was taken */
+export type TakeCoalition = (coalition: Coalition, fence: Fence) => Promise<DirectiveVerdict>
 
 /** Where a mesh has no such services: what this node's copy of the journal says counts. */
 export const NO_SERVICES: PlanServices = {

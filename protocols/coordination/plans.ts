@@ -29,14 +29,14 @@ import type { TaskStatus } from '../task/task-status.ts'
 import type { PlanTasks } from '../task/tasks-for-plans.ts'
 import { AgentReports } from './agent/agent-reports.ts'
 import { ManagedAgent } from './agent/managed-agent.ts'
-import type { AgentTraits, DirectiveVerdict, MakePlan, PlanHandle, Plans, PlansCounts, PlanWaitOptions } from './api.ts'
+import type { AgentTraits, MakePlan, PlanHandle, Plans, PlansCounts, PlanWaitOptions } from './api.ts'
 import { PlanReader, wantedPlan } from './client/plan-client.ts'
 import { type coordinationProtocol, directiveEvent } from './contract.ts'
 import { MAX_CHANGES_AT_ONCE, type PlanChange } from './journal/plan-changes.ts'
 import { decidePlans } from './journal/plan-kinds.ts'
-import { AgentStatusResponse, type Coalition, type Directive, type MetricValues } from './messages.ts'
+import { AgentStatusResponse, type Directive, type MetricValues } from './messages.ts'
 import { type PlanFigures, planFigures } from './plan-figures.ts'
-import { NO_SERVICES, type PlanResources, type PlanServices } from './plan-needs.ts'
+import { type CoalitionDirectives, NO_SERVICES, type PlanResources, type PlanServices } from './plan-needs.ts'
 import { GeneratorName, planReason } from './plan-record.ts'
 import type { PlanGenerator } from './planner/generator.ts'
 import { AgentSurvey } from './runner/agent-survey.ts'
@@ -64,13 +64,11 @@ export interface PlansDeps {
   presenceOf(peer: string): Detected
   /** None unless told. */
   readonly services?: PlanServices
-  /** It joins none unless told. */
-  onCoalition?(coalition: Coalition, directive: Directive): Promise<DirectiveVerdict>
 }
 
 export interface PlansFeature extends Plans {
   readonly handlers: Handlers<typeof coordinationProtocol>
-  readonly sender: DirectiveSender
+  readonly forCoalitions: CoalitionDirectives
   figures(): PlanFigures
   /** All plans, for people. */
   table(): Promise<TableData>
@@ -81,11 +79,10 @@ export interface PlansFeature extends Plans {
   stop(): Promise<void>
 }
 
-const JOINS_NONE = { error: 'directive_failed', reason: 'this agent joins no coalitions' } as const
-
 class NodePlans implements PlansFeature {
   readonly handlers: Handlers<typeof coordinationProtocol>
-  readonly sender: DirectiveSender
+  readonly forCoalitions: CoalitionDirectives
+  readonly #sender: DirectiveSender
   readonly #deps: PlansDeps
   readonly #batcher: ChangeBatcher<PlanChange>
   readonly #reader: PlanReader
@@ -103,16 +100,7 @@ class NodePlans implements PlansFeature {
 
   constructor(deps: PlansDeps) {
     this.#deps = deps
-    const {
-      port,
-      journal,
-      coordinator,
-      fences,
-      tasks,
-      resources,
-      onCoalition = async () => JOINS_NONE,
-      services = NO_SERVICES,
-    } = deps
+    const { port, journal, coordinator, fences, tasks, resources, services = NO_SERVICES } = deps
     this.#services = services
     this.#batcher = new ChangeBatcher({
       of: 'plans',
@@ -124,14 +112,21 @@ class NodePlans implements PlansFeature {
     this.#survey = new AgentSurvey(port)
     this.#teller = new EventTeller(port.log, 'plans')
     this.#reports = new AgentReports({ ...deps, teller: this.#teller })
-    this.sender = new DirectiveSender({ port, done: (...done) => services.directed(...done) })
+    this.#sender = new DirectiveSender({ port, done: (...done) => services.directed(...done) })
     this.#agent = new ManagedAgent({
-      ...{ port, coordinator, fences, onCoalition, resources },
+      ...{ port, coordinator, fences, resources },
       work: () => tasks.work(),
       completed: (message) => services.completed(message),
       progressed: (news, seconds) => this.#reports.progressed(news, seconds),
     })
     this.handlers = this.#agent.handlers
+    this.forCoalitions = {
+      direct: (directive, signal) => {
+        this.#tell(directive)
+        return this.#sender.send(directive, signal)
+      },
+      onCoalition: (take) => this.#agent.onCoalition(take),
+    }
     this.#hearing = tasks.onAttempt((news) => this.#agent.onAttempt(news))
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
@@ -219,7 +214,7 @@ class NodePlans implements PlansFeature {
 
   figures(): PlanFigures {
     const plans = this.#runner?.counts() ?? { open: 0, over: 0 }
-    const [own, sent, decided] = [this.counts(), this.sender.counts(), this.#batcher.counts()]
+    const [own, sent, decided] = [this.counts(), this.#sender.counts(), this.#batcher.counts()]
     return planFigures({ plans, own, sent, decided, untold: this.#teller.dropped() })
   }
 
@@ -251,7 +246,7 @@ class NodePlans implements PlansFeature {
           }),
         director: ({ member: of, noteRefusal }) =>
           new PlanDirector({
-            ...{ port, member: of, sender: this.sender, noteRefusal },
+            ...{ port, member: of, sender: this.#sender, noteRefusal },
             steer: (change, ends) => tasks.steer({ ...change, epoch }, { signal: ends }),
             told: (directive) => this.#tell(directive),
           }),

@@ -27,7 +27,9 @@ export type To = string | readonly string[] | { readonly capability: string }
 export interface SendOptions {
   /**
    * The request on whose behalf it is sent: the message has its delegation chain and, unless told, its priority and trace
-   * context. It outlives the request, whose time and signal are not its own. An answer by `reply()` has no chain.
+   * context. It outlives the request, whose time and signal are not its own. An answer by `reply()` has no chain. Of the budget
+   * of the request it has the limits and nothing to spend, since it may be processed more than once: what it may spend is lent
+   * (`mesh.budgets`), and the message says the id of the loan.
    */
   parent?: RequestInWork
   /** As the settings say: AT_LEAST_ONCE unless told. */

@@ -3,10 +3,12 @@
  *
  * Pure. Decoding throws MSG003 for anything malformed.
  */
+import { type CarriedBudget, withoutAmounts } from '../budget/carried/carried-budget.ts'
 import type { Content } from '../define.ts'
 import type { DelegationChain } from '../wire/delegation-chain.ts'
 import { MAX_HEADERS, type Priority } from '../wire/envelope.ts'
 import { WIRE_PRIORITIES } from '../wire/frames/frame.ts'
+import { decodeBudget, encodeBudget } from '../wire/frames/nested-messages.ts'
 import { malformed, ProtobufReader, ProtobufWriter } from '../wire/frames/protobuf.ts'
 import { formatId } from '../wire/message-id.ts'
 
@@ -39,6 +41,8 @@ export interface DurableMessage {
   readonly traceparent: string | undefined
   /** Delegation chain, where it was sent on behalf of a request. */
   readonly chain?: DelegationChain | undefined
+  /** Limits of the budget of that request. Its amounts are nothing: a message may be processed again. */
+  readonly budget?: CarriedBudget | undefined
   /** To whom else it was sent. */
   readonly destinations: readonly string[]
 }
@@ -88,10 +92,12 @@ export const encodeMessage = (message: DurableMessage, id: Uint8Array = idBytes(
   writer.stringField(14, message.traceparent)
   for (const peer of message.destinations) writer.stringField(15, peer)
   for (const hop of message.chain ?? NOBODY) writer.stringField(16, hop)
+  if (message.budget !== undefined) writer.delimited(17, encodeBudget(message.budget))
   return writer.bytes.subarray(0, writer.at)
 }
 
-const readHeader = (bytes: Uint8Array, headers: Record<string, string>): void => {
+const readHeader = (bytes: Uint8Array, headers: Record<string, string>, count: number): void => {
+  if (count > MAX_HEADERS) throw malformed(`more than ${MAX_HEADERS} headers`)
   const reader = new ProtobufReader(bytes)
   let key = ''
   let value = ''
@@ -150,6 +156,7 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
   let traceparent: string | undefined
   let destinations: string[] | undefined
   let chain: string[] | undefined
+  let budget: CarriedBudget | undefined
   while (reader.more()) {
     const tag = reader.varint()
     switch (tag) {
@@ -180,8 +187,7 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
       case 74:
         headers ??= {}
         headerCount += 1
-        if (headerCount > MAX_HEADERS) throw malformed(`more than ${MAX_HEADERS} headers`)
-        readHeader(reader.delimited(), headers)
+        readHeader(reader.delimited(), headers, headerCount)
         break
       case 80:
         priority = WIRE_PRIORITIES[reader.varint()] ?? 'normal'
@@ -204,6 +210,9 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
       case 130:
         chain = addText(chain, reader, MAX_CHAIN, 'hops')
         break
+      case 138:
+        budget = withoutAmounts(decodeBudget(reader.delimited()))
+        break
       default:
         reader.skip(tag & 7)
     }
@@ -225,7 +234,7 @@ export const decodeMessage = (bytes: Uint8Array): DurableMessage => {
     ttlMs,
     traceparent,
     destinations: destinations ?? NOBODY,
-    ...(chain !== undefined && { chain }),
+    ...((chain ?? budget) !== undefined && { chain, budget }),
   }
 }
 

@@ -30,12 +30,11 @@ export const readCallKey = (key: string): { readonly session: string; readonly e
 
 export class ChildCalls {
   readonly #open = new Map<object, ChildCall>()
-  readonly #clock: { now(): number }
+  readonly #clock: { monotonic(): number }
   #changes = 0
   #since = 0
 
-  /** @param clock monotonic milliseconds */
-  constructor(clock: { now(): number }) {
+  constructor(clock: { monotonic(): number }) {
     this.#clock = clock
   }
 
@@ -52,7 +51,7 @@ export class ChildCalls {
 
   #changed(): void {
     this.#changes += 1
-    this.#since = this.#clock.now()
+    this.#since = this.#clock.monotonic()
   }
 
   /** Another number after each call that began or ended. */

@@ -6,6 +6,7 @@
  */
 import { fromString } from 'uint8arrays/from-string'
 import * as z from 'zod'
+import { EnvelopeBudget } from '../budget/carried/carried-budget.ts'
 import { MAX_HOP_CHARS, MAX_HOPS } from './delegation-chain.ts'
 
 export const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const
@@ -59,14 +60,6 @@ export const Headers = z
   .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, `at most ${MAX_HEADERS} headers`)
   .refine((headers) => headerBytes(headers) <= MAX_HEADER_BYTES, `at most ${MAX_HEADER_BYTES} bytes of headers`)
 
-/** Shrinks at each hop; a hop may only lower a figure (X4). It is on no wire yet: a later protocol carries and enforces it. */
-export const Budget = z.object({
-  tokens: z.number().int().nonnegative().optional(),
-  cost: z.number().nonnegative().optional(),
-  depth: z.number().int().nonnegative().optional(),
-  fanOut: z.number().int().nonnegative().optional(),
-})
-
 const Id = z.string().min(1).max(128)
 
 export const EnvelopeSchema = z.object({
@@ -89,10 +82,11 @@ export const EnvelopeSchema = z.object({
   traceparent: z.string().max(64).optional(),
   /** Milliseconds left for the whole request. */
   deadline: z.number().int().positive().optional(),
-  /** On no wire yet, and so never there; nor are epoch and sequence. */
-  budget: Budget.optional(),
+  /** What of a budget came with it; each hop gives a part of what it has. */
+  budget: EnvelopeBudget.optional(),
   /** Through whom this request came, first the one that asked (delegation-chain.ts); none where it began with its caller. */
   chain: z.array(z.string().min(1).max(MAX_HOP_CHARS)).max(MAX_HOPS).optional(),
+  /** On no wire yet, and so never there; nor is sequence. */
   epoch: z.number().int().nonnegative().optional(),
   sequence: z.number().int().nonnegative().optional(),
 })

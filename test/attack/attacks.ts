@@ -1,6 +1,8 @@
 /** The attacks that there are, in the order of issue 16, part A; then those of tasks. A new one is a file under attacks/ and a line here. */
 import type { Attack } from './attack.ts'
 import { besieged } from './attacks/besieged.ts'
+import { budgetAttacks } from './attacks/budgets.ts'
+import { coalitionAttacks } from './attacks/coalitions.ts'
 import { coordination } from './attacks/coordination.ts'
 import { greedy } from './attacks/greedy.ts'
 import { hoarding } from './attacks/hoarding.ts'
@@ -38,6 +40,8 @@ export const ATTACKS: readonly Attack[] = [
   ...bytesOfTasks,
   ...strangersToTasks,
   ...resourceAttacks,
+  ...budgetAttacks,
   ...planAttacks,
+  ...coalitionAttacks,
   ...waitAttacks,
 ]

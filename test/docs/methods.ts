@@ -7,10 +7,12 @@ import { overlayProtocol } from '../../node/network/connection-pruning.ts'
 import { autonatProtocol } from '../../node/network/nat/autonat.ts'
 import { neighboursProtocol } from '../../node/observe/debug/sources/neighbours.ts'
 import { admissionProtocol } from '../../node/trust/credentials.ts'
+import { budgetProtocol } from '../../protocols/budget/contract.ts'
 import { commandProtocol } from '../../protocols/command/command-definition.ts'
 import { foundingProtocol } from '../../protocols/consensus/bootstrap/contract.ts'
 import { raftProtocol } from '../../protocols/consensus/contract.ts'
 import { proofProtocol } from '../../protocols/consensus/proof/contract.ts'
+import { coalitionProtocol } from '../../protocols/coordination/coalition/coalition-contract.ts'
 import {
   coordinationProtocol,
   performanceMonitorProtocol,
@@ -24,7 +26,7 @@ import { journalProtocol } from '../../protocols/journal/contract.ts'
 import { resourceProtocol } from '../../protocols/resource/contract.ts'
 import { taskBytesProtocol } from '../../protocols/task/bytes/bytes-contract.ts'
 import { taskProtocol } from '../../protocols/task/contract.ts'
-import { waitsProtocol } from '../../protocols/wait-graph/deadlock-detection.ts'
+import { waitsProtocol } from '../../protocols/wait-graph/contract.ts'
 
 const command = commandProtocol({ type: 'type', parameters: z.unknown() })
 
@@ -37,7 +39,7 @@ export const INTERNAL = [
   [neighboursProtocol, 'node/observe/debug/sources/neighbours.ts'],
   [overlayProtocol, 'node/network/connection-pruning.ts'],
   [autonatProtocol, 'node/network/nat/autonat.ts'],
-  [waitsProtocol, 'protocols/wait-graph/deadlock-detection.ts'],
+  [waitsProtocol, 'protocols/wait-graph/contract.ts'],
   [deliveryProtocol, 'protocols/delivery/contract.ts'],
   [command, 'protocols/command/command-definition.ts'],
   [replyProtocol, 'node/calls/reply-to.ts'],
@@ -48,9 +50,11 @@ export const INTERNAL = [
   [taskProtocol, 'protocols/task/contract.ts'],
   [taskBytesProtocol, 'protocols/task/bytes/bytes-contract.ts'],
   [resourceProtocol, 'protocols/resource/contract.ts'],
+  [budgetProtocol, 'protocols/budget/contract.ts'],
   [coordinationProtocol, 'protocols/coordination/contract.ts'],
   [performanceMonitorProtocol, 'protocols/coordination/contract.ts'],
   [resourceManagerProtocol, 'protocols/coordination/contract.ts'],
+  [coalitionProtocol, 'protocols/coordination/coalition/coalition-contract.ts'],
   [coordinatorProtocol, 'protocols/coordinator/contract.ts'],
 ] as unknown as readonly (readonly [protocol: AnyProtocol, file: string])[]
 

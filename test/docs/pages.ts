@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { createProgram } from '../../node/cli/main.ts'
 import { parseOptions } from '../../node/index.ts'
 import * as builtIn from '../../node/parts/built-in.ts'
+import * as planParts from '../../node/parts/plan-parts.ts'
 import { asyncApiText } from './asyncapi/document.ts'
 import { methods } from './methods.ts'
 import { metricsOfNode } from './metrics.ts'
@@ -53,7 +54,7 @@ export const renewedPages = async (): Promise<RenewedPage[]> => {
   const texts = new Map<string, () => string>([
     ['configuration', configuration],
     ['presets', presets],
-    ['parts', () => parts(Object.values(builtIn))],
+    ['parts', () => parts([...Object.values(builtIn), ...Object.values(planParts)])],
     ['codes', () => codes(read('protocols/errors.ts'))],
     ['reasons', () => reasons(read('protocols/state-reasons.ts'))],
     ['other-reasons', () => otherReasons(read('protocols/error-reasons.ts'))],

@@ -6,7 +6,10 @@
 import * as z from 'zod'
 import { RecordSchema } from '../../discovery/directory/record/agent-record.ts'
 import * as builtIn from '../../node/parts/built-in.ts'
+import * as planParts from '../../node/parts/plan-parts.ts'
+import { BudgetChangeSchema } from '../../protocols/budget/journal/budget-changes.ts'
 import { agentStatusEvent, directiveEvent, progressEvent } from '../../protocols/coordination/contract.ts'
+import { CoalitionChangeSchema } from '../../protocols/coordination/journal/coalition-changes.ts'
 import { PlanChangeSchema } from '../../protocols/coordination/journal/plan-changes.ts'
 import { epochEvent } from '../../protocols/coordinator/contract.ts'
 import type { AnyProtocol } from '../../protocols/define.ts'
@@ -24,7 +27,7 @@ import { TaskChangeSchema } from '../../protocols/task/journal/task-changes.ts'
 import { stateChangedEvent, taskStatusEvent, taskSubmittedEvent } from '../../protocols/task/task-events.ts'
 import { INTERNAL } from './methods.ts'
 
-const PARTS: readonly AnyPart[] = Object.values(builtIn)
+const PARTS: readonly AnyPart[] = [...Object.values(builtIn), ...Object.values(planParts)]
 
 export interface WireProtocol {
   readonly protocol: AnyProtocol
@@ -127,9 +130,19 @@ export const RESOURCE_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
   ResourceChangeSchema.options.map((schema) => [schema.shape.do.value, schema]),
 )
 
+/** Changes of budgets, which travel in `budgets.decide`, by what they do. */
+export const BUDGET_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
+  BudgetChangeSchema.options.map((schema) => [schema.shape.do.value, schema]),
+)
+
 /** Changes of plans, which travel in `plans.decide`, by what they do. */
 export const PLAN_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
   PlanChangeSchema.options.map((schema) => [schema.shape.do.value, schema]),
+)
+
+/** Changes of coalitions, which travel in `coalitions.decide`, by what they do. */
+export const COALITION_CHANGES: ReadonlyMap<string, z.ZodType> = new Map(
+  CoalitionChangeSchema.options.map((schema) => [schema.shape.do.value, schema]),
 )
 
 /** Messages that programs bring to `mesh.tasks.receive` and `mesh.resources.receive`, and what they are answered with. */

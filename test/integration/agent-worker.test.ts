@@ -6,6 +6,7 @@ import { presenceProtocol } from '../../discovery/swim/protocol.ts'
 import { type AgentOptions, type RunningAgent, startAgent } from '../../node/agent/start-agent.ts'
 import type { Mesh } from '../../node/api.ts'
 import { createMesh } from '../../node/mesh.ts'
+import { Slice } from '../../protocols/budget/slice.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import { errand, stopped, toil, word } from '../support/agents/contract.ts'
 import { failureOf, timed, until } from '../support/until.ts'
@@ -70,6 +71,23 @@ describe('agents in worker threads', { timeout: 30_000 }, () => {
     const method = caller.directory.get(host.self.id)?.record.protocols[0]?.methods[0]
     assert.equal(method?.description, 'Says it again.')
     assert.equal(typeof method?.request?.properties, 'object')
+  })
+
+  test('what an agent spends of a budget is spent, and what it passes on and leaves comes back', async () => {
+    const slice = new Slice({ amounts: { tokens: 100, fanOut: 9 } })
+    const budget = { of: slice, amounts: { tokens: 40, fanOut: 3 } }
+    assert.deepEqual(await caller.any(toil).pay({ tokens: 7 }, { budget }), { tokens: 33 })
+    assert.deepEqual(slice.counts().spent, { tokens: 7, fanOut: 1 })
+    const beyond = await parley(caller.any(toil).pay({ tokens: 41 }, { budget }))
+    assert.deepEqual([beyond.code, beyond.reason], ['COM003', 'budget-exhausted'])
+    assert.equal(slice.remaining().tokens, 93)
+    const second = await run(caller, 'errand')
+    assert.deepEqual(await host.to(caller.self.id, errand).payThrice({ tokens: 10 }, { budget }), { tokens: 10 })
+    assert.deepEqual(slice.counts().spent, { tokens: 37, fanOut: 5 })
+    await second.stop()
+    // It has what the budget has for a call, and does not say what came of it.
+    await parley(caller.any(toil).spin({ ms: 400 }, { budget, timeoutMs: 100 }))
+    assert.equal(slice.remaining().tokens, 23)
   })
 
   test('bytes come through whole, small and large', async () => {

@@ -353,6 +353,26 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     assert.deepEqual([shown.outcome, shown.tasks.length], ['canceled', 2])
   })
 
+  test('coalitions are shown, formed by names, and say why they are not', async () => {
+    const [none, unknown, bad, absent] = await Promise.all([
+      parley(alpha('coalition', 'ls')),
+      parley(alpha('coalition', 'leave', 'nobody')),
+      parley(alpha('coalition', 'dissolve', 'a b')),
+      parley(alpha('coalition', 'form', 'map it', 'beta', 'nobody')),
+    ])
+    assert.equal(none.stdout, 'there is no coalition, and none was dissolved within the last hour\n', none.stderr)
+    assertError(unknown, 1, 'STA001', /no coalition nobody/)
+    assertError(bad, 2, 'MSG001', /id: use/)
+    assertError(absent, 3, 'COM002', /nobody/)
+    // Nodes without a program take part in none.
+    const refused = await parley(alpha('coalition', 'form', 'map it', 'beta', '--id', 'c1', '--ttl', '60000'))
+    assertError(refused, 1, 'STA003', /0 of 1 agents joined, and it needs 1/)
+    const listed = await parley(beta('coalition', 'ls', '--wide'))
+    assert.match(listed.stdout, /^c1 +dissolved .* map it +0 of 1 agents joined/m, listed.stderr)
+    assert.equal(JSON.parse((await parley(beta('coalition', 'ls', '--json'))).stdout)[0].state, 'dissolved')
+    assertError(await parley(alpha('coalition', 'dissolve', 'c1')), 1, 'STA003', /is dissolved/)
+  })
+
   test('tasks are submitted, shown, held, given what they want, and ended', async () => {
     const needs = ['--require', 'cpu=500', 'robot-arm=1']
     const submitted = await parley(

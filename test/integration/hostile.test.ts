@@ -27,6 +27,8 @@ const EXPECTED = [
   '/meshsub/1.1.0',
   '/meshsub/1.2.0',
   '/parley/admission/1',
+  '/parley/budget/1',
+  '/parley/coalition/1',
   '/parley/coordination/1',
   '/parley/coordinator/1',
   '/parley/delivery/1',

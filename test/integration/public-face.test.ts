@@ -8,6 +8,8 @@ const MEMBERS = [
     'activity',
     'all',
     'any',
+    'budgets',
+    'coalitions',
     'commands',
     'coordinator',
     'debugUrl',

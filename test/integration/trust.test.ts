@@ -170,6 +170,8 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
       (id) => id.startsWith('/parley/') && !id.includes('admission'),
     )
     assert.deepEqual(ids.sort(), [
+      '/parley/budget/1',
+      '/parley/coalition/1',
       '/parley/coordination/1',
       '/parley/coordinator/1',
       '/parley/delivery/1',

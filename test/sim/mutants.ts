@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UsageError } from '../support/usage.ts'
+import { BUDGET_MUTANTS } from './mutants/budgets.ts'
 import { CORE_MUTANTS } from './mutants/core.ts'
 import { DELIVERY_MUTANTS } from './mutants/delivery.ts'
 import { DRIVER_MUTANTS } from './mutants/driver.ts'
@@ -37,6 +38,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...TASK_MUTANTS,
   ...TASK_BYTES_MUTANTS,
   ...RESOURCE_MUTANTS,
+  ...BUDGET_MUTANTS,
   ...PLAN_MUTANTS,
 ]
 

@@ -1,4 +1,5 @@
 /** The scenarios that run seed after seed: the core under each mix of faults, and the driver over Ports and disks. */
+import { runBudgetsWorld } from './budgets/world.ts'
 import { runDeliveryWorld } from './delivery/world.ts'
 import { runPartsWorld } from './parts/world.ts'
 import { runPlansWorld } from './plans/world.ts'
@@ -48,6 +49,7 @@ const DELIVERY_STEPS = 2_500
 const PARTS_STEPS = 60
 const TASKS_STEPS = 25
 const RESOURCES_STEPS = 40
+const BUDGETS_STEPS = 40
 const PLANS_STEPS = 40
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
@@ -98,6 +100,16 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       ...['kills', 'powerCuts', 'cuts', 'freezes', 'leaves', 'outages'],
     ],
     run: async (options) => ({ ...(await runResourcesWorld(options)) }),
+  },
+  budgets: {
+    about:
+      'budgets whose holders are killed, lose power, are frozen and cut off: nobody spends more than there is, and what was drawn never comes back',
+    steps: BUDGETS_STEPS,
+    needed: [
+      ...['opened', 'loans', 'taken', 'draws', 'expired', 'closed', 'forgotten', 'spends', 'chunked', 'settled'],
+      ...['refused', 'away', 'kills', 'powerCuts', 'cuts', 'freezes', 'leaves', 'outages'],
+    ],
+    run: async (options) => ({ ...(await runBudgetsWorld(options)) }),
   },
   plans: {
     about:

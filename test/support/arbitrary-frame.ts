@@ -1,5 +1,6 @@
 /** Random frames for property tests: every field, every kind, at and around the sizes where varints grow. */
 import fc from 'fast-check'
+import type { CarriedBudget } from '../../protocols/budget/carried/carried-budget.ts'
 import type { Frame } from '../../protocols/wire/frames/frame.ts'
 import type { EnvelopeExtra, FrameFault, FrameProgress, Hello } from '../../protocols/wire/frames/nested-messages.ts'
 import { frameOf } from './proto-oracle.ts'
@@ -32,6 +33,15 @@ const hello: fc.Arbitrary<Hello> = fc.record(
 const fault: fc.Arbitrary<FrameFault> = fc.record({ code, message: text, hint: text, details: bytes }, all)
 
 const filled = text.filter((value) => value !== '')
+const amount = fc.oneof(fc.constantFrom(0, 126, 127, 2 ** 53 - 2), fc.nat())
+const budget: fc.Arbitrary<CarriedBudget> = fc.record(
+  {
+    amounts: fc.record({ tokens: amount, cost: amount, fanOut: amount }, { requiredKeys: [], noNullPrototype: true }),
+    depth: fc.nat({ max: 2 ** 31 }),
+    leftMs: amount,
+  },
+  { requiredKeys: ['amounts'], noNullPrototype: true },
+)
 const extra: fc.Arbitrary<EnvelopeExtra> = fc.record(
   {
     replyTo: filled,
@@ -47,6 +57,7 @@ const extra: fc.Arbitrary<EnvelopeExtra> = fc.record(
     chain: fc.array(text, { minLength: 1, maxLength: 4 }),
     extendMs: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
     limitMs: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
+    budget,
   },
   { requiredKeys: [], noNullPrototype: true },
 )

@@ -111,6 +111,7 @@ export interface CallSettings {
   maxMs?: number
   extendMs?: number
   onProgress?: (progress: Progress) => void
+  onRemainder?: OutgoingCall['onRemainder']
   priority?: number
   extra?: EnvelopeExtra
 }
@@ -258,6 +259,7 @@ export const createPair = <P extends AnyProtocol>(
       maxMs: settings.maxMs,
       extendMs: settings.extendMs,
       onProgress: settings.onProgress,
+      onRemainder: settings.onRemainder,
       extra: settings.extra,
       signal: settings.signal,
     }

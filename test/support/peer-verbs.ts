@@ -4,15 +4,19 @@
  *
  * State, per mesh: calls that were begun, streams that are read, subscriptions with what they heard.
  */
+
 import { setTimeout } from 'node:timers/promises'
 import { createMesh, type Mesh, type MeshOptionsInput, type ThirdPartyReply } from '../../node/index.ts'
 import { openFolder } from '../../node/store/files/disk.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import type { SubscribeOptions } from '../../protocols/events/api.ts'
 import type { MeshEvent } from '../../protocols/events/event.ts'
+import { budgetVerbs } from './budget-verbs.ts'
+import { coalitionVerbs } from './coalition-verbs.ts'
 import { counter } from './counter-part.ts'
 import { createGuards } from './guards.ts'
 import { messageVerbs } from './message-verbs.ts'
+import { payVerbs } from './pay.ts'
 import { planVerbs } from './plan-verbs.ts'
 import { createProbe, newerProbe, type ProbeNode, probe } from './probe.ts'
 import { createRelay, relay } from './relay.ts'
@@ -97,8 +101,11 @@ export const verbs = {
   ...messageVerbs((as) => hosted(as).mesh),
   ...tallyVerbs((as) => hosted(as).mesh),
   ...taskVerbs((as) => hosted(as).mesh),
+  ...budgetVerbs((as) => hosted(as).mesh),
+  ...payVerbs((as) => hosted(as).mesh),
   ...resourceVerbs((as) => hosted(as).mesh),
   ...planVerbs((as) => hosted(as).mesh),
+  ...coalitionVerbs((as) => hosted(as).mesh),
   ...trustVerbs((as) => hosted(as).mesh),
   start: async (as: string, { counts, guarded, ...options }: StartOptions) => {
     const { list, lines } = createGuards()

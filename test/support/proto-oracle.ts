@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from 'node:url'
 import protobuf from 'protobufjs'
+import type { CarriedBudget } from '../../protocols/budget/carried/carried-budget.ts'
 import { type Frame, frame, KIND, writeFrame } from '../../protocols/wire/frames/frame.ts'
 import { ProtobufWriter } from '../../protocols/wire/frames/protobuf.ts'
 
@@ -19,12 +20,23 @@ const isDefault = (value: unknown): boolean =>
   (value instanceof Uint8Array && value.length === 0) ||
   (Array.isArray(value) && value.length === 0)
 
+/** Each number is one more than what it says. */
+const wireBudget = ({ amounts, depth, leftMs }: CarriedBudget): Record<string, number> => {
+  const numbers = { ...amounts, depth, deadlineMs: leftMs }
+  return Object.fromEntries(
+    Object.entries(numbers).flatMap(([name, value]) => (value === undefined ? [] : [[name, value + 1]])),
+  )
+}
+
 /** Without the fields that have their zero value: those are not written, but protobufjs would when told. */
 const sparse = (value: object): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(value)
       .filter(([, field]) => !isDefault(field))
-      .map(([name, field]) => [name, ['fault', 'extra', 'hello', 'progress'].includes(name) ? sparse(field) : field]),
+      .map(([name, field]) => {
+        if (name === 'budget') return [name, wireBudget(field)]
+        return [name, ['fault', 'extra', 'hello', 'progress'].includes(name) ? sparse(field) : field]
+      }),
   )
 
 /** One frame, without a length prefix. */

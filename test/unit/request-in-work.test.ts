@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
 import { createTestMesh, type TestNode } from '../../node/testing/index.ts'
+import { Slice } from '../../protocols/budget/slice.ts'
 import type { CommandContext } from '../../protocols/command/api.ts'
 import type { MessageContext } from '../../protocols/delivery/api.ts'
 import { defineMessage } from '../../protocols/delivery/define-message.ts'
@@ -126,6 +127,27 @@ test('a message on behalf of a message carries its chain, its answer none', asyn
     b: ['root', 'a/message:ask', 'b/message:ask'],
     root: ['a', 'root/message:told'],
   })
+})
+
+test('a message of a request with a budget has its limits and nothing to spend, and so has what is sent for it', async () => {
+  await using all = await start('root', 'a', 'b')
+  const seen: unknown[] = []
+  const errors: unknown[] = []
+  await all.mesh.settled(
+    all.get('a').messages.receive(Ask, async (n, context) => {
+      seen.push([context.budget?.remaining(), context.budget?.limits.depth])
+      await context.tx.send('b', Ask, n, { parent: context }).catch((error: ParleyError) => errors.push(error.reason))
+    }),
+  )
+  await all.known()
+  const slice = new Slice({ amounts: { tokens: 9, fanOut: 2 }, limits: { depth: 1 } })
+  const { signal } = new AbortController()
+  const parent = { chain: ['root', `${all.get('root').self.id}/x.y`], signal, budget: slice }
+  await all.mesh.settled(all.get('root').messages.send('a', Ask, 1, { parent }))
+  await all.mesh.until(() => errors.length === 1)
+  assert.deepEqual(seen, [[{ tokens: 0, fanOut: 0 }, 0]])
+  assert.deepEqual(errors, ['budget-exhausted'])
+  assert.deepEqual(slice.remaining(), { tokens: 9, fanOut: 1 })
 })
 
 test('a message that comes back for the same is not sent, and whoever sends it hears why', async () => {

@@ -5,6 +5,8 @@
  * `failed` instead; the node then sends `run` for each request, and `stop` once.
  */
 import type { ProtocolRecord } from '../../../discovery/directory/record/agent-record.ts'
+import type { Amounts } from '../../../protocols/budget/amounts.ts'
+import type { CarriedBudget } from '../../../protocols/budget/carried/carried-budget.ts'
 import type { Progress } from '../../../protocols/define.ts'
 import type { PublishOptions, SubscribeOptions } from '../../../protocols/events/api.ts'
 import type { MeshEvent, Missed } from '../../../protocols/events/event.ts'
@@ -46,8 +48,10 @@ export interface TargetFacts extends MethodFacts {
  */
 export type TransferableCallOptions = Omit<
   ByteCallOptions,
-  'signal' | 'onFailover' | 'onProgress' | 'parent' | 'childCalls'
+  'signal' | 'onFailover' | 'onProgress' | 'parent' | 'budget' | 'share' | 'childCalls'
 > & {
+  /** What of a budget goes with it. */
+  readonly carried?: CarriedBudget | undefined
   /** The worker wants notices. */
   readonly reports?: boolean | undefined
   /** The run on whose behalf it is made. */
@@ -76,6 +80,11 @@ export interface FailoverNotice {
 export interface ProgressNotice {
   readonly peer: string
   readonly progress: Progress
+}
+
+/** Beside a call or a run, before its end: what is left of its budget. */
+export interface RemainderNotice {
+  readonly remaining: Amounts
 }
 
 export interface ThreadPublishRequest {
@@ -133,6 +142,8 @@ export interface ThreadRunRequest {
   /** By how many milliseconds progress puts the deadline off, and the time beyond which it does not. */
   readonly extendMs: number
   readonly limitAt: number
+  /** What came with it of a budget. */
+  readonly budget: CarriedBudget | undefined
 }
 
 /** What the node requests of its worker. */

@@ -4,14 +4,18 @@
  * What travels between the threads is bytes; answers are read and checked here, where the contract is.
  */
 
+import { ParleyError } from '../../../protocols/errors.ts'
 import type { RequestInWork } from '../../../protocols/request-in-work.ts'
+import { BudgetedStream, budgetedOne } from '../../calls/budgeted-calls.ts'
 import type { ByteCallOptions, ByteCalls, CallAddress, Reply } from '../../calls/clients.ts'
 import type { MethodCodec } from '../../calls/method-codecs.ts'
+import { clock } from '../../platform/platform.ts'
 import type { ChannelRequestOptions } from '../channel/channel-requester.ts'
 import type { ThreadChannel } from '../channel/thread-channel.ts'
 import type {
   FailoverNotice,
   ProgressNotice,
+  RemainderNotice,
   RequestToNode,
   TargetFacts,
   ThreadCallRequest,
@@ -26,7 +30,33 @@ const factsOf = ({ codec, protocol, major, protocolId, version }: MethodCodec): 
 
 const EMPTY = new Uint8Array(0)
 
+type NoticeTakers = { [K in 'onFailover' | 'onProgress' | 'share']: ByteCallOptions[K] | undefined }
+
 const runOf = (parent: (RequestInWork & { readonly run?: number }) | undefined): number | undefined => parent?.run
+
+const decode = (target: MethodCodec, value: unknown): unknown =>
+  target.codec.decode(value instanceof Uint8Array ? value : EMPTY)
+
+const toReply = (target: MethodCodec, reply: TransferableReply): Reply<unknown> => {
+  const { peer, name } = reply
+  if ('failure' in reply) return { peer, name, error: fromTransferableError(reply.failure) }
+  try {
+    return { peer, name, value: decode(target, reply.value) }
+  } catch (error) {
+    return { peer, name, error }
+  }
+}
+
+/** What the node says beside a call. */
+const noticed =
+  ({ onFailover, onProgress, share }: NoticeTakers) =>
+  (value: unknown): void => {
+    // It writes nothing else there.
+    const notice = value as FailoverNotice | ProgressNotice | RemainderNotice
+    if ('remaining' in notice) share?.told(notice.remaining)
+    else if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
+    else onProgress?.(notice.progress, notice.peer)
+  }
 
 export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
   const prepare = (
@@ -34,32 +64,20 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     address: CallAddress,
     target: MethodCodec,
     bytes: Uint8Array,
-    { signal, onFailover, onProgress, parent, childCalls: _, ...options }: ByteCallOptions,
+    { signal, onFailover, onProgress, parent, childCalls: _, budget: __, share, ...options }: ByteCallOptions,
   ): [RequestToNode, ChannelRequestOptions] => [
     {
-      what,
-      address,
-      target: factsOf(target),
-      options: { ...options, reports: onProgress !== undefined, run: runOf(parent) },
+      ...{ what, address, target: factsOf(target) },
+      options: { ...options, reports: onProgress !== undefined, run: runOf(parent), carried: share?.begin() },
     },
     {
       bytes,
       signal,
-      ...(onFailover === undefined && onProgress === undefined
-        ? {}
-        : {
-            onNotice(value) {
-              // The node writes nothing else beside a call.
-              const notice = value as FailoverNotice | ProgressNotice
-              if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
-              else onProgress?.(notice.progress, notice.peer)
-            },
-          }),
+      ...((onFailover ?? onProgress ?? share) !== undefined && {
+        onNotice: noticed({ onFailover, onProgress, share }),
+      }),
     },
   ]
-
-  const decode = (target: MethodCodec, value: unknown): unknown =>
-    target.codec.decode(value instanceof Uint8Array ? value : EMPTY)
 
   /** No generator: its return() would wait for a next() that is open. */
   const stream = (
@@ -88,16 +106,6 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     }
   }
 
-  const toReply = (target: MethodCodec, reply: TransferableReply): Reply<unknown> => {
-    const { peer, name } = reply
-    if ('failure' in reply) return { peer, name, error: fromTransferableError(reply.failure) }
-    try {
-      return { peer, name, value: decode(target, reply.value) }
-    } catch (error) {
-      return { peer, name, error }
-    }
-  }
-
   /** Counted here: only here is it known whether an answer fits its contract. */
   async function* all(
     target: MethodCodec,
@@ -115,14 +123,28 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     }
   }
 
+  const one: ByteCalls['one'] = async (address, target, payload, options) => {
+    const value = await channel.request(...prepare('one', address, target, payload, options))
+    // With replyTo the node has made an Accepted of the answer already.
+    return options.replyTo === undefined ? decode(target, value) : value
+  }
+
   return {
-    async one(address, target, payload, options) {
-      const value = await channel.request(...prepare('one', address, target, payload, options))
-      // With replyTo the node has made an Accepted of the answer already.
-      return options.replyTo === undefined ? decode(target, value) : value
+    one: (address, target, payload, options) =>
+      options.budget === undefined
+        ? one(address, target, payload, options)
+        : budgetedOne(clock, target, options, (own) => one(address, target, payload, own)),
+    stream(address, target, payload, options) {
+      const open = (own: ByteCallOptions) => stream(target, prepare('stream', address, target, payload, own))
+      return options.budget === undefined ? open(options) : new BudgetedStream(clock, target, options, open)
     },
-    stream: (address, target, payload, options) => stream(target, prepare('stream', address, target, payload, options)),
-    all: (address, target, payload, { count = Number.POSITIVE_INFINITY, ...options }) =>
-      all(target, prepare('all', address, target, payload, options), count),
+    all(address, target, payload, { count = Number.POSITIVE_INFINITY, ...options }) {
+      // The node knows who they are, and the budget is here.
+      if (options.budget !== undefined)
+        throw new ParleyError('MSG001', 'an agent in a thread cannot split a budget among all', {
+          hint: 'call each of them by itself, each with its own part',
+        })
+      return all(target, prepare('all', address, target, payload, options), count)
+    },
   }
 }

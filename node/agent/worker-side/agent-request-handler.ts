@@ -1,6 +1,7 @@
 /**
  * What a worker thread does for its node: runs requests against the agent's offers.
  */
+import { sliceOf } from '../../../protocols/budget/carried/carried-budget.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import { chainThrough, hopOf } from '../../../protocols/wire/delegation-chain.ts'
 import type { Envelope } from '../../../protocols/wire/envelope.ts'
@@ -11,9 +12,14 @@ import {
   toProgress,
 } from '../../../protocols/wire/link/progress-reports.ts'
 import type { RunContext } from '../../../protocols/wire/payload/contract.ts'
-import { timers } from '../../platform/platform.ts'
+import { clock, timers } from '../../platform/platform.ts'
 import type { ChannelRequestContext, ChannelRequestHandler } from '../channel/channel-message.ts'
-import { type RequestToAgent, sharedNow, type ThreadRunRequest } from '../channel/thread-requests.ts'
+import {
+  type RemainderNotice,
+  type RequestToAgent,
+  sharedNow,
+  type ThreadRunRequest,
+} from '../channel/thread-requests.ts'
 import type { Offer } from '../define-agent.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -48,10 +54,12 @@ const runningOf = (
         notify(report)
       },
     })
+  const budget = request.budget && sliceOf(request.budget, clock.now())
   const context: RunContext & { readonly run: number } = {
     run: request.run,
     signal,
     peer: request.peer,
+    budget,
     get chain() {
       const { chain, destination } = request.envelope
       return chainThrough(chain, request.peer, hopOf(String(destination), label))
@@ -79,7 +87,19 @@ const runningOf = (
       if (signal.aborted) reports?.stop()
       else reports?.flush()
       ended = true
+      const remaining = budget?.close()
+      if (remaining !== undefined) notify({ remaining } satisfies RemainderNotice)
     },
+  }
+}
+
+/** A handler may throw before it returns anything. */
+const runOrEnd = <T>(run: () => T, end: () => void): T => {
+  try {
+    return run()
+  } catch (error) {
+    end()
+    throw error
   }
 }
 
@@ -108,11 +128,12 @@ export const createAgentRequestHandler =
     const { context, end } = runningOf(request, `${served.name}.${request.method}`, payload, channelContext)
     // It waited behind a handler that kept the thread busy, and nobody waits for its answer any more.
     if (context.remainingMs() <= 0) {
+      end()
       throw new ParleyError('COM001', `${request.method} waited for its agent until the caller's time was over`, {
         hint: 'the agent is busy; give it more time with timeoutMs, or start another one',
       })
     }
-    const answer = endpoint.run(payload, context)
+    const answer = runOrEnd(() => endpoint.run(payload, context), end)
     if (answer instanceof Uint8Array) {
       end()
       return Promise.resolve(answer)

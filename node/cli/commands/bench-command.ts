@@ -1,7 +1,7 @@
 /** `parley bench`: calls a second and latency of a method, as a running node measures them. */
 import { ParleyError } from '../../../protocols/errors.ts'
+import { type BenchFigures, type BenchLine, BenchLineSchema, type BenchRequest } from '../../control/bench-schemas.ts'
 import { parseCallTarget } from '../../control/call-target.ts'
-import { type BenchFigures, type BenchLine, BenchLineSchema, type BenchRequest } from '../../control/control-schemas.ts'
 import { nodeThatKnows, offersCall } from '../connect/choose-node.ts'
 import { findControlledNode } from '../connect/node-endpoint.ts'
 import type { NodeSelector } from '../connect/running-nodes.ts'

@@ -1,4 +1,4 @@
-/** `parley journal`, `resources`, `plan`, `coordinator` and `leave`, registered. */
+/** `parley journal`, `resources`, `plan`, `coalition`, `budget`, `coordinator` and `leave`, registered. */
 import { type Command, Option } from 'commander'
 import { wholeNumber } from '../input/option-values.ts'
 import { addJoinOptions, addNodeOptions, addNodeOrUrlOptions, SECRETS_HELP } from './shared-options.ts'
@@ -102,6 +102,58 @@ export const registerPlan = (program: Command): void => {
     .option('--reason <text>', 'why, for people')
     .option('--json', 'print one line of JSON')
     .action(async (id, options) => (await load()).cancelPlan(id, options))
+}
+
+export const registerCoalition = (program: Command): void => {
+  const group = program
+    .command('coalition')
+    .summary('coalitions: agents that pursue one goal together')
+    .description('Shows, forms, leaves and dissolves coalitions of agents, by a running node.')
+  const load = () => import('../commands/agreement/coalition-command.ts')
+  const add = (name: string, description: string): Command =>
+    addNodeOptions(group.command(name).description(description))
+      .option('--timeout <ms>', 'milliseconds until it gives up', wholeNumber(1, MAX_MS), 30_000)
+      .option('--wide', 'whole ids, however long the lines get')
+  add('ls', 'Lists the coalitions that there are, and those that were dissolved within the last hour.')
+    .option('--json', 'print a JSON array')
+    .action(async (options) => (await load()).listCoalitions(options))
+  add('form', 'Forms one, once its members have agreed.')
+    .argument('<GOAL>', 'what it is to reach, for people')
+    .argument('<MEMBER...>', 'names or peer ids, in the order in which they lead')
+    .option('--id <id>', 'of the coalition; a new one unless given')
+    .option('--leader <name-or-id>', 'one of them (default: the first one)')
+    .option('--ttl <ms>', 'milliseconds until it is dissolved', wholeNumber(1, 86_400_000), 3_600_000)
+    .option('--min <n>', 'so many have to agree (default: all)', wholeNumber(1, 64))
+    .option('--json', 'print one line of JSON')
+    .action(async (goal, members, options) => (await load()).formCoalition(goal, members, options))
+  add('leave', 'Has the running node be in it no more.')
+    .argument('<ID>', 'of the coalition')
+    .option('--json', 'print one line {id}')
+    .action(async (id, options) => (await load()).leaveCoalition(id, options))
+  add('dissolve', 'Ends one that this node proposed or leads, or any where it holds the capability coordinate.')
+    .argument('<ID>', 'of the coalition')
+    .option('--reason <text>', 'why, for people')
+    .option('--json', 'print one line {id}')
+    .action(async (id, options) => (await load()).dissolveCoalition(id, options))
+}
+
+export const registerBudget = (program: Command): void => {
+  const group = program
+    .command('budget')
+    .summary('what work may use up, and who has how much of it')
+    .description('Shows budgets, and what was lent of them, by a running node.')
+  const load = () => import('../commands/agreement/budget-command.ts')
+  const add = (name: string, description: string): Command =>
+    addNodeOptions(group.command(name).description(description))
+      .option('--timeout <ms>', 'milliseconds until it gives up', wholeNumber(1, MAX_MS), 30_000)
+      .option('--wide', 'whole ids, however long the lines get')
+      .option('--json', 'print a JSON array')
+  add('ls', 'Lists the budgets that there are, and those that ended a moment ago.').action(async (options) =>
+    (await load()).listBudgets(options),
+  )
+  add('tree', 'Shows one budget with what was lent of it, and of that.')
+    .argument('<ID>', 'of the budget')
+    .action(async (id, options) => (await load()).showBudgetTree(id, options))
 }
 
 export const registerCoordinator = (program: Command): void => {

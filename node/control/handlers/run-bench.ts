@@ -9,7 +9,7 @@ import { setTimeout } from 'node:timers/promises'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
 import type { Mesh } from '../../api.ts'
 import { internalsOf } from '../../lifecycle/mesh-internals.ts'
-import type { BenchFigures, BenchLine, BenchRequest } from '../control-schemas.ts'
+import type { BenchFigures, BenchLine, BenchRequest } from '../bench-schemas.ts'
 import { planCall } from './run-call.ts'
 
 export const MAX_SAMPLES = 100_000

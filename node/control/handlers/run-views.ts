@@ -1,12 +1,17 @@
-/** What the control socket has a node show: its outbox, an agent or a protocol, resources, plans, and all that a live table has. */
+/** What the control socket has a node show: its outbox, an agent or a protocol, resources, plans, coalitions, and all that a live table has. */
 import type * as z from 'zod'
+import { resolveTarget } from '../../../discovery/directory/find-agent.ts'
+import type { BudgetState, BudgetTree } from '../../../protocols/budget/api.ts'
 import type { PlanStatus } from '../../../protocols/coordination/api.ts'
+import type { CoalitionStatus } from '../../../protocols/coordination/coalition/coalition-api.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { Json } from '../../../protocols/journal/state/command-kind.ts'
 import { nearestName } from '../../../protocols/unknown-keys.ts'
 import type { Mesh } from '../../api.ts'
 import type { DebugSource } from '../../observe/debug/debug-schemas.ts'
 import { definedOnly } from '../../observe/debug/sources/message-view.ts'
+import type * as budgetSchemas from '../budget-schemas.ts'
+import type * as coalitionSchemas from '../coalition-schemas.ts'
 import type * as schemas from '../control-schemas.ts'
 import { NO_AGENT } from '../control-schemas.ts'
 import type * as planSchemas from '../plan-schemas.ts'
@@ -67,6 +72,33 @@ export const showAllocations = async (
   allocations: (await resources.list(options)).map(({ parts, ...one }) => ({ ...one, parts: [...parts] })),
 })
 
+/** JSON has no undefined, and the socket's schema no read-only lists. */
+const shownBudget = ({ limits, ...one }: BudgetState): z.input<typeof budgetSchemas.BudgetShownSchema> => ({
+  ...one,
+  limits: { ...limits },
+})
+
+export const showBudgets = async (
+  { budgets }: Pick<Mesh, 'budgets'>,
+  options: z.output<typeof budgetSchemas.BudgetsQuerySchema>,
+): Promise<z.input<typeof budgetSchemas.BudgetsShownSchema>> => ({
+  budgets: (await budgets.list(options)).map(shownBudget),
+})
+
+export const showBudgetTree = async (
+  { budgets }: Pick<Mesh, 'budgets'>,
+  { id, timeoutMs }: z.output<typeof budgetSchemas.BudgetTreeQuerySchema>,
+): Promise<z.input<typeof budgetSchemas.BudgetTreeShownSchema>> => {
+  const listed = (
+    { loans, ...one }: BudgetTree,
+    depth: number,
+  ): z.input<typeof budgetSchemas.BudgetTreeShownSchema>['budgets'] => [
+    { ...shownBudget(one), depth },
+    ...loans.flatMap((loan) => listed(loan, depth + 1)),
+  ]
+  return { budgets: listed(await budgets.tree(id, { timeoutMs }), 0) }
+}
+
 type PlanShown = z.input<typeof planSchemas.PlanShownSchema>
 
 const planShown = ({ tasks, assignments, offline, moves, ...plan }: PlanStatus): PlanShown => ({
@@ -106,6 +138,55 @@ export const cancelPlan = async (
   const plan = await plans.get(id, options)
   await plan.cancel(reason)
   return planShown(await plan.status(options))
+}
+
+type CoalitionShown = z.input<typeof coalitionSchemas.CoalitionShownSchema>
+
+const coalitionShown = ({ members, ...coalition }: CoalitionStatus): CoalitionShown => ({
+  ...definedOnly(coalition),
+  members: [...members],
+})
+
+export const listCoalitions = async (
+  { coalitions }: Pick<Mesh, 'coalitions'>,
+  options: z.output<typeof coalitionSchemas.CoalitionsQuerySchema>,
+): Promise<z.input<typeof coalitionSchemas.CoalitionsShownSchema>> => ({
+  coalitions: (await coalitions.list(options)).map(coalitionShown),
+})
+
+/** @throws as `mesh.coalitions.form` does; COM002, STA003 for a name that is not enough */
+export const formCoalition = async (
+  { coalitions, directory }: Pick<Mesh, 'coalitions' | 'directory'>,
+  { id, leader, members, minMembers, ...what }: z.output<typeof coalitionSchemas.FormCoalitionSchema>,
+): Promise<CoalitionShown> => {
+  const peerOf = (agent: string): string => resolveTarget(directory.agents, agent, 'coalitions.form()')
+  const formed = await coalitions.form({
+    ...{ ...what, members: members.map(peerOf) },
+    ...(id !== undefined && { id }),
+    ...(leader !== undefined && { leader: peerOf(leader) }),
+    ...(minMembers !== undefined && { minMembers }),
+  })
+  return coalitionShown(formed)
+}
+
+type CoalitionEnded = z.input<typeof coalitionSchemas.CoalitionEndedSchema>
+
+/** @throws as `mesh.coalitions.leave` does */
+export const leaveCoalition = async (
+  { coalitions }: Pick<Mesh, 'coalitions'>,
+  { id }: z.output<typeof coalitionSchemas.LeaveCoalitionSchema>,
+): Promise<CoalitionEnded> => {
+  await coalitions.leave(id)
+  return { id }
+}
+
+/** @throws as `mesh.coalitions.dissolve` does */
+export const dissolveCoalition = async (
+  { coalitions }: Pick<Mesh, 'coalitions'>,
+  { id, reason }: z.output<typeof coalitionSchemas.DissolveCoalitionSchema>,
+): Promise<CoalitionEnded> => {
+  await coalitions.dissolve(id, reason)
+  return { id }
 }
 
 /** Counters are whole since the start: whoever looks twice has the rates. */

@@ -12,7 +12,7 @@ import { hasher } from '../../platform/platform.ts'
 import { type CallNode, VirtualCalls } from './virtual-calls.ts'
 import { type Travel, VirtualConnections } from './virtual-connections.ts'
 import { createVirtualGossip, type GossipNode } from './virtual-gossip.ts'
-import { createRandom, createVirtualTime, type VirtualTime } from './virtual-time.ts'
+import { createRandom, createVirtualTime, START_MS, type VirtualTime } from './virtual-time.ts'
 
 export interface NetworkOptions {
   /** Same seed, same run. */
@@ -40,9 +40,6 @@ export interface NetworkNode {
   /** As SIGKILL does: connections close, timers stop, nothing is said. */
   kill(): void
 }
-
-/** What `clock.now()` shows at virtual time 0. */
-export const START_MS = 1_700_000_000_000
 
 /** PKCS #8 header of an Ed25519 seed (RFC 8410 section 7). */
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')

@@ -4,16 +4,16 @@
  *
  * State: what each node serves, and the exchanges that are open.
  */
-import { decode, encode } from 'cborg'
+import type { Amounts } from '../../../protocols/budget/amounts.ts'
+import { type CarriedBudget, sliceOf } from '../../../protocols/budget/carried/carried-budget.ts'
+import type { Slice } from '../../../protocols/budget/slice.ts'
 import {
   type AnyProtocol,
   type CallOptions,
   type Client,
-  type Content,
   type Context,
   type Handlers,
   kindOf,
-  type Method,
   type MethodKind,
   wireId,
 } from '../../../protocols/define.ts'
@@ -23,8 +23,8 @@ import { chainThrough, type DelegationChain, hopOf, requireChain } from '../../.
 import { toProgress } from '../../../protocols/wire/link/progress-reports.ts'
 import { ClientCache } from './client-cache.ts'
 import type { Travel } from './virtual-connections.ts'
-import { Cancel, createItems, type VirtualExchange } from './virtual-exchange.ts'
-import type { VirtualTime } from './virtual-time.ts'
+import { Cancel, createItems, parse, read, replySchema, type VirtualExchange, write } from './virtual-exchange.ts'
+import { START_MS, type VirtualTime } from './virtual-time.ts'
 
 export interface CallNode {
   readonly id: string
@@ -42,6 +42,7 @@ interface Serving {
 
 interface Called {
   readonly chain: DelegationChain | undefined
+  readonly budget: Slice | undefined
   /** Wire id. */
   protocol: string
   method: string
@@ -50,31 +51,12 @@ interface Called {
   readonly limitMs: number
 }
 
-/** Also of calls that got their chain from a parent already. */
-type VirtualCallOptions = CallOptions & { readonly chain?: DelegationChain }
-
-const ENCODER = new TextEncoder()
-const DECODER = new TextDecoder()
-
-const write = (content: Content = 'json', value: unknown): Uint8Array => {
-  if (content === 'cbor') return encode(value)
-  if (content === 'bytes') return value instanceof Uint8Array ? value.slice() : new Uint8Array()
-  return ENCODER.encode(value === undefined ? '' : JSON.stringify(value))
+/** Also of calls that got their chain from a parent already, and a part of a budget. */
+type VirtualCallOptions = CallOptions & {
+  readonly chain?: DelegationChain
+  readonly carried?: CarriedBudget
+  readonly onRemainder?: (remaining: Amounts) => void
 }
-const read = (content: Content = 'json', bytes: Uint8Array): unknown => {
-  if (content !== 'json') return content === 'cbor' ? decode(bytes) : bytes
-  return bytes.length === 0 ? undefined : JSON.parse(DECODER.decode(bytes))
-}
-
-const parse = (schema: Method['request'], value: unknown, what: string): unknown => {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  throw new ParleyError('MSG001', `${what} does not match its schema: ${result.error.message}`, {
-    hint: 'look at the schema of the method',
-  })
-}
-const replySchema = (method: Method): Method['request'] | undefined =>
-  'stream' in method ? method.stream : 'response' in method ? method.response : undefined
 
 const labelOf = ({ name }: AnyProtocol, { method }: Called): string => `${name}.${method}`
 
@@ -149,6 +131,10 @@ export class VirtualCalls {
     const reply = (bytes: Uint8Array, fn: () => void): void => {
       if (open.has(exchange)) node.send(exchange.from, bytes, () => open.has(exchange) && fn())
     }
+    const tellRemainder = (): void => {
+      const left = called.budget?.close()
+      if (left !== undefined) reply(new Uint8Array(), () => exchange.remainder(left))
+    }
     try {
       const serving = this.#served.get(node.id)?.get(called.protocol)
       const method = serving?.protocol.methods[called.method]
@@ -164,11 +150,18 @@ export class VirtualCalls {
       }
       const input = parse(method.request, read(method.content, payload), called.method)
       const result = handler(input, this.#contextOf(node, exchange, called, labelOf(serving.protocol, called)))
-      if (kindOf(method) === 'stream') for await (const item of result as AsyncIterable<unknown>) send(item)
-      else send(await result)
+      if (kindOf(method) === 'stream') {
+        for await (const item of result as AsyncIterable<unknown>) send(item)
+        tellRemainder()
+      } else {
+        const answer = await result
+        tellRemainder()
+        send(answer)
+      }
       reply(new Uint8Array(), () => exchange.end())
     } catch (error) {
       const fault = toFault(error)
+      tellRemainder()
       reply(write('json', fault), () => exchange.end(fromFault(fault)))
     }
   }
@@ -181,6 +174,7 @@ export class VirtualCalls {
         return exchange.cancel.signal
       },
       peer: exchange.from,
+      budget: called.budget,
       get chain() {
         return chainThrough(called.chain, exchange.from, hopOf(node.id, label))
       },
@@ -215,7 +209,8 @@ export class VirtualCalls {
     this.counted[kind] += 1
     const deadlineMs = Math.min(time.now() + timeoutMs, limitMs)
     const chain = options.chain ?? options.parent?.chain
-    const called = { chain, protocol: wireId(protocol), method: name, deadlineMs, timeoutMs, limitMs }
+    const budget = options.carried && sliceOf(options.carried, START_MS + time.now())
+    const called = { chain, budget, protocol: wireId(protocol), method: name, deadlineMs, timeoutMs, limitMs }
     const arrive = (): void => {
       const target = this.#nodes.get(peer)
       if (target) void this.#answer(target, exchange, called, payload)
@@ -246,6 +241,7 @@ export class VirtualCalls {
         restart()
         options.onProgress?.(report, peer)
       },
+      remainder: (left) => options.onRemainder?.(left),
       end: (error) => {
         if (exchange.forget()) arriving.end(error)
       },

@@ -1,5 +1,12 @@
-/** One call between two nodes of a port network, from its request to its end. State: what has come and was not read yet. */
-import type { Progress } from '../../../protocols/define.ts'
+/**
+ * One call between two nodes of a port network, from its request to its end, and how its payloads are written and read.
+ * State: what has come and was not read yet.
+ */
+
+import { decode, encode } from 'cborg'
+import type { Amounts } from '../../../protocols/budget/amounts.ts'
+import type { Content, Method, Progress } from '../../../protocols/define.ts'
+import { ParleyError } from '../../../protocols/errors.ts'
 
 export interface VirtualExchange {
   readonly from: string
@@ -12,6 +19,8 @@ export interface VirtualExchange {
   readonly cancel: Cancel
   /** The handler reported progress: its time counts anew. */
   readonly progress: (report: Progress) => void
+  /** What the handler has left of its budget. */
+  readonly remainder: (left: Amounts) => void
 }
 
 /** Most handlers look at no signal: it is made for those that do. */
@@ -60,3 +69,26 @@ export const createItems = () => {
     drain,
   }
 }
+
+const ENCODER = new TextEncoder()
+const DECODER = new TextDecoder()
+
+export const write = (content: Content = 'json', value: unknown): Uint8Array => {
+  if (content === 'cbor') return encode(value)
+  if (content === 'bytes') return value instanceof Uint8Array ? value.slice() : new Uint8Array()
+  return ENCODER.encode(value === undefined ? '' : JSON.stringify(value))
+}
+export const read = (content: Content = 'json', bytes: Uint8Array): unknown => {
+  if (content !== 'json') return content === 'cbor' ? decode(bytes) : bytes
+  return bytes.length === 0 ? undefined : JSON.parse(DECODER.decode(bytes))
+}
+
+export const parse = (schema: Method['request'], value: unknown, what: string): unknown => {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  throw new ParleyError('MSG001', `${what} does not match its schema: ${result.error.message}`, {
+    hint: 'look at the schema of the method',
+  })
+}
+export const replySchema = (method: Method): Method['request'] | undefined =>
+  'stream' in method ? method.stream : 'response' in method ? method.response : undefined

@@ -28,6 +28,9 @@ interface Pending {
   isPending: boolean
 }
 
+/** What `clock.now()` shows at virtual time 0. */
+export const START_MS = 1_700_000_000_000
+
 export interface VirtualTime {
   /** Milliseconds since the start. */
   now(): number

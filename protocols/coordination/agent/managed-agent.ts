@@ -11,16 +11,16 @@ import type { Log, Port } from '../../port.ts'
 import { createRegistration, type Registration } from '../../registration.ts'
 import type { AgentWork, AttemptNews } from '../../task/tasks-for-plans.ts'
 import type { AgentTraits, DirectedWork, DirectiveVerdict, Plans, PlansCounts } from '../api.ts'
+import { coalitionScope } from '../coalition/coalition-record.ts'
 import type { coordinationProtocol } from '../contract.ts'
 import {
   type AgentStatus,
-  type Coalition,
   type Directive,
   type DirectiveAnswer,
   isoTime,
   type TaskCompletionData,
 } from '../messages.ts'
-import type { PlanResources } from '../plan-needs.ts'
+import type { PlanResources, TakeCoalition } from '../plan-needs.ts'
 import { planReason } from '../plan-record.ts'
 
 const MAX_REMEMBERED = 4_096
@@ -75,6 +75,11 @@ class DirectiveMemory {
 const MAX_EXPECTED = 4_096
 const EXPECTED_MS = 60_000
 const MAX_LISTED = 128
+const JOINS_NONE = { error: 'agent_unavailable', reason: 'this agent joins no coalitions' } as const
+
+/** What the fence of a directive is about. */
+const scopeOf = (directive: Directive): string =>
+  directive.action === 'form_coalition' ? coalitionScope(directive.parameters.coalition_id) : `plan/${directive.plan}`
 
 export interface ManagedAgentDeps {
   readonly port: Pick<Port, 'self' | 'clock'> & { readonly log: Log }
@@ -82,8 +87,6 @@ export interface ManagedAgentDeps {
   readonly fences: Pick<Fences, 'accept'>
   work(): AgentWork
   readonly resources: PlanResources
-  /** It is to be in a coalition, or in none any more. */
-  onCoalition(coalition: Coalition, directive: Directive): Promise<DirectiveVerdict>
   /** What an agent says that a task took. */
   completed(message: TaskCompletionData): void
   /** Work that this agent was directed to do got on, or has ended. @param seconds since it was directed */
@@ -100,6 +103,7 @@ export class ManagedAgent {
   readonly #directed = new Map<string, number>()
   readonly #counts = { directed: 0, accepted: 0, refused: 0 }
   #judge: ((work: DirectedWork) => DirectiveVerdict | Promise<DirectiveVerdict>) | undefined
+  #takeCoalition: TakeCoalition | undefined
   #traits: AgentTraits = {}
 
   constructor(deps: ManagedAgentDeps) {
@@ -135,6 +139,15 @@ export class ManagedAgent {
     this.#judge = judge
     return createRegistration(() => {
       if (this.#judge === judge) this.#judge = undefined
+    })
+  }
+
+  onCoalition(take: TakeCoalition): Registration {
+    if (this.#takeCoalition !== undefined)
+      throw stateError('in-use', 'this node takes directives about coalitions already', 'stop that first')
+    this.#takeCoalition = take
+    return createRegistration(() => {
+      if (this.#takeCoalition === take) this.#takeCoalition = undefined
     })
   }
 
@@ -195,7 +208,7 @@ export class ManagedAgent {
   async #direct(directive: Directive, peer: string): Promise<DirectiveAnswer> {
     this.#requireTarget(directive.target_agent)
     this.#requireCoordinator(peer, directive)
-    await this.#deps.fences.accept(`plan/${directive.plan}`, directive.fence)
+    await this.#deps.fences.accept(scopeOf(directive), directive.fence)
     return this.#memory.once(directive, async () => this.#answer(directive, await this.#judged(directive)))
   }
 
@@ -212,7 +225,8 @@ export class ManagedAgent {
 
   async #do(directive: Directive): Promise<DirectiveVerdict> {
     const { plan } = directive
-    if (directive.action === 'form_coalition') return this.#deps.onCoalition(directive.parameters, directive)
+    if (directive.action === 'form_coalition')
+      return this.#takeCoalition === undefined ? JOINS_NONE : this.#takeCoalition(directive.parameters, directive.fence)
     const work: DirectedWork =
       directive.action === 'assign_task'
         ? { action: 'assign_task', plan, parameters: directive.parameters }

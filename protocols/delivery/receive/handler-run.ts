@@ -3,7 +3,10 @@
  *
  * State: until when it has time, why it is over, its transaction and effects. A run that is over commits nothing.
  */
+
 import type { ZodType, z } from 'zod'
+import { sliceOf } from '../../budget/carried/carried-budget.ts'
+import type { Slice } from '../../budget/slice.ts'
 import type { ParleyError } from '../../errors.ts'
 import type { ReceiveChain, SendChain } from '../../interceptors/chains.ts'
 import type { ReceiveInput } from '../../interceptors/interceptor.ts'
@@ -22,7 +25,7 @@ import type { RegisteredHandler } from './handler-registry.ts'
 import { type InboundMessage, type Received, toReceived } from './inbound-message.ts'
 
 export interface HandlerRunDeps {
-  readonly clock: Pick<Clock, 'monotonic'>
+  readonly clock: Pick<Clock, 'monotonic' | 'now'>
   readonly effects: Pick<EffectResults, 'of'>
   /** Peer id of this node. */
   readonly self: string
@@ -41,6 +44,7 @@ export class HandlerRun implements MessageContext {
   readonly #deps: HandlerRunDeps
   readonly #work: InboundMessage
   #data: unknown
+  #budget: Slice | undefined
   #received: Received | undefined
   #controller: AbortController | undefined
   #over: ParleyError | undefined
@@ -74,6 +78,12 @@ export class HandlerRun implements MessageContext {
   get chain(): DelegationChain {
     const { message, source } = this.#work
     return chainThrough(message.chain, source, hopOf(this.#deps.self, messageLabel(message.type)))
+  }
+
+  get budget(): Slice | undefined {
+    const { budget } = this.#work.message
+    if (budget !== undefined) this.#budget ??= sliceOf(budget, this.#deps.clock.now())
+    return this.#budget
   }
 
   get passesOn(): InheritedTrace {

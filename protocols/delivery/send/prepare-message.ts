@@ -5,6 +5,7 @@
  * to be right.
  */
 import type { ZodType, z } from 'zod'
+import { passLimits } from '../../budget/carried/budget-share.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { checkParent } from '../../request-in-work.ts'
@@ -31,7 +32,7 @@ export interface PreparedMessage {
   chosen: string | undefined
 }
 
-/** @throws MSG001, MSG002, STA003 `delegation-depth`, `delegation-cycle` */
+/** @throws MSG001, MSG002, STA003 `delegation-depth`, `delegation-cycle`, COM003 `budget-exhausted`, `budget-depth` */
 export type PrepareMessage = <S extends ZodType>(
   to: To,
   definition: MessageDefinition<S>,
@@ -93,6 +94,7 @@ export const createPrepareMessage = ({ port, settings, peerOf, reserialized }: P
       ttlMs,
       traceparent,
       ...(parent !== undefined && { chain: parent.chain }),
+      ...(parent?.budget !== undefined && { budget: passLimits(parent.budget, port.clock) }),
       destinations: peers.length > 1 ? peers : [],
     }
     const expiresAt = ttlMs === undefined ? undefined : Math.floor(now) + ttlMs

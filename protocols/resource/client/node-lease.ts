@@ -167,6 +167,8 @@ export class NodeLease {
       if (this.#registration === registration) this.#lease = asked
     } catch (error) {
       if (!isParleyError(error, 'STA002')) throw error
+      // It was on its way for long, and this node has registered since: that one is not over.
+      if (this.#registration !== undefined && this.#registration !== registration) return
       this.#end('the lease of this node was over')
       await this.#register()
     }

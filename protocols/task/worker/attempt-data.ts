@@ -1,10 +1,18 @@
 /** What an attempt begins with, as its function sees it, and what it failed with, as that is kept. */
-import { isParleyError, toFault } from '../../errors.ts'
+import { isParleyError, ParleyError, toFault } from '../../errors.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import { isJson } from '../../journal/state/json-value.ts'
 import type { TaskValue } from '../bytes/stored-bytes.ts'
-import { CHECKPOINT_ROW, INPUT_ROW, type TaskError, type TaskInput, type TaskRecord } from '../task-record.ts'
+import {
+  CHECKPOINT_ROW,
+  EffectKey,
+  EffectName,
+  INPUT_ROW,
+  type TaskError,
+  type TaskInput,
+  type TaskRecord,
+} from '../task-record.ts'
 import type { WorkItem } from './task-context.ts'
 
 export interface AttemptWork {
@@ -55,3 +63,17 @@ export const mayRetry = (error: unknown): boolean => !(isParleyError(error) && e
 export const isFullForNow = (error: unknown): boolean =>
   isParleyError(error, 'COM003') &&
   (error.details.retryAfterMs !== undefined || !/^(effects|task-share)$/.test(String(error.details.reason)))
+
+/** @param what an effect, or another thing that has a name in an attempt */
+export const unusableName = (what: string, name: unknown, key: unknown): ParleyError => {
+  const problem = EffectName.safeParse(name).error ?? EffectKey.safeParse(key).error
+  return new ParleyError('MSG001', `the ${what} ${JSON.stringify(name)} cannot be named so`, {
+    hint: problem?.issues[0]?.message ?? 'use another name',
+  })
+}
+
+export const usedTwice = (what: string, name: string, key: string): ParleyError =>
+  new ParleyError('MSG001', `this attempt used the ${what} ${name} twice${key === '' ? '' : `, with the key ${key}`}`, {
+    hint: what === 'effect' ? 'give each of them a key of its own: effect(name, fn, { key })' : 'use another name',
+    details: { reason: 'effect-name-reused', effect: name, key },
+  })

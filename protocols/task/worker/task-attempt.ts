@@ -18,8 +18,16 @@ import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
 import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
-import { CHECKPOINT_ROW, EffectKey, EffectName, effectRow, INPUT_ROW, isEffectId, sleepRow } from '../task-record.ts'
-import { type AttemptWork, isFullForNow, mayRetry, taskError, workItem } from './attempt-data.ts'
+import { CHECKPOINT_ROW, effectRow, INPUT_ROW, isEffectId, sleepRow } from '../task-record.ts'
+import {
+  type AttemptWork,
+  isFullForNow,
+  mayRetry,
+  taskError,
+  unusableName,
+  usedTwice,
+  workItem,
+} from './attempt-data.ts'
 import {
   CHILD_WAIT,
   childHandle,
@@ -224,23 +232,9 @@ export class TaskAttempt {
 
   /** Once in an attempt. @throws MSG001, STA002 */
   #use(what: string, name: string, row: string, key = ''): void {
-    if (!isEffectId(name, key)) {
-      const problem = EffectName.safeParse(name).error ?? EffectKey.safeParse(key).error
-      throw new ParleyError('MSG001', `the ${what} ${JSON.stringify(name)} cannot be named so`, {
-        hint: problem?.issues[0]?.message ?? 'use another name',
-      })
-    }
+    if (!isEffectId(name, key)) throw unusableName(what, name, key)
     if (this.#end.signal.aborted) throw this.#end.signal.reason
-    if (this.#used.has(row))
-      throw new ParleyError(
-        'MSG001',
-        `this attempt used the ${what} ${name} twice${key === '' ? '' : `, with the key ${key}`}`,
-        {
-          hint:
-            what === 'effect' ? 'give each of them a key of its own: effect(name, fn, { key })' : 'use another name',
-          details: { reason: 'effect-name-reused', effect: name, key },
-        },
-      )
+    if (this.#used.has(row)) throw usedTwice(what, name, key)
     this.#used.add(row)
   }
 

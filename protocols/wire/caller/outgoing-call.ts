@@ -1,6 +1,7 @@
 /**
  * A call on its way out, with its input already written, and the ways in which it ends without an answer.
  */
+import type { Amounts } from '../../budget/amounts.ts'
 import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
 import type { ChildCalls } from '../child-calls.ts'
@@ -24,6 +25,8 @@ export interface OutgoingCall {
   /** By how much progress puts its deadline off: the timeout, unless told. Of a later attempt: what the first one had. */
   extendMs?: number | undefined
   onProgress?: ((progress: Progress) => void) | undefined
+  /** Told before it ends, where the peer says what is left of its budget. */
+  onRemainder?: ((remaining: Amounts) => void) | undefined
   extra?: EnvelopeExtra | undefined
   /** Of the request on whose behalf it is made. */
   childCalls?: ChildCalls | undefined

@@ -101,6 +101,8 @@ export class ResponseReader {
   }
 
   #answer(exchange: Exchange, whole: Frame): void {
+    const remaining = whole.kind === KIND.item ? undefined : whole.extra?.budget?.amounts
+    if (remaining !== undefined) exchange.call.onRemainder?.(remaining)
     if (whole.kind === KIND.error) {
       this.#deps.counts.faultsIn += 1
       const error = readFault(whole.fault ?? NO_FAULT)

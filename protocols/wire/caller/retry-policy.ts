@@ -25,9 +25,13 @@ export const MAX_ATTEMPTS = 4
 const FIRST_DELAY_MS = 50
 const MAX_DELAY_MS = 2_000
 
+/** A handler had no more to spend, and will not have by waiting. */
+export const hasNoBudgetLeft = ({ code, reason }: ParleyError): boolean =>
+  code === 'COM003' && (reason === 'budget-exhausted' || reason === 'budget-depth')
+
 /** True where the request cannot have reached a handler. */
 export const neverHandled = (error: ParleyError): boolean =>
-  error.code === 'COM003' || (error.code === 'COM002' && error.details.sent === false)
+  (error.code === 'COM003' && !hasNoBudgetLeft(error)) || (error.code === 'COM002' && error.details.sent === false)
 
 const retryAfter = (error: ParleyError): number => {
   const askedMs = error.details.retryAfterMs
@@ -37,7 +41,7 @@ const retryAfter = (error: ParleyError): number => {
 /** Whether a failed call is tried again at the same peer, and after how long. */
 export const decideRetry = (error: unknown, attempt: CallAttempt): RetryDecision => {
   if (!isParleyError(error, 'COM001', 'COM002', 'COM003')) return { kind: 'give-up' }
-  if (attempt.count >= (attempt.most ?? MAX_ATTEMPTS)) return { kind: 'give-up' }
+  if (hasNoBudgetLeft(error) || attempt.count >= (attempt.most ?? MAX_ATTEMPTS)) return { kind: 'give-up' }
   if (!neverHandled(error) && !attempt.idempotent) return { kind: 'give-up' }
   const top = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt.count - 1))
   const delayMs = Math.max(retryAfter(error), top / 2 + (top / 2) * attempt.chance)
@@ -46,7 +50,7 @@ export const decideRetry = (error: unknown, attempt: CallAttempt): RetryDecision
 
 /** True where another peer may succeed with the same request. */
 export const mayFailOver = (error: unknown, idempotent: boolean): error is ParleyError => {
-  if (!(error instanceof ParleyError)) return false
+  if (!(error instanceof ParleyError) || hasNoBudgetLeft(error)) return false
   // The peer's record was old: it does not speak this any more.
   if (error.code === 'MSG004') return true
   if (error.code === 'COM001') return idempotent

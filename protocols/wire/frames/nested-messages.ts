@@ -5,6 +5,8 @@
  * Decoding throws MSG003 for anything malformed.
  */
 import { fromString } from 'uint8arrays/from-string'
+import { AMOUNT_NAMES, type AmountName } from '../../budget/amounts.ts'
+import type { CarriedBudget } from '../../budget/carried/carried-budget.ts'
 import { DELIMITED, malformed, ProtobufReader, ProtobufWriter, VARINT } from './protobuf.ts'
 
 export interface Hello {
@@ -28,6 +30,8 @@ export interface EnvelopeExtra {
   extendMs?: number
   /** Until the caller gives up, whatever progress is reported. */
   limitMs?: number
+  /** Of an answer: what is left of it. */
+  budget?: CarriedBudget
 }
 
 export interface FrameProgress {
@@ -48,6 +52,8 @@ const EMPTY = new Uint8Array(0)
 const MAX_TEXT = 8192
 const MAX_CODE = 64
 const MAX_LIST = 64
+/** A varint holds one more. */
+const MAX_AMOUNT = Number.MAX_SAFE_INTEGER - 1
 
 export const encodeHello = (hello: Hello): Uint8Array => {
   const out = new ProtobufWriter(64)
@@ -56,6 +62,18 @@ export const encodeHello = (hello: Hello): Uint8Array => {
   out.varintField(3, hello.maxMessageBytes)
   out.bytesField(4, hello.session)
   out.varintField(5, hello.startedAtMs)
+  return out.finish()
+}
+
+/** Each number is one more than what it says, so that nothing left is not the same as no limit. */
+export const encodeBudget = ({ amounts, depth, leftMs }: CarriedBudget): Uint8Array => {
+  const out = new ProtobufWriter(32)
+  AMOUNT_NAMES.forEach((name, i) => {
+    const amount = amounts[name]
+    if (amount !== undefined) out.varintField(i + 1, Math.min(amount, MAX_AMOUNT) + 1)
+  })
+  if (depth !== undefined) out.varintField(4, depth + 1)
+  if (leftMs !== undefined) out.varintField(5, leftMs + 1)
   return out.finish()
 }
 
@@ -75,6 +93,7 @@ export const encodeExtra = (extra: EnvelopeExtra): Uint8Array => {
   for (const peer of extra.chain ?? []) out.delimited(7, fromString(peer))
   out.varintField(8, extra.extendMs ?? 0)
   out.varintField(9, extra.limitMs ?? 0)
+  if (extra.budget !== undefined) out.delimited(10, encodeBudget(extra.budget))
   return out.finish()
 }
 
@@ -151,6 +170,24 @@ const decodeEntry = (bytes: Uint8Array): [string, string] => {
   return [key, value]
 }
 
+export const decodeBudget = (bytes: Uint8Array): CarriedBudget => {
+  const reader = new ProtobufReader(bytes)
+  const amounts: Partial<Record<AmountName, number>> = {}
+  let depth: number | undefined
+  let leftMs: number | undefined
+  each(reader, (number, wireType) => {
+    if (wireType !== VARINT || number > 5) return false
+    const value = reader.varint() - 1
+    const name = AMOUNT_NAMES[number - 1]
+    if (value < 0) return true
+    if (name !== undefined) amounts[name] = value
+    else if (number === 4) depth = value
+    else leftMs = value
+    return true
+  })
+  return { amounts, ...(depth !== undefined && { depth }), ...(leftMs !== undefined && { leftMs }) }
+}
+
 export const decodeExtra = (bytes: Uint8Array): EnvelopeExtra => {
   const extra: EnvelopeExtra = {}
   const headers: [string, string][] = []
@@ -171,6 +208,7 @@ export const decodeExtra = (bytes: Uint8Array): EnvelopeExtra => {
     else if (number === 5) headers.push(decodeEntry(reader.delimited()))
     else if (number === 6) extra.metadata = copy(reader.delimited())
     else if (number === 7) chain.push(reader.string(MAX_TEXT))
+    else if (number === 10) extra.budget = decodeBudget(reader.delimited())
     else return false
     if (headers.length > MAX_LIST || chain.length > MAX_LIST) throw malformed('a long list in the envelope')
     return true

@@ -5,8 +5,12 @@
  * when the handler looks at them. It is the entry in every list that the request is in (concurrency
  * limiter, deadlines).
  */
+import type { Amounts } from '../../budget/amounts.ts'
+import { envelopeBudget, sliceOf } from '../../budget/carried/carried-budget.ts'
+import type { Slice } from '../../budget/slice.ts'
 import type { Progress } from '../../define.ts'
 import type { ParleyError } from '../../errors.ts'
+import type { Clock } from '../../port.ts'
 import type { InheritedTrace } from '../../request-in-work.ts'
 import { ChildCalls, callKeyOf } from '../child-calls.ts'
 import { chainThrough, type DelegationChain, hopOf } from '../delegation-chain.ts'
@@ -72,6 +76,7 @@ const envelopeOf = (request: Frame, hello: Hello | undefined, about: RequestAbou
     ...(extra.conversationId === undefined ? {} : { conversationId: extra.conversationId }),
     ...(extra.traceparent === undefined ? {} : { traceparent: extra.traceparent }),
     ...(extra.chain === undefined ? {} : { chain: [...extra.chain] }),
+    ...(extra.budget === undefined ? {} : { budget: envelopeBudget(extra.budget) }),
   }
 }
 
@@ -86,8 +91,7 @@ export interface InboundRequestHost {
   sessionText(): string
   /** The longest deadline that a caller gets, milliseconds, where the method's own is not longer. */
   maxDeadlineMs(endpoint: Endpoint): number
-  /** Monotonic milliseconds. */
-  now(): number
+  readonly clock: Clock
   /** It has its slot. */
   start(request: InboundRequest): void
   overdue(request: InboundRequest): void
@@ -129,6 +133,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   private children: ChildCalls | undefined = undefined
   private controller: AbortController | undefined = undefined
   private abortReason: unknown = undefined
+  private slice: Slice | undefined = undefined
   private cachedEnvelope: Envelope | undefined = undefined
   private readonly host: InboundRequestHost
 
@@ -162,6 +167,19 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
     return this.cachedEnvelope
   }
 
+  /** Made once it is looked at. */
+  get budget(): Slice | undefined {
+    const carried = this.frame.extra?.budget
+    if (carried === undefined) return undefined
+    this.slice ??= sliceOf(carried, this.host.clock.now() - (this.host.clock.monotonic() - this.arrivedAt))
+    return this.slice
+  }
+
+  /** What goes back of its budget, of which nothing is spent from here on; undefined where it came without one. */
+  remainder(): Amounts | undefined {
+    return this.budget?.close()
+  }
+
   /** Made anew each time: few handlers look at it, and those once. */
   get chain(): DelegationChain {
     const { about, protocol } = this.host
@@ -170,7 +188,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   }
 
   get childCalls(): ChildCalls {
-    this.children ??= new ChildCalls(this.host)
+    this.children ??= new ChildCalls(this.host.clock)
     return this.children
   }
 
@@ -190,7 +208,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
 
   /** A getter that binds, so that a handler may take it out of its context. */
   get remainingMs(): () => number {
-    return () => Math.max(0, this.deadlineAt - this.host.now())
+    return () => Math.max(0, this.deadlineAt - this.host.clock.monotonic())
   }
 
   /** Binds as well. */
@@ -232,7 +250,7 @@ export class InboundRequest extends Deadline implements RunContext, SlotHolder {
   }
 
   limitMs(): number {
-    return Math.max(0, this.limitAt - this.host.now())
+    return Math.max(0, this.limitAt - this.host.clock.monotonic())
   }
 
   start(): void {

@@ -171,6 +171,7 @@ export class RequestIntake {
     this.#floodLimit.refused(code)
     if (code === 'COM003') this.#deps.counts.overloaded += 1
     this.#deps.refused(code)
-    if (received.kind !== KIND.oneWay) this.#deps.responses.refuse(received, error)
+    // Nothing of its budget was used.
+    if (received.kind !== KIND.oneWay) this.#deps.responses.refuse(received, error, received.extra?.budget?.amounts)
   }
 }

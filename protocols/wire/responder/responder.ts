@@ -8,6 +8,7 @@
  */
 import type { Progress } from '../../define.ts'
 import { ParleyError } from '../../errors.ts'
+import type { Clock } from '../../port.ts'
 import { sessionText } from '../child-calls.ts'
 import type { Duplex } from '../duplex.ts'
 import { messageTypeOf } from '../envelope.ts'
@@ -69,6 +70,7 @@ interface ResponderSelf {
 class ResponderLink implements Responder, InboundRequestHost {
   readonly about: RequestAbout
   readonly protocol: string
+  readonly clock: Clock
   readonly #deps: ResponderDeps
   readonly #open: ExchangeTable<InboundRequest> = createExchangeTable()
   readonly #peerSlots: PeerConcurrency
@@ -87,6 +89,7 @@ class ResponderLink implements Responder, InboundRequestHost {
     this.about = { source: peer, destination: self.id, type: messageTypeOf(protocol) }
     this.#deps = deps
     this.protocol = protocol
+    this.clock = clock
     this.#peerSlots = deps.slots.open(peer)
     const unread = deps.unread.open(peer)
     this.#timer = createRequestTimer({ ...deps, protocol, slots: this.#peerSlots })
@@ -169,10 +172,6 @@ class ResponderLink implements Responder, InboundRequestHost {
 
   abort(reason: ParleyError): void {
     this.#link.abort(reason)
-  }
-
-  now(): number {
-    return this.#deps.clock.monotonic()
   }
 
   peerHello(): Hello | undefined {
@@ -275,7 +274,8 @@ class ResponderLink implements Responder, InboundRequestHost {
 
   /** Unless the exchange was given up meanwhile, or has no answer. */
   #sendFault(request: InboundRequest, error: unknown): void {
-    if (!request.hasEnded && !request.isForwarded && !request.oneWay) this.#responses.refuse(request, error)
+    if (!request.hasEnded && !request.isForwarded && !request.oneWay)
+      this.#responses.refuse(request, error, request.remainder())
   }
 
   #createReports(request: InboundRequest): ProgressReports {

@@ -4,6 +4,7 @@
  * State: whether reading is stopped. While answers pile up the stream is not read, so a peer that does not take its
  * answers cannot fill this node's memory.
  */
+import type { Amounts } from '../../budget/amounts.ts'
 import type { Progress } from '../../define.ts'
 import { toFault } from '../../errors.ts'
 import { type FrameKind, frame, KIND } from '../frames/frame.ts'
@@ -21,12 +22,19 @@ export interface ResponseTarget {
 export interface ResponseWriter {
   /**
    * @returns a promise while the payload is being compressed; what comes after it in its exchange waits for that
+   * @param remainder of the budget that came with the request
    * @throws COM002 where too much waits already for the peer to read it
    */
-  send(kind: FrameKind, to: ResponseTarget, payload: Uint8Array, content?: number): Promise<void> | undefined
+  send(
+    kind: FrameKind,
+    to: ResponseTarget,
+    payload: Uint8Array,
+    content?: number,
+    remainder?: Amounts,
+  ): Promise<void> | undefined
   progress(to: ResponseTarget, progress: Progress): void
   /** Sends the error that stands in place of an answer. */
-  refuse(to: ResponseTarget, error: unknown): void
+  refuse(to: ResponseTarget, error: unknown, remainder?: Amounts): void
   /** A promise when there is no room for another item. */
   room(): Promise<void> | undefined
 }
@@ -71,12 +79,13 @@ export const createResponseWriter = (
   }
 
   return {
-    send(kind, to, payload, content = 0) {
+    send(kind, to, payload, content = 0, remainder) {
       unread.checkShare(payload.length)
       if (kind !== KIND.item) counts.answersOut += 1
       const reply = frame(kind, to.exchange, payload)
       reply.priority = to.priority
       reply.content = content
+      if (remainder !== undefined) reply.extra = { budget: { amounts: remainder } }
       reply.load = options.load()
       const compressing = link.send(reply)
       throttle()
@@ -90,10 +99,11 @@ export const createResponseWriter = (
       link.send(report)
       throttle()
     },
-    refuse(to, error) {
+    refuse(to, error, remainder) {
       const fault = toFault(error)
       counts.faultsOut += 1
       const reply = frame(KIND.error, to.exchange)
+      if (remainder !== undefined) reply.extra = { budget: { amounts: remainder } }
       reply.priority = to.priority
       reply.load = options.load()
       reply.fault = {

@@ -6,6 +6,7 @@
  * told.
  */
 import { type Fault, ParleyError, toFault } from '../../errors.ts'
+import { hasNoBudgetLeft } from '../caller/retry-policy.ts'
 import type { Envelope } from '../envelope.ts'
 import { KIND } from '../frames/frame.ts'
 import { creditUnitsOf } from '../link/link-limits.ts'
@@ -52,7 +53,7 @@ export const asHandled = (error: unknown): unknown => {
       hint: 'a call that the handler made gave way; make the request again only if it may run twice',
       details: { ...details, sent: true },
     })
-  if (!error.remote || (code !== 'COM003' && code !== 'MSG004')) return error
+  if (!error.remote || (code !== 'COM003' && code !== 'MSG004') || hasNoBudgetLeft(error)) return error
   return new ParleyError('APP001', message, { ...hint, details: { ...details, code } })
 }
 
@@ -75,7 +76,7 @@ const runUnary = (
     if (request.hasEnded || endpoint.kind === 'one-way') return undefined
     checkSize(answer, maxBytes)
     request.reports?.flush()
-    return responses.send(KIND.response, request, answer, endpoint.content)
+    return responses.send(KIND.response, request, answer, endpoint.content, request.remainder())
   }
   const result = endpoint.run(payload, request) as Promise<Uint8Array> | Uint8Array
   return result instanceof Promise ? result.then(send) : send(result)
@@ -122,7 +123,7 @@ const runStream = async (
       await responses.send(KIND.item, request, result.value, endpoint.content)
     }
     request.reports?.flush()
-    responses.send(KIND.end, request, EMPTY)
+    responses.send(KIND.end, request, EMPTY, 0, request.remainder())
   } finally {
     await items.return?.()
   }

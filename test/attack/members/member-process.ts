@@ -8,6 +8,8 @@ import { percentile } from '../../bench/statistics.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { createProbe, probe } from '../../support/probe.ts'
 import { createRelay, relay } from '../../support/relay.ts'
+import { type BudgetLoad, spendBudget } from './budget-load.ts'
+import { type CoalitionLoad, formCoalitions } from './coalition-load.ts'
 import { makePlans, type PlanLoad } from './plan-load.ts'
 import { haveResources, type ResourceLoad } from './resource-load.ts'
 import { loadTasks, type TaskLoad, workOn } from './task-load.ts'
@@ -29,7 +31,9 @@ let loading: { stop(): Promise<Served> } | undefined
 let tasks: TaskLoad | undefined
 let moreTasks: TaskLoad | undefined
 let planning: PlanLoad | undefined
+let allying: CoalitionLoad | undefined
 let having: ResourceLoad | undefined
+let spending: BudgetLoad | undefined
 let latenciesMs: number[] = []
 const sources = new Set<string>()
 const notified: string[] = []
@@ -171,11 +175,26 @@ const verbs: MemberVerbs = {
   async endHaving() {
     return (await having?.stop()) ?? { had: 0, wrong: ['nothing was asked for'], slowestMs: 0 }
   },
+  async beginSpending(order) {
+    spending = spendBudget(own(), order)
+  },
+  async endSpending() {
+    return (await spending?.stop()) ?? { had: 0, wrong: ['nothing was spent'], slowestMs: 0 }
+  },
   async beginPlanning(order) {
     planning = makePlans(own(), order)
   },
   async endPlanning() {
     return (await planning?.stop()) ?? { completed: 0, wrong: ['no plan was made'], slowestMs: 0 }
+  },
+  async takePart() {
+    own().coalitions.onCoalition(() => undefined)
+  },
+  async beginAllying(order) {
+    allying = formCoalitions(own(), order)
+  },
+  async endAllying() {
+    return (await allying?.stop()) ?? { formed: 0, wrong: ['no coalition was formed'], slowestMs: 0 }
   },
   schedule: (options) => own().tasks.schedule(options),
   schedules: () => own().tasks.schedules(),

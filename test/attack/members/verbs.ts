@@ -58,6 +58,13 @@ export interface Planned {
   readonly slowestMs: number
 }
 
+export interface Allied {
+  /** Coalitions that were formed, and were as they had been formed until they were dissolved. */
+  readonly formed: number
+  readonly wrong: readonly string[]
+  readonly slowestMs: number
+}
+
 export interface MemberVerbs {
   /** Resolves once it is in the mesh; at once where it joins nobody. */
   start(order: { options: Omit<MeshOptionsInput, 'log'>; logFile: string; withinMs: number }): Promise<Started>
@@ -91,9 +98,17 @@ export interface MemberVerbs {
   /** Has something of it for a moment, again and again, until `endHaving`. */
   beginHaving(order: { units: Readonly<Record<string, number>>; everyMs: number; timeoutMs: number }): Promise<void>
   endHaving(): Promise<Had>
+  /** Draws from a budget of its own and spends, until `endSpending`. @param lentTo peer id of who has a loan of it */
+  beginSpending(order: { everyMs: number; lentTo: string }): Promise<void>
+  endSpending(): Promise<Had>
   /** Makes plans of so many tasks, one after another, until `endPlanning`. */
   beginPlanning(order: { type: string; tasks: number; everyMs: number; timeoutMs: number }): Promise<void>
   endPlanning(): Promise<Planned>
+  /** Agrees to be in coalitions from now on. */
+  takePart(): Promise<void>
+  /** Forms coalitions of these, one after another, until `endAllying`. */
+  beginAllying(order: { members: readonly string[]; everyMs: number; timeoutMs: number }): Promise<void>
+  endAllying(): Promise<Allied>
   status(): Promise<Status>
   put(order: { key: string; value: string; withinMs: number }): Promise<string | undefined>
   get(order: { key: string; withinMs: number }): Promise<{ value: unknown } | { failed: string }>

@@ -16,7 +16,9 @@ const CHANGE = 'tasks.change'
 const RESOLVE = 'tasks.resolve'
 const DIRECT = 'tasks.direct'
 const DECIDE_PLANS = 'plans.decide'
+const DECIDE_COALITIONS = 'coalitions.decide'
 const DECIDE_RESOURCES = 'resources.decide'
+const DECIDE_BUDGETS = 'budgets.decide'
 const ASSIGN_RESOURCES = 'resources.assign'
 
 export interface Fence {
@@ -56,8 +58,12 @@ export interface TaskHand {
   directTasks(...changes: readonly unknown[]): Promise<Outcome[]>
   /** The same of plans, by `plans.decide`. */
   changePlans(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** The same of coalitions, by `coalitions.decide`. */
+  changeCoalitions(...changes: readonly unknown[]): Promise<Outcome[]>
   /** The same of resources, by `resources.decide`. */
   changeResources(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** The same of budgets, by `budgets.decide`. */
+  changeBudgets(...changes: readonly unknown[]): Promise<Outcome[]>
   /** What tasks are given, by `resources.assign`. */
   assignResources(...changes: readonly unknown[]): Promise<Outcome[]>
   /** Records whose keys begin so, as any member reads them. */
@@ -134,7 +140,9 @@ export const createTaskHand = async (
     changeLast: async (...changes) => (await decideAll(changes, RESOLVE)).map(({ outcome }) => outcome),
     directTasks: async (...changes) => (await decideAll(changes, DIRECT)).map(({ outcome }) => outcome),
     changePlans: async (...changes) => (await decideAll(changes, DECIDE_PLANS)).map(({ outcome }) => outcome),
+    changeCoalitions: async (...changes) => (await decideAll(changes, DECIDE_COALITIONS)).map(({ outcome }) => outcome),
     assignResources: async (...changes) => (await decideAll(changes, ASSIGN_RESOURCES)).map(({ outcome }) => outcome),
+    changeBudgets: async (...changes) => (await decideAll(changes, DECIDE_BUDGETS)).map(({ outcome }) => outcome),
     changeResources: async (...changes) => (await decideAll(changes, DECIDE_RESOURCES)).map(({ outcome }) => outcome),
     records,
     async decide(change) {

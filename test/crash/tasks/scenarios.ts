@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { COPIES } from '../../../protocols/task/bytes/holder-requests.ts'
 import { MAX_STORED_BYTES } from '../../../protocols/task/bytes/stored-bytes.ts'
 import { until } from '../../support/until.ts'
+import { budgetsKilled } from '../budgets/scenario.ts'
 import { plansKilled } from '../plans/scenario.ts'
 import { resourcesKilled } from '../resources/scenario.ts'
 import type { Scenario } from '../scenarios.ts'
@@ -192,5 +193,6 @@ export const taskScenarios = (tasks: number, isTimed = true): readonly Scenario[
   eventWaits(tasks),
   resourcesKilled(tasks),
   plansKilled(tasks),
+  budgetsKilled(tasks),
 ]
 export const taskScenarioNames: readonly string[] = taskScenarios(1).map(({ name }) => name)

@@ -6,6 +6,7 @@ import { createMesh, isParleyError, type Mesh } from '../../../node/index.ts'
 import { createLog } from '../../../node/observe/log/node-log.ts'
 import { DONE, ENDED } from '../../../protocols/task/task-record.ts'
 import { answerQuestions } from '../../soak/answer.ts'
+import { type Spending, startSpending } from '../budgets/spending.ts'
 import type { Refusal } from '../messages.ts'
 import { type Holding, startHolding } from '../resources/holding.ts'
 import { startedOrRefused } from '../starting.ts'
@@ -21,6 +22,7 @@ const KEPT_MOVES = 16
 
 let started: Mesh | undefined
 let holding: Holding | undefined
+let spending: Spending | undefined
 const own = (): Mesh => {
   if (started === undefined) throw new Error('no node was started in this process')
   return started
@@ -175,6 +177,14 @@ const verbs: TaskVerbs = {
     holding ??= startHolding(own(), tell)
   },
   endHolding: async () => holding?.end() ?? { had: 0, denied: 0 },
+  async beginSpending(order) {
+    spending ??= startSpending(own(), order)
+  },
+  endSpending: async () => spending?.end() ?? { spends: 0, refused: 0 },
+  openBudgets: async () => {
+    const all = await own().budgets.list({ timeoutMs: TRY_MS })
+    return all.filter(({ status }) => status !== 'closed').map(({ id }) => id)
+  },
   makePlan: ({ id, type, tasks }) =>
     persist(() => own().plans.make({ id, goal: id, tasks: tasks.map((task) => ({ ...task, type })) })),
   planEnds: ({ ids, timeoutMs }) => Promise.all(ids.map((id) => planEnd(own(), id, timeoutMs))),

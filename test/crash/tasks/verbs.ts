@@ -1,5 +1,6 @@
 /** What a process of a crash run of tasks is asked, and what it tells. */
 import type { MeshOptionsInput, Requirements, ScheduleOptions, ScheduleState } from '../../../node/index.ts'
+import type { SpendCounts, SpendOrder } from '../budgets/spending.ts'
 import type { Refusal, Started } from '../messages.ts'
 
 /** How tasks depend on each other, and what they are to come to: both follow from the number. */
@@ -89,6 +90,12 @@ export type TaskVerbs = {
   endHolding(): Promise<{ had: number; denied: number }>
   /** Ids of those that wait or are granted. */
   openAllocations(): Promise<string[]>
+  /** Opens, lends, draws and spends budgets until it is told to end. */
+  beginSpending(order: SpendOrder): Promise<void>
+  /** All that it held is closed. */
+  endSpending(): Promise<SpendCounts>
+  /** Ids of those that are not closed. */
+  openBudgets(): Promise<string[]>
   /** A plan; one that was made before is the same one. */
   makePlan(plan: { id: string; type: string; tasks: readonly { id: string; input: number }[] }): Promise<void>
   /** What became of these; waits for their ends. */

@@ -1,15 +1,26 @@
 /** Commands of the journal in the document, and changes of parts, which travel in one of them. Pure. */
 import { isDeepStrictEqual } from 'node:util'
+import { BUDGETS_PART } from '../../../protocols/budget/budget-record.ts'
+import { COALITIONS_PART } from '../../../protocols/coordination/coalition/coalition-record.ts'
 import { PLANS_PART } from '../../../protocols/coordination/plan-record.ts'
 import { journalProtocol } from '../../../protocols/journal/contract.ts'
 import { OF_COORDINATOR } from '../../../protocols/journal/journal-server.ts'
 import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
 import { TASKS_PART } from '../../../protocols/task/task-record.ts'
-import { JOURNAL_KINDS, PLAN_CHANGES, RESOURCE_CHANGES, TASK_CHANGES, type WireKind } from '../wire-types.ts'
+import {
+  BUDGET_CHANGES,
+  COALITION_CHANGES,
+  JOURNAL_KINDS,
+  PLAN_CHANGES,
+  RESOURCE_CHANGES,
+  TASK_CHANGES,
+  type WireKind,
+} from '../wire-types.ts'
 import { type Json, jsonSchemaOf, whoMay, withFields } from './json-schemas.ts'
 import { factsOf } from './protocols.ts'
 import {
   addMessage,
+  BUDGET_VECTORS,
   CONTENT_TYPES,
   FAULT,
   inChannel,
@@ -38,9 +49,11 @@ const answerWith = (result: Json): Json => {
 }
 
 const CHANGES = [
-  { part: TASKS_PART, of: 'a task', changes: TASK_CHANGES, vectors: VECTORS },
-  { part: RESOURCES_PART, of: 'resources', changes: RESOURCE_CHANGES, vectors: RESOURCE_VECTORS },
-  { part: PLANS_PART, of: 'a plan', changes: PLAN_CHANGES, vectors: PLAN_VECTORS },
+  { part: TASKS_PART, of: 'a task', changes: TASK_CHANGES, vectors: `${VECTORS}#/changes` },
+  { part: BUDGETS_PART, of: 'budgets', changes: BUDGET_CHANGES, vectors: `${BUDGET_VECTORS}#/changes` },
+  { part: RESOURCES_PART, of: 'resources', changes: RESOURCE_CHANGES, vectors: `${RESOURCE_VECTORS}#/changes` },
+  { part: PLANS_PART, of: 'a plan', changes: PLAN_CHANGES, vectors: `${PLAN_VECTORS}#/changes` },
+  { part: COALITIONS_PART, of: 'a coalition', changes: COALITION_CHANGES, vectors: `${PLAN_VECTORS}#/coalitions` },
 ] as const
 
 const changeName = (part: string, change: string): string => `${part}.change.${change}`
@@ -121,7 +134,7 @@ export const addChanges = (to: Sections): void => {
         title: `The change ${change} of ${of}`,
         contentType: CONTENT_TYPES.json,
         payload: ref('components', 'schemas', name),
-        'x-vectors': `${vectors}#/changes/${change}`,
+        'x-vectors': `${vectors}/${change}`,
       })
       const allowed = whoMay(to.schemas[name] ?? {})
       const channel = ref('channels', id)

@@ -6,6 +6,7 @@ import type { WireProtocol } from '../wire-types.ts'
 import { type Json, jsonSchemaOf } from './json-schemas.ts'
 import {
   addMessage,
+  BUDGET_VECTORS,
   BYTES_VECTORS,
   CONTENT_TYPES,
   FAULT,
@@ -83,8 +84,19 @@ export const factsOf = (name: string, method: Method): Json => {
 
 /** By the id of the protocol. */
 const VECTORS_OF: Readonly<Record<string, string>> = {
-  ...{ task: VECTORS, 'task-bytes': BYTES_VECTORS, resource: RESOURCE_VECTORS, waits: WAIT_VECTORS },
-  ...{ coordination: PLAN_VECTORS, 'performance-monitor': PLAN_VECTORS, 'resource-manager': PLAN_VECTORS },
+  ...{
+    task: VECTORS,
+    'task-bytes': BYTES_VECTORS,
+    resource: RESOURCE_VECTORS,
+    budget: BUDGET_VECTORS,
+    waits: WAIT_VECTORS,
+  },
+  ...{
+    coordination: PLAN_VECTORS,
+    coalition: PLAN_VECTORS,
+    'performance-monitor': PLAN_VECTORS,
+    'resource-manager': PLAN_VECTORS,
+  },
 }
 
 const payloadOf = (name: string, schema: unknown, content: Content): Json => {

@@ -6,6 +6,8 @@ import type { Json } from './json-schemas.ts'
 export const VECTORS = 'test/interop/vectors/tasks.json'
 /** Of the protocol of their large values. */
 export const BYTES_VECTORS = 'test/interop/vectors/task-bytes.json'
+/** Of budgets. */
+export const BUDGET_VECTORS = 'test/interop/vectors/budgets.json'
 /** Of resources. */
 export const RESOURCE_VECTORS = 'test/interop/vectors/resources.json'
 /** Of plans and their services. */

@@ -5,6 +5,8 @@ import { defineEvent } from '../../../protocols/events/define-event.ts'
 
 const Text = z.object({ text: z.string() })
 const Nothing = z.object({})
+/** Answers say how many are left. */
+const Tokens = z.object({ tokens: z.number() })
 
 export const toil = defineProtocol({
   name: 'toil',
@@ -41,6 +43,9 @@ export const toil = defineProtocol({
     refuse: { request: Nothing, response: Nothing },
     break: { request: Nothing, response: Nothing },
     crash: { request: Nothing, oneWay: true },
+    /** Spends tokens of the budget of its request. */
+    pay: { request: Tokens, response: Tokens },
+    payEach: { request: Tokens, stream: Tokens },
   },
 })
 
@@ -49,6 +54,8 @@ export const errand = defineProtocol({
   name: 'errand',
   version: '1.0.0',
   methods: {
+    /** Has another agent pay twice out of what it has, by a call and by a stream, and pays as much itself. */
+    payThrice: { request: Tokens, response: Tokens },
     any: { request: Text, response: Text },
     to: { request: z.object({ peer: z.string(), text: z.string() }), response: Text },
     all: { request: z.object({ count: z.number().optional() }), response: z.array(z.string()) },

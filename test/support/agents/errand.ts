@@ -9,6 +9,13 @@ export default defineAgent((agent) => {
   return {
     offers: [
       offer(errand, {
+        async payThrice({ tokens }, context) {
+          const options = { parent: context, budget: { amounts: { tokens: 2 * tokens } } }
+          await agent.any(toil).pay({ tokens }, options)
+          for await (const _ of agent.any(toil).payEach({ tokens }, options));
+          context.budget?.spend({ tokens })
+          return { tokens: context.budget?.remaining().tokens ?? -1 }
+        },
         any: ({ text }) => agent.any(toil).echo({ text }),
         to: ({ peer, text }) => agent.to(peer, toil).echo({ text }),
         async all({ count }) {

@@ -54,6 +54,16 @@ export default defineAgent((agent) => {
         break() {
           throw new TypeError('the cellar door is at /etc/passwd')
         },
+        pay({ tokens }, { budget }) {
+          budget?.spend({ tokens })
+          return { tokens: budget?.remaining().tokens ?? -1 }
+        },
+        async *payEach({ tokens }, { budget }) {
+          for (let n = 0; n < 2; n += 1) {
+            budget?.spend({ tokens: tokens / 2 })
+            yield { tokens: budget?.remaining().tokens ?? -1 }
+          }
+        },
         crash() {
           setImmediate(() => {
             throw new Error('the roof fell in')

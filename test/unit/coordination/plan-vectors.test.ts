@@ -1,8 +1,9 @@
-/** Messages of plans as others write them (test/interop/vectors/coordination.json): what is good is taken, what is bad is refused. */
+/** Messages of plans and coalitions as others write them (test/interop/vectors/coordination.json): what is good is taken, what is bad is refused. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import * as z from 'zod'
+import { coalitionProtocol } from '../../../protocols/coordination/coalition/coalition-contract.ts'
 import {
   agentStatusEvent,
   coordinationProtocol,
@@ -11,13 +12,15 @@ import {
   progressEvent,
   resourceManagerProtocol,
 } from '../../../protocols/coordination/contract.ts'
+import { CoalitionChangeSchema } from '../../../protocols/coordination/journal/coalition-changes.ts'
 import { PlanChangeSchema } from '../../../protocols/coordination/journal/plan-changes.ts'
 
 const Cases = z.record(z.string(), z.object({ good: z.array(z.unknown()).min(1), bad: z.array(z.unknown()).min(1) }))
 const vectors = z
-  .object({ protocol: Cases, events: Cases, changes: Cases })
+  .object({ protocol: Cases, events: Cases, changes: Cases, coalitions: Cases })
   .parse(JSON.parse(readFileSync(new URL('../../interop/vectors/coordination.json', import.meta.url), 'utf8')))
 const methods = {
+  ...coalitionProtocol.methods,
   ...{ ...coordinationProtocol.methods, ...performanceMonitorProtocol.methods, ...resourceManagerProtocol.methods },
 }
 const SCHEMAS: Readonly<Record<keyof typeof vectors, Readonly<Record<string, z.ZodType>>>> = {
@@ -31,6 +34,9 @@ const SCHEMAS: Readonly<Record<keyof typeof vectors, Readonly<Record<string, z.Z
     [directiveEvent, agentStatusEvent, progressEvent].map(({ topic, schema }): [string, z.ZodType] => [topic, schema]),
   ),
   changes: Object.fromEntries(PlanChangeSchema.options.map((schema) => [schema.shape.do.value, PlanChangeSchema])),
+  coalitions: Object.fromEntries(
+    CoalitionChangeSchema.options.map((schema) => [schema.shape.do.value, CoalitionChangeSchema]),
+  ),
 }
 
 for (const [where, schemas] of Object.entries(SCHEMAS))

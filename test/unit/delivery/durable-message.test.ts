@@ -38,15 +38,34 @@ const message: fc.Arbitrary<DurableMessage> = fc.record({
     },
   ),
 })
+/** Of amounts only whether they are limited travels. */
+const budget = fc.option(
+  fc.record({
+    amounts: fc.constantFrom({}, { tokens: 0 }, { tokens: 0, cost: 0 }, { fanOut: 0 }),
+    depth: fc.option(fc.nat({ max: 16 }), { nil: undefined }),
+    leftMs: fc.option(fc.nat({ max: 2 ** 31 }), { nil: undefined }),
+  }),
+  { nil: undefined },
+)
 const plain = (one: DurableMessage) => ({
   ...one,
   chain: one.chain ?? [],
+  budget: { depth: undefined, leftMs: undefined, amounts: undefined, ...one.budget },
   headers: Object.entries(one.headers),
   payload: [...one.payload],
 })
 
 test('a message is read as it was written', () => {
-  fc.assert(fc.property(message, (one) => assert.deepEqual(plain(decodeMessage(encodeMessage(one))), plain(one))))
+  const whole = fc.tuple(message, budget).map(([one, limits]): DurableMessage => ({ ...one, budget: limits }))
+  fc.assert(fc.property(whole, (one) => assert.deepEqual(plain(decodeMessage(encodeMessage(one))), plain(one))))
+})
+
+test('no amounts are taken out of a message: it may be processed more than once', () => {
+  const [one] = fc.sample(message, 1)
+  assert.ok(one)
+  const carried = { amounts: { tokens: 7, cost: 9 }, depth: 2 }
+  const read = decodeMessage(encodeMessage({ ...one, budget: carried }))
+  assert.deepEqual(read.budget, { amounts: { tokens: 0, cost: 0 }, depth: 2 })
 })
 
 test('another codec reads in it what was written, by the schema', () => {

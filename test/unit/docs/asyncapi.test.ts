@@ -10,7 +10,14 @@ import { Validator } from '@cfworker/json-schema'
 import { decode } from 'cborg'
 import * as z from 'zod'
 import { ASYNC_API_VERSION } from '../../docs/asyncapi/document.ts'
-import { BYTES_VECTORS, PLAN_VECTORS, RESOURCE_VECTORS, VECTORS, WAIT_VECTORS } from '../../docs/asyncapi/sections.ts'
+import {
+  BUDGET_VECTORS,
+  BYTES_VECTORS,
+  PLAN_VECTORS,
+  RESOURCE_VECTORS,
+  VECTORS,
+  WAIT_VECTORS,
+} from '../../docs/asyncapi/sections.ts'
 import { ASYNC_API, ROOT } from '../../docs/pages.ts'
 
 const readJson = (path: string): unknown => JSON.parse(readFileSync(join(ROOT, path), 'utf8'))
@@ -117,7 +124,7 @@ describe('the document of the protocol', () => {
 const Cases = z.object({ good: z.array(z.unknown()).min(1), bad: z.array(z.unknown()).min(1) })
 const Vectors = z.object({ about: z.string() }).catchall(z.record(z.string(), Cases))
 /** By where they stand, as `x-vectors` has it. */
-const cases = [VECTORS, BYTES_VECTORS, RESOURCE_VECTORS, PLAN_VECTORS, WAIT_VECTORS].flatMap((file) =>
+const cases = [VECTORS, BYTES_VECTORS, RESOURCE_VECTORS, PLAN_VECTORS, BUDGET_VECTORS, WAIT_VECTORS].flatMap((file) =>
   Object.entries(Vectors.parse(readJson(file))).flatMap(([where, all]) =>
     typeof all === 'string'
       ? []

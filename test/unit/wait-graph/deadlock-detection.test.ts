@@ -3,11 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createPortNetwork, type NetworkNode } from '../../../node/testing/virtual/port-network.ts'
 import type { ParleyError } from '../../../protocols/errors.ts'
-import {
-  type LocalWaits,
-  startDeadlockDetection,
-  waitsProtocol,
-} from '../../../protocols/wait-graph/deadlock-detection.ts'
+import { waitsProtocol } from '../../../protocols/wait-graph/contract.ts'
+import { type LocalWaits, startDeadlockDetection } from '../../../protocols/wait-graph/deadlock-detection.ts'
 import type { QueuedRequest, RunningRequest } from '../../../protocols/wait-graph/wait-graph.ts'
 import { STILL_MS } from '../../../protocols/wait-graph/wait-probes.ts'
 

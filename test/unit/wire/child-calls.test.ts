@@ -32,7 +32,7 @@ describe('calls on behalf of a request', () => {
   it('are known by the same key on both sides, from when they are sent until they are answered', async () => {
     const { held, handlers } = createDemo()
     const pair = createPair(demo, handlers)
-    const calls = new ChildCalls({ now: () => 0 })
+    const calls = new ChildCalls({ monotonic: () => 0 })
     const answer = pair.caller.unary({ ...pair.outCall('hold', 1), childCalls: calls })
     await settle(pair.time)
     const [call] = calls.calls()
@@ -50,7 +50,7 @@ describe('calls on behalf of a request', () => {
   it('end with their deadline, their signal, and of a stream with its first item; one-way calls are none', async () => {
     const { handlers } = createDemo()
     const pair = createPair(demo, handlers)
-    const calls = new ChildCalls({ now: () => 0 })
+    const calls = new ChildCalls({ monotonic: () => 0 })
     const late = parleyErrorOf(pair.caller.unary({ ...pair.outCall('hold', 1, { timeoutMs: 50 }), childCalls: calls }))
     const stop = new AbortController()
     const given = { ...pair.outCall('hold', 2, { signal: stop.signal }), childCalls: calls }

@@ -18,7 +18,7 @@ interface Made {
 const create = (made: readonly Made[], left = 0) => {
   const refused: string[] = []
   const requests = made.map(({ peer, session, exchange, isRunning = false, calls = 0 }) => {
-    const children = new ChildCalls({ now: () => 7 })
+    const children = new ChildCalls({ monotonic: () => 7 })
     for (let i = 1; i <= calls; i += 1) children.begun({}, 'far', 'ee', i)
     const callKey = callKeyOf(session, exchange)
     const facts = { peer, callKey, arrivedAt: 5, hasStarted: isRunning, hasEnded: false, isParked: false }

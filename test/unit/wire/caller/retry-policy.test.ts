@@ -107,3 +107,14 @@ describe('neverHandled', () => {
       assert.equal(neverHandled(new ParleyError(code, 'x')), false, code)
   })
 })
+
+describe('a handler that had no budget left', () => {
+  it('is not asked again, nor is another peer', () => {
+    for (const reason of ['budget-exhausted', 'budget-depth'] as const) {
+      const error = new ParleyError('COM003', 'no tokens are left', { details: { reason } })
+      assert.equal(decideRetry(error, { ...first, idempotent: true }).kind, 'give-up')
+      assert.equal(mayFailOver(error, true), false)
+      assert.equal(neverHandled(error), false)
+    }
+  })
+})

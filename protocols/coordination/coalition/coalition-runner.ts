@@ -1,0 +1,174 @@
+/**
+ * What the coordinator does about coalitions, for as long as it coordinates: it reads the journal's changes, looks at its board,
+ * directs agents and has decided what comes of it. Another coordinator goes on from what the journal says, and directs anew.
+ * State: the board, of one epoch.
+ */
+import { waitFor } from '../../async.ts'
+import { isParleyError } from '../../errors.ts'
+import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
+import { JournalView } from '../../journal/feed/journal-view.ts'
+import type { JournalMember } from '../../journal/journal-server.ts'
+import type { Port, Stop } from '../../port.ts'
+import type { Detected } from '../../task/scheduler/worker-presence.ts'
+import { uuid7 } from '../../wire/message-id.ts'
+import type { CoalitionChange } from '../journal/coalition-changes.ts'
+import { type Directive, type DirectiveAnswer, isoTime } from '../messages.ts'
+import { CoalitionBoard, type CoalitionBoardCounts, type WantedDirective } from './coalition-board.ts'
+import { COALITION_PREFIX, type CoalitionRecord, readCoalition } from './coalition-record.ts'
+import type { Reached } from './watched-coalition.ts'
+
+/** Milliseconds; it looks at the latest then, and at most so often for the sake of time alone. */
+const LOOK_MS = 500
+const LEAST_MS = 20
+const AGAIN_MS = 500
+
+export interface CoalitionRunnerDeps {
+  readonly port: Pick<Port, 'clock' | 'timers' | 'random' | 'log' | 'onMember'>
+  readonly batcher: Pick<ChangeBatcher<CoalitionChange>, 'decide'>
+  member(): Pick<JournalMember, 'machine'> | undefined
+  /** Told of whom the failure detector suspects, finds dead, or there again. */
+  onPresence(fn: (peer: string, presence: Detected) => void): Stop
+  /** What it believes of a peer now. */
+  presenceOf(peer: string): Detected
+  /** Whether there was ever such an agent: others are not looked for, whoever names them. All are unless told. */
+  isKnown?(peer: string): boolean
+  /** Directs an agent, with its retries. @throws the signal's reason */
+  send(directive: Directive, signal: AbortSignal): Promise<DirectiveAnswer>
+}
+
+interface RecordChange {
+  readonly id: string
+  readonly record: CoalitionRecord | undefined
+}
+
+const readChange = (key: string, _version: number, value: unknown): RecordChange | undefined =>
+  key.startsWith(COALITION_PREFIX)
+    ? { id: key.slice(COALITION_PREFIX.length), record: readCoalition(value) }
+    : undefined
+
+export class CoalitionRunner {
+  readonly #deps: CoalitionRunnerDeps
+  readonly #signal: AbortSignal
+  readonly #board: CoalitionBoard
+  #wake: (() => void) | undefined
+
+  constructor(deps: CoalitionRunnerDeps, epoch: number, signal: AbortSignal) {
+    this.#deps = deps
+    this.#signal = signal
+    this.#board = new CoalitionBoard(epoch, (peer) => {
+      const presence = deps.presenceOf(peer)
+      return presence === 'there' || presence === 'suspect'
+    })
+  }
+
+  counts(): CoalitionBoardCounts {
+    return this.#board.counts()
+  }
+
+  /** Resolves once this node coordinates no more. */
+  async run(): Promise<void> {
+    const member = this.#deps.member()
+    if (member === undefined) return
+    const { clock } = this.#deps.port
+    const view = new JournalView(member, readChange)
+    this.#load(view)
+    const stopHearing = member.machine.onApplied(() => this.#wake?.())
+    const look = (peer: string): void => {
+      this.#board.presenceChanged(peer)
+      this.#wake?.()
+    }
+    const stopPresence = this.#deps.onPresence(look)
+    // Who was started anew is connected again before it is found to have been gone.
+    const stopMembers = this.#deps.port.onMember(({ id }, change) => {
+      if (change === 'joined') look(id)
+    })
+    try {
+      while (!this.#signal.aborted) {
+        this.#read(view)
+        const { changes, directives } = this.#board.wanted(clock.now())
+        for (const change of changes) void this.#decide(change, view)
+        for (const directive of directives) void this.#direct(directive)
+        await this.#untilNews()
+      }
+    } finally {
+      stopHearing()
+      stopPresence()
+      stopMembers()
+    }
+  }
+
+  /** What was told before in this epoch counts on. */
+  #load(view: JournalView<RecordChange>): void {
+    const gone = new Set(this.#board.ids())
+    for (const { id, record } of view.all()) {
+      this.#board.set(id, record)
+      gone.delete(id)
+    }
+    for (const id of gone) this.#board.set(id, undefined)
+  }
+
+  #read(view: JournalView<RecordChange>): void {
+    const changes = view.changes()
+    if (changes === undefined) this.#load(view)
+    else for (const { id, record } of changes) this.#board.set(id, record)
+  }
+
+  async #decide(change: CoalitionChange, view: JournalView<RecordChange>): Promise<void> {
+    const { batcher, port } = this.#deps
+    try {
+      await batcher.decide(change, { signal: this.#signal })
+    } catch (error) {
+      if (this.#signal.aborted) return
+      // It changed meanwhile, which is seen by reading; anything else is tried again after a while.
+      if (!isParleyError(error, 'STA001', 'STA002', 'STA003')) {
+        port.log.warn('a change of a coalition was not decided; it is tried again', { change: change.do, error })
+        await waitFor(this.#signal, (resolve) => port.timers.after(AGAIN_MS, resolve)).catch(() => {})
+      }
+    }
+    if (this.#signal.aborted) return
+    this.#read(view)
+    this.#board.answered(change)
+    this.#wake?.()
+  }
+
+  async #direct(wanted: WantedDirective): Promise<void> {
+    const reached = await this.#reached(wanted)
+    if (this.#signal.aborted) return
+    this.#board.directed(wanted, reached, this.#deps.port.clock.now())
+    this.#wake?.()
+  }
+
+  async #reached({ id, peer, coalition, fence }: WantedDirective): Promise<Reached> {
+    const { port, send, isKnown } = this.#deps
+    if (isKnown?.(peer) === false) return 'absent'
+    const now = port.clock.now()
+    const directive: Directive = {
+      ...{ directive_id: uuid7(now, port.random(10)), timestamp: isoTime(now), target_agent: peer },
+      ...{ plan: id, fence, action: 'form_coalition', parameters: coalition },
+    }
+    try {
+      const answer = await send(directive, this.#signal)
+      if (answer.status === 'accepted') return 'accepted'
+      return answer.error === 'agent_unavailable' ? 'absent' : 'refused'
+    } catch (error) {
+      if (!this.#signal.aborted)
+        port.log.warn('a member of a coalition was not directed', { coalition: id, peer, error })
+      return 'absent'
+    }
+  }
+
+  #untilNews(): Promise<void> {
+    const { timers, clock } = this.#deps.port
+    const due = this.#board.nextDueAt()
+    const dueMs = due === undefined ? LOOK_MS : Math.min(LOOK_MS, Math.max(LEAST_MS, due - clock.now()))
+    return waitFor(this.#signal, (resolve) => {
+      // One look for all that is applied together.
+      this.#wake = () => queueMicrotask(resolve)
+      const stop = timers.after(dueMs, resolve)
+      return () => {
+        this.#wake = undefined
+        stop()
+      }
+    }).catch(() => {})
+  }
+}

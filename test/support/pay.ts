@@ -1,0 +1,40 @@
+/** A protocol that spends of budgets and passes parts on along a route, and the verb that has a peer serve it. */
+import { setTimeout } from 'node:timers/promises'
+import * as z from 'zod'
+import type { Mesh } from '../../node/index.ts'
+import { defineProtocol } from '../../protocols/define.ts'
+
+const Step = z.object({
+  /** Peer id. */
+  to: z.string(),
+  /** Tokens that go with it. */
+  gives: z.number(),
+  spends: z.number(),
+  /** Milliseconds that it takes once they are spent. */
+  takesMs: z.number().default(0),
+})
+const Order = Step.omit({ to: true, gives: true }).extend({ route: z.array(Step) })
+
+export const pay = defineProtocol({
+  name: 'pay',
+  version: '1.0.0',
+  methods: { pay: { request: Order, response: z.object({ left: z.number() }), timeoutMs: 10_000 } },
+})
+
+export const payVerbs = (meshOf: (as: string) => Mesh) => ({
+  servePay: async (as: string, _: undefined) => {
+    const mesh = meshOf(as)
+    await mesh.serve(pay, {
+      async pay({ spends, takesMs, route: [next, ...route] }, context) {
+        context.budget?.spend({ tokens: spends })
+        if (next !== undefined) {
+          const { to, gives, ...step } = next
+          const budget = { amounts: { tokens: gives, fanOut: route.length } }
+          await mesh.to(to, pay).pay({ ...step, route }, { parent: context, budget })
+        }
+        await setTimeout(takesMs)
+        return { left: context.budget?.remaining().tokens ?? -1 }
+      },
+    })
+  },
+})

@@ -1,0 +1,81 @@
+/** The part of a budget that goes with a piece of work: whatever the other side says, nothing is there twice. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { Amounts } from '../../../protocols/budget/amounts.ts'
+import { GivenShare, passLimits, shareFor } from '../../../protocols/budget/carried/budget-share.ts'
+import { CarriedBudgetSchema, carriedOf, sliceOf } from '../../../protocols/budget/carried/carried-budget.ts'
+import { Slice } from '../../../protocols/budget/slice.ts'
+import { isParleyError } from '../../../protocols/errors.ts'
+
+const clock = { now: () => 1_000_000 }
+
+test('whatever is told of a part, no more comes back than it was given, and nothing is lost beyond that', () => {
+  const tokens = fc.option(fc.nat({ max: 120 }), { nil: undefined })
+  const said = fc.record({ tokens, cost: tokens, fanOut: tokens })
+  // Of each attempt: what the other side says to have left, or nothing.
+  const attempts = fc.array(fc.option(said, { nil: undefined }), { maxLength: 5 })
+  fc.assert(
+    fc.property(fc.nat({ max: 100 }), attempts, fc.boolean(), (amount, all, wasReached) => {
+      const slice = new Slice({ amounts: { tokens: 100, fanOut: 3 } })
+      const share = GivenShare.of({ of: slice, amounts: { tokens: amount, fanOut: 1 } }, clock)
+      let most = amount
+      for (const one of all) {
+        const { amounts } = share.begin()
+        assert.equal(amounts.tokens, most, 'all that is left goes with an attempt')
+        if (one === undefined) continue
+        share.told(one)
+        most = Math.min(most, one.tokens ?? 0)
+      }
+      const isOpen = all.length > 0 && all.at(-1) === undefined
+      const back = share.end(wasReached).tokens
+      assert.equal(back, isOpen && wasReached ? 0 : most)
+      assert.equal(slice.remaining().tokens, 100 - amount + (back ?? 0))
+      assert.equal(slice.counts().spent.tokens ?? 0, amount - (back ?? 0))
+      assert.ok((slice.remaining().fanOut ?? 0) <= 3)
+      share.end(true)
+      share.told({ tokens: 1_000 })
+      assert.equal(slice.remaining().tokens, 100 - amount + (back ?? 0), 'it is over once')
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('a part that cannot be split off takes nothing of the fan-out', () => {
+  const slice = new Slice({ amounts: { tokens: 5, fanOut: 2 }, limits: { depth: 0 } })
+  for (const amounts of [{ tokens: 6 }, { tokens: 1 }])
+    assert.throws(
+      () => GivenShare.of({ of: slice, amounts }, clock),
+      (error) => isParleyError(error, 'COM003'),
+    )
+  assert.deepEqual(slice.remaining(), { tokens: 5, fanOut: 2 })
+})
+
+test('a parent without a word gives a part of nothing, and its limits pass on once', () => {
+  const slice = new Slice({ amounts: { tokens: 5, fanOut: 2 }, limits: { depth: 3, deadlineAt: 1_000_500 } })
+  assert.equal(shareFor(undefined, undefined), undefined)
+  assert.deepEqual(shareFor(undefined, slice), { of: slice })
+  const carried = passLimits(slice, clock)
+  assert.deepEqual(carried, { amounts: { tokens: 0, fanOut: 0 }, depth: 2, leftMs: 500 })
+  assert.deepEqual(slice.remaining(), { tokens: 5, fanOut: 1 })
+})
+
+test('what travels is what was left, whichever clock the other side has, and never deeper or longer than it may be', () => {
+  const amounts = fc.record({ tokens: fc.option(fc.nat()), cost: fc.option(fc.nat()) }).map((one) => {
+    const named: Record<string, number> = {}
+    for (const [name, value] of Object.entries(one)) if (value !== null) named[name] = value
+    return named as Amounts
+  })
+  fc.assert(
+    fc.property(amounts, fc.nat({ max: 16 }), fc.nat({ max: 2 ** 31 }), fc.nat(), (given, depth, leftMs, there) => {
+      const carried = carriedOf(given, { depth, deadlineAt: clock.now() + leftMs }, clock.now())
+      assert.ok(CarriedBudgetSchema.safeParse(carried).success)
+      const { limits } = sliceOf(carried, there)
+      assert.deepEqual(limits, { depth, deadlineAt: there + leftMs })
+      assert.deepEqual(sliceOf(carried, there).remaining(), given)
+    }),
+  )
+  const huge = sliceOf({ amounts: {}, depth: 9_999, leftMs: Number.MAX_SAFE_INTEGER - 1 }, 5)
+  assert.equal(huge.limits.depth, 16)
+  assert.ok((huge.limits.deadlineAt ?? 0) < 2 ** 40)
+})
