@@ -41,6 +41,7 @@ export const createSlotWaits = ({ self, router, slots }: SlotWaitsDeps): LocalWa
   }
 
   return {
+    size: () => slots.active() + slots.queued(),
     hasLine: () => slots.queued() > 0,
     onLine: (fn) => slots.onLine(fn),
     // Named more often than there are any, they are not looked for.

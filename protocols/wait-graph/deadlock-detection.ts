@@ -11,46 +11,12 @@
  * that waits for that member anyway, and could be left without an answer; and each that said so stands for a few a minute.
  * Wire id: `/parley/waits/1`. State: the probes, those who wait for an answer, when it looks next.
  */
-import * as z from 'zod'
-import { defineProtocol } from '../define.ts'
 import { type ParleyError, stateError } from '../errors.ts'
 import { createRateLimiter } from '../limits/rate-limiter.ts'
 import type { Port, Stop } from '../port.ts'
+import { ASK_MS, waitsProtocol } from './contract.ts'
 import { slotsOf, victimOf, type WaitsHere } from './wait-graph.ts'
-import { MAX_WAITS, type ProbeAnswer, type ProbeEffect, type ProbeInput, STILL_MS, WaitProbes } from './wait-probes.ts'
-
-/** Of requests in line and in work, and of slots. */
-const Key = z.string().min(1).max(160)
-
-const MAX_KEYS = 4_096
-/** Milliseconds that a probe takes at most, at the node that begins it. */
-const ASK_MS = 1_500
-
-const WaitShape = z.object({ id: Key, on: z.array(Key).min(1).max(MAX_KEYS), queued: z.boolean().optional() })
-
-export const waitsProtocol = defineProtocol({
-  name: 'waits',
-  version: '1.0.0',
-  methods: {
-    probe: {
-      request: z.object({
-        /** 16 random bytes of who began it. */
-        probe: z.string().regex(/^[0-9a-f]{32}$/),
-        /** Calls that the asking node has made here: session of the link in hex, a dot, and the number of the exchange. */
-        calls: z.array(Key).min(1).max(MAX_KEYS),
-      }),
-      response: z.object({
-        /** All of them wait, unchanged, for what waits itself. */
-        blocked: z.boolean(),
-        /** What was seen by this question, where it is blocked; each goes on once any of `on` does. */
-        waits: z.array(WaitShape).max(MAX_WAITS),
-      }),
-      content: 'cbor',
-      timeoutMs: ASK_MS,
-      description: 'Whether calls wait for each other.',
-    },
-  },
-})
+import { type ProbeAnswer, type ProbeEffect, type ProbeInput, STILL_MS, WaitProbes } from './wait-probes.ts'
 
 /** What this node has in line and in work. */
 export interface LocalWaits {
@@ -60,6 +26,8 @@ export interface LocalWaits {
   hasLine(): boolean
   /** All of these calls of the peer are in line or in work; to be asked before `here`, which looks at those of everybody. */
   knows(peer: string, keys: readonly string[]): boolean
+  /** How many requests `here` looks at, more or less. */
+  size(): number
   here(): WaitsHere
   /** Has a request of the peer that is in line end with the error. @returns whether it was in line */
   refuse(peer: string, key: string, error: ParleyError): boolean
@@ -88,8 +56,12 @@ const LEAST_ASK_MS = 50
 const MAX_NAMED = 8
 /** Questions of one peer: so many a second, after a burst; more than it forwards for others (MAX_PROBES), and its own. */
 const QUESTIONS = { perSecond: 40, burst: 80, maxKeys: 1_024 }
-/** Questions of all of them that make this node look at all that it has. */
-const LOOKS = { perSecond: 100, burst: 200, maxKeys: 1 }
+/**
+ * Work that one peer makes, and all of them: calls that are named, requests that are here and looked at for it, waits that are
+ * told. One of them takes some ten microseconds.
+ */
+const WORK = { perSecond: 2_000, burst: 6_000, maxKeys: 1_024 }
+const WORK_OF_ALL = { perSecond: 8_000, burst: 12_000, maxKeys: 1 }
 /** Requests that are refused here since a peer said that it is blocked. */
 const BREAKS = { perSecond: 0.5, burst: 20, maxKeys: 1_024 }
 
@@ -109,7 +81,8 @@ class Detection implements DeadlockDetection {
   readonly #deps: DeadlockDetectionDeps
   readonly #probes = new WaitProbes()
   readonly #questions = createRateLimiter(QUESTIONS)
-  readonly #looks = createRateLimiter(LOOKS)
+  readonly #work = createRateLimiter(WORK)
+  readonly #workOfAll = createRateLimiter(WORK_OF_ALL)
   readonly #breaks = createRateLimiter(BREAKS)
   /** Those that wait for an answer, and until when. */
   readonly #waiting = new Map<number, { readonly until: number; answer(answer: ProbeAnswer): void }>()
@@ -129,7 +102,11 @@ class Detection implements DeadlockDetection {
     this.#stopWatching = deps.waits.onLine(() => this.#arm())
     metrics.gauge('deadlock_probes', 'Probes for deadlocks that are remembered', () => this.#probes.size())
     metrics.gauge('deadlock_probes_begun', 'Probes for deadlocks that this node began', () => this.#counts.begun)
-    metrics.gauge('deadlock_probes_refused', 'Questions about waits that came too often', () => this.#counts.refused)
+    metrics.gauge(
+      'deadlock_probes_refused',
+      'Questions and answers about waits that came too often, or were too much',
+      () => this.#counts.refused,
+    )
     metrics.gauge('deadlocks_doubted', 'Deadlocks that were told of and not believed', () => this.#counts.doubted)
     metrics.gauge('deadlocks_broken', 'Requests that gave way to a deadlock', () => this.#counts.broken)
   }
@@ -147,16 +124,22 @@ class Detection implements DeadlockDetection {
       return ACTIVE
     }
     if (this.#isStopped || !waits.knows(from, keys)) return ACTIVE
-    if (!this.#looks.take('', now)) {
-      this.#counts.refused += 1
-      return ACTIVE
-    }
+    if (!this.#mayWork(from, keys.length + waits.size())) return ACTIVE
     return new Promise((resolve) => {
       this.#lastToken += 1
       const token = this.#lastToken
       this.#waiting.set(token, { until: now + leftMs, answer: resolve })
       this.#step({ kind: 'asked', probe, from, keys, token })
     })
+  }
+
+  #mayWork(peer: string, work: number): boolean {
+    const now = this.#now()
+    const cost = Math.min(work, WORK.burst)
+    const may = this.#work.waitMs(peer, now, cost) === 0 && this.#workOfAll.take('', now, cost)
+    if (may) this.#work.take(peer, now, cost)
+    else this.#counts.refused += 1
+    return may
   }
 
   async stop(): Promise<void> {
@@ -222,7 +205,7 @@ class Detection implements DeadlockDetection {
       if (!port.members().some(({ id }) => id === peer)) throw new Error('it is not connected')
       const timeoutMs = this.#leftMs(token)
       const told = await port.to(peer, waitsProtocol).probe({ probe, calls: [...keys] }, { timeoutMs })
-      if (told.blocked)
+      if (told.blocked && this.#mayWork(peer, told.waits.length))
         answer = { blocked: true, waits: told.waits.map(({ id, on, queued }) => ({ id, on, isQueued: queued })) }
     } catch {
       // It cannot say: an older version, or one that is busy. Then this is no deadlock that can be shown.

@@ -21,7 +21,7 @@ export interface Findings {
 
 export interface Attack {
   readonly name: string
-  /** Its line of issue 16, part A; `T` and a number of those of tasks, `R` of resources, `C` of plans, `B` of budgets. */
+  /** Its line of issue 16, part A; `T` and a number of those of tasks, `R` of resources, `C` of plans, `B` of budgets, `W` of waits. */
   readonly line: string
   readonly by: 'stranger' | 'member' | 'former member' | 'operator'
   readonly about: string

@@ -20,6 +20,7 @@ import { hoarders } from './attacks/tasks/hoarders.ts'
 import { impostors } from './attacks/tasks/impostors.ts'
 import { schedules } from './attacks/tasks/schedules.ts'
 import { strangersToTasks } from './attacks/tasks/strangers.ts'
+import { waitAttacks } from './attacks/waits.ts'
 
 export const ATTACKS: readonly Attack[] = [
   ...strangers,
@@ -42,4 +43,5 @@ export const ATTACKS: readonly Attack[] = [
   ...budgetAttacks,
   ...planAttacks,
   ...coalitionAttacks,
+  ...waitAttacks,
 ]

@@ -26,7 +26,7 @@ import { journalProtocol } from '../../protocols/journal/contract.ts'
 import { resourceProtocol } from '../../protocols/resource/contract.ts'
 import { taskBytesProtocol } from '../../protocols/task/bytes/bytes-contract.ts'
 import { taskProtocol } from '../../protocols/task/contract.ts'
-import { waitsProtocol } from '../../protocols/wait-graph/deadlock-detection.ts'
+import { waitsProtocol } from '../../protocols/wait-graph/contract.ts'
 
 const command = commandProtocol({ type: 'type', parameters: z.unknown() })
 
@@ -39,7 +39,7 @@ export const INTERNAL = [
   [neighboursProtocol, 'node/observe/debug/sources/neighbours.ts'],
   [overlayProtocol, 'node/network/connection-pruning.ts'],
   [autonatProtocol, 'node/network/nat/autonat.ts'],
-  [waitsProtocol, 'protocols/wait-graph/deadlock-detection.ts'],
+  [waitsProtocol, 'protocols/wait-graph/contract.ts'],
   [deliveryProtocol, 'protocols/delivery/contract.ts'],
   [command, 'protocols/command/command-definition.ts'],
   [replyProtocol, 'node/calls/reply-to.ts'],

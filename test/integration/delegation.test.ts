@@ -102,6 +102,7 @@ describe('agents that pass requests on, one slot each', { timeout: 100_000 }, ()
     const { reason: error } = failed[0] ?? assert.fail('nobody failed')
     assert.ok(error instanceof ParleyError, String(error))
     assert.deepEqual([error.code, error.reason], ['STA003', 'deadlock'])
+    assert.equal(error.details.sent, true, 'what gave way never ran; the request whose handler had made it did')
     assert.ok(ms < most, `${ms} ms`)
   }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { makeSecret } from '../../node/index.ts'
 import { type OwnMesh, startMesh, stopMeshes, untilKnown } from '../support/meshes.ts'
-import { probe } from '../support/probe.ts'
+import { createProbe, probe } from '../support/probe.ts'
 import { endProcesses, forkProcess, type PeerProcess, RemoteFailure } from '../support/processes.ts'
 import { type RawPeer, requestBytes, startRawPeer, watch } from '../support/raw-peer.ts'
 import { failureOf, until } from '../support/until.ts'
@@ -20,8 +20,7 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
   before(async () => {
     const timings = { admissionTimeoutMs: 1_500 }
     ;[ours, open] = await Promise.all([
-      // A stranger opens a stream of each protocol, which are more than a node holds unless told.
-      startMesh({ name: 'ours', mesh: MESH, secret, timings, limits: { maxHeldStreams: 32 } }),
+      startMesh({ name: 'ours', mesh: MESH, secret, timings }),
       startMesh({ name: 'open', mesh: MESH, timings }),
     ])
     guests = forkProcess()
@@ -215,6 +214,20 @@ describe('a mesh with a secret', { timeout: 60_000 }, () => {
     assert.equal(figures.heldStreams, 0)
     assert.equal(figures.admissions.timeout, 1)
     assert.equal(figures.gossip.rejected, 0, 'its gossip was not even looked at')
+  })
+
+  it('refuses no stream of members that use more protocols at once than streams are held', async () => {
+    const one = await startMesh({ name: 'one', mesh: 'busy', secret })
+    const other = await startMesh({ name: 'other', mesh: 'busy', secret, join: [address(one)] })
+    const many = Array.from({ length: 24 }, (_, i) => ({ ...probe, name: `probe-${i}` }) as typeof probe)
+    for (const node of [one, other])
+      for (const [i, protocol] of many.entries()) await node.mesh.serve(protocol, createProbe(() => `${i}`).handlers)
+    // Neither has let the other one in yet.
+    const calls = [one, other].flatMap((node, i) =>
+      many.map((protocol) => node.mesh.to([other, one][i]?.mesh.self.id ?? '', protocol).who({})),
+    )
+    assert.equal((await Promise.all(calls)).length, 48)
+    for (const { mesh } of [one, other]) assert.equal(mesh.figures().refusedStreams, 0)
   })
 
   it('does not take a token that was made for another peer', async () => {

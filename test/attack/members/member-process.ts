@@ -7,6 +7,7 @@ import { isParleyError } from '../../../protocols/errors.ts'
 import { percentile } from '../../bench/statistics.ts'
 import { answerQuestions } from '../../soak/answer.ts'
 import { createProbe, probe } from '../../support/probe.ts'
+import { createRelay, relay } from '../../support/relay.ts'
 import { type BudgetLoad, spendBudget } from './budget-load.ts'
 import { type CoalitionLoad, formCoalitions } from './coalition-load.ts'
 import { makePlans, type PlanLoad } from './plan-load.ts'
@@ -47,6 +48,10 @@ const sentAtOf = (data: unknown): number => Number(Reflect.get(Object(data), 'se
 /** A member that hears, serves and believes as programs do. */
 const settle = async (started: Mesh): Promise<void> => {
   await started.serve(probe, createProbe(() => started.self.id).handlers)
+  await started.serve(
+    relay,
+    createRelay((peer) => started.to(peer, relay)),
+  )
   await started.events.subscribe('attack.*', ({ data, source }) => {
     if (sources.size < MOST_SOURCES) sources.add(source)
     const sentAtMs = sentAtOf(data)
@@ -138,6 +143,14 @@ const verbs: MemberVerbs = {
       .to(to, probe)
       .echo({ text: 'honest' }, { timeoutMs: withinMs })
       .then(() => undefined, reasonOf),
+  pass: ({ to, next, withinMs }) =>
+    own()
+      .to(to, relay)
+      .pass({ route: [{ to: next, method: 'back' }] }, { timeoutMs: withinMs })
+      .then(
+        () => undefined,
+        (error: unknown) => `${codeOf(error)} ${isParleyError(error) ? error.reason : ''}`,
+      ),
   callAny: (withinMs) =>
     own()
       .any(probe)

@@ -75,6 +75,8 @@ export interface MemberVerbs {
   heard(): Promise<Heard>
   /** @returns why it failed; undefined where it was answered */
   call(order: { to: string; withinMs: number }): Promise<string | undefined>
+  /** Calls a member whose handler calls the next one on its behalf. @returns code and reason of why it failed */
+  pass(order: { to: string; next: string; withinMs: number }): Promise<string | undefined>
   /** The same of any agent that offers it. */
   callAny(withinMs: number): Promise<string | undefined>
   publish(text: string): Promise<void>

@@ -27,7 +27,8 @@ export interface Attacker {
   link(connection: Connection, protocol: string): Promise<Link>
   /** dial, admit and link. @throws where it is not let in */
   member(address: string, secret: string, claims?: Claims): Promise<Connection>
-  serve(protocol: string, answer: (method: string, input: unknown) => unknown): Promise<void>
+  /** @param content as it is asked and answered: JSON unless told */
+  serve(protocol: string, answer: (method: string, input: unknown) => unknown, content?: number): Promise<void>
   stop(): Promise<void>
 }
 
@@ -87,8 +88,8 @@ export const createAttacker = async (mesh: string): Promise<Attacker> => {
       if (refused !== undefined) throw new Error(`the attacker is not let in as a member: ${refused}`)
       return connection
     },
-    async serve(protocol, answer) {
-      await libp2p.handle(protocol, (stream) => serveLink(stream, answer), {
+    async serve(protocol, answer, content) {
+      await libp2p.handle(protocol, (stream) => serveLink(stream, answer, content), {
         maxInboundStreams: MANY_STREAMS,
         runOnLimitedConnection: true,
       })

@@ -46,7 +46,9 @@ export const frameBytes = (frame: Sent): Uint8Array =>
     ),
   )
 
-export const helloBytes = (): Uint8Array =>
+export const SESSION_BYTES = 8
+
+export const helloBytes = (session: Uint8Array = randomBytes(SESSION_BYTES)): Uint8Array =>
   lengthPrefixed(
     joined(
       numberField(1, KIND.hello),
@@ -55,7 +57,7 @@ export const helloBytes = (): Uint8Array =>
         joined(
           bytesField(1, '1.99.0'),
           numberField(3, MAX_MESSAGE_BYTES),
-          bytesField(4, randomBytes(8)),
+          bytesField(4, session),
           numberField(5, Date.now()),
         ),
       ),

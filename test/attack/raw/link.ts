@@ -2,8 +2,19 @@
  * One stream of a protocol of the mesh, as an attacker uses it: it asks, and hears what is answered, or leaves everything
  * unread. State: who waits for the answer to which exchange.
  */
+import { randomBytes } from 'node:crypto'
 import type { Stream } from '@libp2p/interface'
-import { createFrameReader, helloBytes, KIND, type Received, requestBytes, type Sent } from './frames.ts'
+import { decode, encode } from 'cborg'
+import {
+  CONTENT,
+  createFrameReader,
+  helloBytes,
+  KIND,
+  type Received,
+  requestBytes,
+  SESSION_BYTES,
+  type Sent,
+} from './frames.ts'
 
 export interface Reply {
   /** Undefined where it was answered by an error, or not in time. */
@@ -12,6 +23,8 @@ export interface Reply {
 }
 
 export interface Link {
+  /** In hex: with the number of an exchange, counted from 1, it names a call. */
+  readonly session: string
   readonly stream: Stream
   ask(method: string, payload: Uint8Array | string, options?: Asking): Promise<Reply>
   /** Waits for nothing. */
@@ -55,7 +68,8 @@ export const openLink = (stream: Stream): Link => {
     for (const done of waiting.values()) done({ payload: undefined, fault: 'the stream is gone' })
   }
   for (const event of ['close', 'remoteCloseWrite'] as const) stream.addEventListener(event, gone)
-  stream.send(helloBytes())
+  const session = randomBytes(SESSION_BYTES)
+  stream.send(helloBytes(session))
 
   const ask: Link['ask'] = async (method, payload, { limitMs = LIMIT_MS, timeoutMs = limitMs, ...rest } = {}) => {
     exchange += 1
@@ -76,6 +90,7 @@ export const openLink = (stream: Stream): Link => {
   }
 
   return {
+    session: session.toString('hex'),
     stream,
     ask,
     tell(frame) {
@@ -90,15 +105,25 @@ export const openLink = (stream: Stream): Link => {
   }
 }
 
-/** Answers each request on an inbound stream with what `answer` says, as JSON; with nothing where that is undefined. */
-export const serveLink = (stream: Stream, answer: (method: string, input: unknown) => unknown): void => {
+const readers = {
+  [CONTENT.json]: (payload: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(payload)),
+  [CONTENT.cbor]: (payload: Uint8Array): unknown => decode(payload),
+}
+
+/** Answers each request on an inbound stream with what `answer` says, as it was asked; with nothing where that is undefined. */
+export const serveLink = (
+  stream: Stream,
+  answer: (method: string, input: unknown) => unknown,
+  content: number = CONTENT.json,
+): void => {
   const read = createFrameReader()
   stream.addEventListener('message', ({ data }) => {
     for (const { kind, exchange, method, payload } of read(bytesOf(data))) {
       if (kind !== KIND.request) continue
-      const told = answer(method, payload.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(payload)))
+      const told = answer(method, payload.length === 0 ? undefined : readers[content]?.(payload))
       if (told === undefined || stream.status !== 'open') continue
-      stream.send(requestBytes({ kind: KIND.response, exchange, payload: JSON.stringify(told) }))
+      const bytes = content === CONTENT.cbor ? encode(told) : JSON.stringify(told)
+      stream.send(requestBytes({ kind: KIND.response, exchange, payload: bytes, content }))
     }
   })
   if (stream.status === 'open') stream.send(helloBytes())

@@ -3,11 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createPortNetwork, type NetworkNode } from '../../../node/testing/virtual/port-network.ts'
 import type { ParleyError } from '../../../protocols/errors.ts'
-import {
-  type LocalWaits,
-  startDeadlockDetection,
-  waitsProtocol,
-} from '../../../protocols/wait-graph/deadlock-detection.ts'
+import { waitsProtocol } from '../../../protocols/wait-graph/contract.ts'
+import { type LocalWaits, startDeadlockDetection } from '../../../protocols/wait-graph/deadlock-detection.ts'
 import type { QueuedRequest, RunningRequest } from '../../../protocols/wait-graph/wait-graph.ts'
 import { STILL_MS } from '../../../protocols/wait-graph/wait-probes.ts'
 
@@ -43,6 +40,7 @@ const create = async (names: readonly string[], { detecting = names } = {}) => {
         const isLate = [...one.queued.values()].some(({ since }) => since <= sinceMs)
         return isLate && [...one.running.values()].every(({ calls }) => calls.length > 0)
       },
+      size: () => one.queued.size + one.running.size,
       here: () => ({ self: node.id, queued: one.queued, running: one.running }),
       refuse(peer, key, error) {
         const isInLine = one.queued.get(key)?.peer === peer && one.queued.delete(key)

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { decode } from 'cborg'
 import * as z from 'zod'
-import { waitsProtocol } from '../../../protocols/wait-graph/deadlock-detection.ts'
+import { waitsProtocol } from '../../../protocols/wait-graph/contract.ts'
 
 const Cases = z.object({ good: z.array(z.string()).min(1), bad: z.array(z.string()).min(1) })
 const { protocol } = z
