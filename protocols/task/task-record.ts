@@ -6,7 +6,6 @@
  * leaves is a row of the collection DONE; its record says only that it ended, and goes a moment later.
  */
 import * as z from 'zod'
-import { AmountsSchema, MAX_DEPTH } from '../budget/amounts.ts'
 import { ParleyError } from '../errors.ts'
 import { FenceSchema } from '../journal/fencing/fence.ts'
 import { JsonSchema } from '../journal/state/built-in-kinds.ts'
@@ -15,6 +14,7 @@ import { partPrefix } from '../part.ts'
 import { AllocationId } from '../resource/resource-record.ts'
 import { UnitsSchema } from '../resource/units.ts'
 import { PRIORITIES } from '../wire/envelope.ts'
+import { TaskBudgetStateSchema } from './task-budget-state.ts'
 import { TASK_STATUSES, type TaskStatus } from './task-status.ts'
 
 export const TASKS_PART = 'tasks'
@@ -152,22 +152,6 @@ export const PRIORITY_LEVELS = PRIORITIES.length
 const Millis = z.number().nonnegative()
 /** How the task of a worker that is gone goes to another one. */
 export const Takeover = z.literal('after-lease')
-
-/** What a task may use up, as it was submitted; level 5. */
-export const TaskBudgetSchema = z.object({
-  amounts: AmountsSchema,
-  /** How often what it has may be passed on. */
-  depth: z.int().min(0).max(MAX_DEPTH).optional(),
-})
-export const TaskBudgetStateSchema = TaskBudgetSchema.extend({
-  /** All that counts as spent: what attempts drew and did not give back. */
-  used: AmountsSchema,
-  /** Of that, what the attempt in work has drawn. */
-  open: AmountsSchema.optional(),
-  /** Draws of the attempt in work. */
-  draws: z.int().nonnegative().optional(),
-})
-export type TaskBudgetState = z.output<typeof TaskBudgetStateSchema>
 
 export const TaskRecordSchema = z.object({
   type: TypeName,

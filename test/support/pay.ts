@@ -22,6 +22,22 @@ export const pay = defineProtocol({
 })
 
 export const payVerbs = (meshOf: (as: string) => Mesh) => ({
+  /** Takes tasks that draw so much, by their attempt, and spend; the first attempt waits until its process is killed. */
+  workPay: async (as: string, _: undefined) => {
+    const mesh = meshOf(as)
+    await mesh.tasks.work('pay', async ({ input, attempt }, task) => {
+      const { draws, spends } = z.object({ draws: z.array(z.number()), spends: z.number() }).parse(input)
+      await task.draw({ tokens: draws[attempt - 1] ?? 0, fanOut: 1 })
+      task.budget?.spend({ tokens: spends })
+      if (attempt === 1 && draws.length > 1) await new Promise(() => {})
+      await (await task.submit('child', { type: 'paid', budget: { amounts: { tokens: 5 } } })).result()
+      return { left: task.budget?.remaining().tokens ?? -1 }
+    })
+    await mesh.tasks.work('paid', async (_task, task) => {
+      await task.draw({ tokens: 5 })
+      task.budget?.spend({ tokens: 2 })
+    })
+  },
   servePay: async (as: string, _: undefined) => {
     const mesh = meshOf(as)
     await mesh.serve(pay, {

@@ -8,7 +8,7 @@ import { runningTask, workingTask } from './attempt-changes.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
 
-export interface Drawn {
+export interface DrawnOfTask {
   /** All that counts as spent of the task's budget. */
   readonly used: Amounts
 }
@@ -24,7 +24,7 @@ const outOfOrder = (id: string, number: number, draws: number): ParleyError =>
   })
 
 /** @throws COM003 `budget-exhausted`; MSG001; STA002 */
-export const drawBudget = (ledger: TaskLedger, change: ChangeOf<'draw'>): Drawn => {
+export const drawBudget = (ledger: TaskLedger, change: ChangeOf<'draw'>): DrawnOfTask => {
   const { id, number, amounts, back = NO_AMOUNTS } = change
   const record = workingTask(ledger, change)
   const { budget } = record

@@ -13,6 +13,7 @@ import { AllocationId } from '../../resource/resource-record.ts'
 import { readStored } from '../bytes/stored-bytes.ts'
 import { CursorSchema, HeardSchema, ListenSchema } from '../events/event-wait.ts'
 import { FIRST_SCHEDULE_CHANGES, SCHEDULE_CHANGES } from '../schedule/schedule-changes.ts'
+import { TaskBudgetSchema } from '../task-budget-state.ts'
 import {
   AttemptTimeout,
   DependencySchema,
@@ -29,7 +30,6 @@ import {
   RetrySchema,
   smallJson,
   Takeover,
-  TaskBudgetSchema,
   TaskErrorSchema,
   TaskId,
   TypeName,

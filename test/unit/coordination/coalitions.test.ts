@@ -399,7 +399,7 @@ const leftBy = ({ coalitions }: CoalitionNode, id: string): boolean => !coalitio
 
 test('whoever is killed or cut off: in the end all members believe what the journal says', async () => {
   const sum = { formed: 0, kills: 0, changed: 0 }
-  for (let seed = 100; seed < 108; seed += 1) {
+  for (let seed = 100; seed < 103; seed += 1) {
     const counts = await disturbed(seed)
     sum.formed += counts.formed
     sum.kills += counts.kills

@@ -1,0 +1,73 @@
+/** Tasks that have budgets, on processes over loopback TCP: what attempts use, lose with their process, and give back. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { createMesh, isParleyError, type Mesh, makeSecret, Slice } from '../../node/index.ts'
+import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
+import { failureOf, until } from '../support/until.ts'
+
+describe('tasks with a budget', { timeout: 60_000 }, () => {
+  const secret = makeSecret()
+  const workers: Peer[] = []
+  let folder = ''
+  let ann: Mesh
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'parley-task-budgets-'))
+    ann = await createMesh({ name: 'ann', secret, dataDir: join(folder, 'ann'), log: 'silent' })
+    await ann.coordinator.found({ timeoutMs: 30_000 })
+    for (const name of ['one', 'two'])
+      workers.push(await startPeer({ name, secret, join: ann.self.addresses }, { serve: false }))
+  })
+  after(async () => {
+    await ann.stop()
+    endProcesses()
+    await rm(folder, { recursive: true, force: true })
+  })
+  const slices = (): Slice => new Slice({ amounts: { tokens: 200, fanOut: 9 }, limits: { depth: 3 } })
+  const budget = (of: Slice) => ({ of, amounts: { tokens: 100, fanOut: 2 } })
+  const usedOf = async (id: string) => (await ann.tasks.get(id).state()).record.budget?.used
+
+  it('use what they spend, and what they and their children leave comes back', async () => {
+    await workers[0]?.ask('workPay', undefined)
+    const slice = slices()
+    const input = { draws: [50], spends: 20 }
+    const task = await ann.tasks.submit({ id: 'first', type: 'pay', input, budget: budget(slice) })
+    assert.deepEqual(slice.remaining(), { tokens: 100, fanOut: 6 })
+    assert.deepEqual(await task.result({ timeoutMs: 20_000 }), { left: 28 })
+    assert.deepEqual(await usedOf('first'), { tokens: 22, fanOut: 1 })
+    await until('the rest is back', () => slice.remaining().tokens === 178)
+    // The same again is the same task, and takes nothing.
+    await ann.tasks.submit({ id: 'first', type: 'pay', input, budget: budget(slice) })
+    assert.equal(slice.remaining().tokens, 178)
+  })
+
+  it('that ask for more than there is fail once, and say so', async () => {
+    const slice = slices()
+    const task = await ann.tasks.submit({
+      ...{ id: 'greedy', type: 'pay', input: { draws: [101], spends: 1 }, budget: budget(slice) },
+    })
+    const error = await failureOf(task.result({ timeoutMs: 20_000 }))
+    assert.ok(isParleyError(error, 'COM003') && error.reason === 'budget-exhausted', String(error))
+    assert.equal((await task.state()).record.attempts, 1)
+    await until('all is back', () => slice.remaining().tokens === 200)
+    const beyond = await failureOf(ann.tasks.submit({ type: 'pay', budget: { of: slice, amounts: { tokens: 201 } } }))
+    assert.ok(isParleyError(beyond, 'COM003'), String(beyond))
+    assert.deepEqual(slice.remaining(), { tokens: 200, fanOut: 8 })
+  })
+
+  it('have no more after their process was killed: what it drew is spent, and the next attempt has the rest', async () => {
+    const slice = slices()
+    const task = await ann.tasks.submit({
+      ...{ id: 'killed', type: 'pay', input: { draws: [60, 40], spends: 25 }, budget: budget(slice) },
+    })
+    await until('it has drawn', async () => (await usedOf('killed'))?.tokens === 60)
+    await workers[1]?.ask('workPay', undefined)
+    await workers[0]?.kill()
+    assert.deepEqual(await task.result({ timeoutMs: 40_000 }), { left: 13 })
+    assert.deepEqual(await usedOf('killed'), { tokens: 60 + 27, fanOut: 2 })
+    await until('the rest is back', () => slice.remaining().tokens === 113)
+  })
+})
