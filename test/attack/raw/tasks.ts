@@ -15,6 +15,7 @@ const DECIDE = 'tasks.decide'
 const CHANGE = 'tasks.change'
 const RESOLVE = 'tasks.resolve'
 const DIRECT = 'tasks.direct'
+const SPEND = 'tasks.spend'
 const DECIDE_PLANS = 'plans.decide'
 const DECIDE_COALITIONS = 'coalitions.decide'
 const DECIDE_RESOURCES = 'resources.decide'
@@ -56,6 +57,8 @@ export interface TaskHand {
   changeLast(...changes: readonly unknown[]): Promise<Outcome[]>
   /** By the one of level 4, which takes what tasks of plans are steered with. */
   directTasks(...changes: readonly unknown[]): Promise<Outcome[]>
+  /** By the one of level 5, which takes what attempts draw of budgets. */
+  spendTasks(...changes: readonly unknown[]): Promise<Outcome[]>
   /** The same of plans, by `plans.decide`. */
   changePlans(...changes: readonly unknown[]): Promise<Outcome[]>
   /** The same of coalitions, by `coalitions.decide`. */
@@ -138,6 +141,7 @@ export const createTaskHand = async (
     change: async (...changes) => (await decideAll(changes)).map(({ outcome }) => outcome),
     changeFirst: async (...changes) => (await decideAll(changes, CHANGE)).map(({ outcome }) => outcome),
     changeLast: async (...changes) => (await decideAll(changes, RESOLVE)).map(({ outcome }) => outcome),
+    spendTasks: async (...changes) => (await decideAll(changes, SPEND)).map(({ outcome }) => outcome),
     directTasks: async (...changes) => (await decideAll(changes, DIRECT)).map(({ outcome }) => outcome),
     changePlans: async (...changes) => (await decideAll(changes, DECIDE_PLANS)).map(({ outcome }) => outcome),
     changeCoalitions: async (...changes) => (await decideAll(changes, DECIDE_COALITIONS)).map(({ outcome }) => outcome),

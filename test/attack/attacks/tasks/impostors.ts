@@ -118,6 +118,12 @@ const impostor: Attack = {
         for (let round = 1; performance.now() < endsAt; round += 1) {
           for (const task of await targets(workshop)) {
             const all = (level: 1 | 2) => fencesOf(task, epoch).flatMap((fence) => reports(task.id, fence, level))
+            const draws = fencesOf(task, epoch).flatMap((fence) => [
+              { do: 'draw', id: task.id, fence, number: 1, amounts: { tokens: HIGHEST } },
+              { do: 'draw', id: task.id, fence, number: 1, amounts: {}, back: { tokens: HIGHEST } },
+            ])
+            const valid = draws.filter(({ fence: { term, index } }) => term >= 0 && index >= 0)
+            judge(workshop, 'drawing of a budget of somebody else', await hand.spendTasks(...valid), ['STA002'])
             const outcomes = [...(await hand.change(...all(2))), ...(await hand.changeFirst(...all(1)))]
             judge(workshop, 'a report for a task of somebody else', outcomes, ['STA002'])
             await forgeProgress(workshop, task.id, round)
