@@ -56,6 +56,10 @@ describe('tasks with a budget', { timeout: 60_000 }, () => {
     const beyond = await failureOf(ann.tasks.submit({ type: 'pay', budget: { of: slice, amounts: { tokens: 201 } } }))
     assert.ok(isParleyError(beyond, 'COM003'), String(beyond))
     assert.deepEqual(slice.remaining(), { tokens: 200, fanOut: 8 })
+    const one = { id: 'twice', type: 'pay', budget: budget(slice) }
+    const twice = await failureOf(ann.tasks.submitAll([one, one]))
+    assert.ok(isParleyError(twice, 'MSG001'), String(twice))
+    assert.deepEqual(slice.remaining(), { tokens: 200, fanOut: 8 })
   })
 
   it('have no more after their process was killed: what it drew is spent, and the next attempt has the rest', async () => {

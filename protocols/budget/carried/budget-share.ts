@@ -9,7 +9,6 @@
 import * as z from 'zod'
 import { checkedInput } from '../../checked-input.ts'
 import { ParleyError } from '../../errors.ts'
-
 import { type Amounts, GivenAmounts, type Limits, LimitsSchema, less } from '../amounts.ts'
 import { type Reservation, Slice } from '../slice.ts'
 import { type CarriedBudget, carriedOf } from './carried-budget.ts'

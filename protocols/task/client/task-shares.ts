@@ -37,6 +37,8 @@ export class TaskShares {
     const share = shareFor(wanted, undefined)
     if (share === undefined) return { budget: undefined, deadline }
     const given = GivenShare.of(share, this.#clock)
+    // A submission that names a task twice is refused.
+    this.#given.get(id)?.end(false)
     this.#given.set(id, given)
     given.cut(Number.POSITIVE_INFINITY)
     const { amounts, depth } = given.begin()
