@@ -30,3 +30,7 @@ export const batchesOf = (documents: readonly ListedDocument[]): DocumentBatch[]
   }
   return batches
 }
+
+/** @param most items of one group */
+export const inGroups = <T>(items: readonly T[], most: number): T[][] =>
+  Array.from({ length: Math.ceil(items.length / most) }, (_, i) => items.slice(i * most, (i + 1) * most))

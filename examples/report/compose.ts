@@ -1,10 +1,11 @@
 /**
  * The task of a report: walk, have both crafts work on each batch of documents, collect, have it written.
  *
- * A batch and a craft are a task below this one. State: none that is not in the journal, beside what was collected (agents/
- * composer.ts): another attempt walks no folder again, finds the tasks of the one before, and collects what came of them. A
- * document is never lost: its batch goes to another agent when the first one dies; only what nobody does for PATIENCE_MS, or
- * what fails again and again, counts as failed, with its reason.
+ * A batch and a craft are a task below this one, and all of them a plan: the elected coordinator says which agent does which.
+ * State: none that is not in the journal, beside what was collected (agents/composer.ts): another attempt walks no folder again,
+ * goes on with the plans of the one before, and collects what came of their tasks. A document is never lost: its batch goes to
+ * another agent when the first one dies; only what nobody does for PATIENCE_MS, or what fails again and again, counts as failed,
+ * with its reason.
  */
 import type { z } from 'zod'
 import {
@@ -13,11 +14,12 @@ import {
   type Mesh,
   ParleyError,
   type TaskContext,
+  type TaskHandle,
   type TaskRecord,
   type WorkFunction,
   type WorkItem,
 } from '../../node/index.ts'
-import { batchesOf, type DocumentBatch } from './batches.ts'
+import { batchesOf, type DocumentBatch, inGroups } from './batches.ts'
 import { Outcome, progressEvent, ReportRequest, reportProtocol } from './contracts.ts'
 import { bytesOf, nameIn, readableName } from './names.ts'
 import { type Craft, reasonOf } from './results.ts'
@@ -27,8 +29,14 @@ import { checkOut } from './write-report.ts'
 
 export const REPORT_TASK = 'report'
 export const taskTypeOf = (craft: Craft): string => `${REPORT_TASK}.${craft}`
-/** Batches that are in work at a time. */
-const IN_WORK = 6
+/** Batches of one plan: what agents have in front of them when it is made. */
+const PLAN_BATCHES = 32
+/** Plans that are under way at a time: the next one is there before the last batches of one are done. */
+const PLANS_IN_WORK = 2
+/** Coordinations in a row that may fail: they take about as long as PATIENCE_MS. */
+const MAX_FAILURES = 8
+const CRAFT_NAMES = ['structure', 'content'] as const satisfies readonly Craft[]
+const NOT_DONE: Outcome = { failed: 'it was not done' }
 /** How long the agents of a craft may all be away before documents count as failed. */
 const PATIENCE_MS = 60_000
 
@@ -59,17 +67,14 @@ interface Attempt {
   reassigned: number
 }
 
-/** What came of the task of a craft for a batch. */
-const outcomeOf = async (attempt: Attempt, batch: DocumentBatch, craft: Craft): Promise<Outcome> => {
-  const { task, root } = attempt
-  const { signal } = task
+/** What came of one task. */
+const outcomeOf = async (attempt: Attempt, handle: TaskHandle): Promise<Outcome> => {
+  const { signal } = attempt.task
   let losses = 0
   const onChange = (record: TaskRecord): void => {
     losses = record.losses
   }
   try {
-    const files = batch.documents.map(({ file }) => file)
-    const handle = await task.submit(`${batch.from}.${craft}`, { type: taskTypeOf(craft), input: { root, files } })
     return Outcome.parse({ packed: await endOf(handle, { signal, patienceMs: PATIENCE_MS, onChange }) })
   } catch (error) {
     if (signal.aborted) throw error
@@ -77,6 +82,23 @@ const outcomeOf = async (attempt: Attempt, batch: DocumentBatch, craft: Craft): 
   } finally {
     if (losses > 0) attempt.reassigned += 1
   }
+}
+
+/** The coordinator says which agent does what: both crafts for each batch. The same for the same batches, at each attempt. */
+const planOf = (mesh: Mesh, report: string, { root, task }: Attempt, batches: readonly DocumentBatch[]) => {
+  const [first = 0, last] = [batches[0]?.from, batches.at(-1)]
+  const end = (last?.from ?? 0) + (last?.documents.length ?? 0)
+  return mesh.plans.make({
+    ...{ id: `${report}-${first}`, parent: report, maxFailures: MAX_FAILURES },
+    goal: `work on documents ${first + 1} to ${end}`,
+    tasks: batches.flatMap(({ documents }) =>
+      CRAFT_NAMES.map((craft) => ({
+        type: taskTypeOf(craft),
+        input: { root, files: documents.map(({ file }) => file) },
+      })),
+    ),
+    signal: task.signal,
+  })
 }
 
 /** How far it is; a courtesy: an event that cannot be sent must not stop the work. */
@@ -94,23 +116,25 @@ const compose = async (mesh: Mesh, { id, input }: WorkItem, task: TaskContext): 
   // The agent of this node: what computes for seconds is done there.
   const composer = mesh.to(mesh.self.id, reportProtocol, { signal: task.signal })
   let [done, failed] = [0, 0]
-  const waiting = batches.values()
+  const collect = async (batch: DocumentBatch, handles: readonly TaskHandle[]): Promise<void> => {
+    const outcomes = await Promise.all(handles.map((handle) => outcomeOf(attempt, handle)))
+    const [structure = NOT_DONE, content = NOT_DONE] = outcomes
+    const { from, documents: listed } = batch
+    failed += (await composer.collect({ attempt: attempt.id, from, documents: [...listed], structure, content })).failed
+    done += listed.length
+    const last = listed.at(-1)?.file ?? ''
+    const { reassigned } = attempt
+    tell(mesh, { done, total: documents.length, path: readableName(bytesOf(last)), failed, reassigned })
+  }
+  const waiting = inGroups(batches, PLAN_BATCHES).values()
   const lane = async (): Promise<void> => {
-    for (const batch of waiting) {
-      const [structure, content] = await Promise.all([
-        outcomeOf(attempt, batch, 'structure'),
-        outcomeOf(attempt, batch, 'content'),
-      ])
-      const { from, documents: listed } = batch
-      failed += (await composer.collect({ attempt: attempt.id, from, documents: [...listed], structure, content }))
-        .failed
-      done += batch.documents.length
-      const last = batch.documents.at(-1)?.file ?? ''
-      const { reassigned } = attempt
-      tell(mesh, { done, total: documents.length, path: readableName(bytesOf(last)), failed, reassigned })
+    for (const group of waiting) {
+      const { tasks } = await planOf(mesh, id, attempt, group)
+      const crafts = CRAFT_NAMES.length
+      await Promise.all(group.map((batch, i) => collect(batch, tasks.slice(i * crafts, (i + 1) * crafts))))
     }
   }
-  await Promise.all(Array.from({ length: IN_WORK }, lane))
+  await Promise.all(Array.from({ length: PLANS_IN_WORK }, lane))
   const { reassigned } = attempt
   return composer.write({
     ...{ attempt: attempt.id, request, root, leftOut, documents: documents.length, reassigned, startedAt },

@@ -152,6 +152,14 @@ const run = async (job: Job, mesh: Mesh, signal: AbortSignal): Promise<ReportSum
   }
 }
 
+/** How the work was coordinated, for people. */
+const coordination = async (mesh: Mesh, signal: AbortSignal): Promise<string> => {
+  const plans = (await mesh.plans.list({ signal })).filter(({ id }) => id.startsWith(`${mesh.self.mesh}-`))
+  const [tasks, again] = [plans.flatMap((plan) => plan.tasks), plans.filter(({ revision }) => revision > 1)]
+  const changed = again.length === 0 ? '' : `; ${again.length} of them had to be made anew`
+  return `the coordinator directed ${tasks.length} tasks in ${plans.length} plan${plans.length === 1 ? '' : 's'}${changed}`
+}
+
 const untilInterrupted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     if (signal.aborted) resolve()
@@ -189,6 +197,7 @@ const work = async (job: Job): Promise<number> => {
       `${documents} documents: ${processed} processed, ${skipped} skipped, ${failed} failed; ` +
         `${reassigned} reassigned; ${(wallMs / 1000).toFixed(1)} s`,
     )
+    say(await coordination(mesh, stopping.signal))
     say(`report: ${summary.report}`)
     const { version } = await mesh.journal.put('report', { documents, processed, skipped, failed })
     say(`the outcome is on the disks of most agents, as version ${version} of the journal`)

@@ -21,6 +21,11 @@ export interface MakePlan extends PlanWaitOptions {
   readonly goal: string
   /** What has to be done for it: 1 to 128 tasks. They go to the agents that the plan says. */
   readonly tasks: readonly Omit<SubmitTask, 'plan'>[]
+  /**
+   * Id of the task that this node works on and that makes it: its tasks are children of that one. It needs an `id`. Another attempt,
+   * at whichever node, that makes the same plan goes on with it: it is that node's from then on.
+   */
+  readonly parent?: string
   /** Who chooses the agents: `default`, or one that nodes that may coordinate have (`generator`). */
   readonly generator?: string
   /** How much each counts for the default one; 1, 0.25 and 0.25 unless told. */

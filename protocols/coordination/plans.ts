@@ -23,14 +23,13 @@ import type { Port } from '../port.ts'
 import { createRegistration, type Registration } from '../registration.ts'
 import type { SubmitTask, TaskHandle } from '../task/client/task-api.ts'
 import { limitedWait, nobodyDecides } from '../task/client/wait-limit.ts'
-import { MAX_TOGETHER } from '../task/journal/task-changes.ts'
 import type { Detected } from '../task/scheduler/worker-presence.ts'
 import type { TaskStatus } from '../task/task-status.ts'
 import type { PlanTasks } from '../task/tasks-for-plans.ts'
 import { AgentReports } from './agent/agent-reports.ts'
 import { ManagedAgent } from './agent/managed-agent.ts'
 import type { AgentTraits, MakePlan, PlanHandle, Plans, PlansCounts, PlanWaitOptions } from './api.ts'
-import { PlanReader, wantedPlan } from './client/plan-client.ts'
+import { PlanReader, submissions, wantedPlan } from './client/plan-client.ts'
 import { type coordinationProtocol, directiveEvent } from './contract.ts'
 import { MAX_CHANGES_AT_ONCE, type PlanChange } from './journal/plan-changes.ts'
 import { decidePlans } from './journal/plan-kinds.ts'
@@ -154,9 +153,8 @@ class NodePlans implements PlansFeature {
 
   async #submitTasks(wanted: readonly SubmitTask[], signal: AbortSignal): Promise<TaskHandle[]> {
     const handles: TaskHandle[] = []
-    // Those that depend on each other go together as far as they fit.
-    for (let i = 0; i < wanted.length; i += MAX_TOGETHER)
-      handles.push(...(await this.#deps.tasks.submitAll(wanted.slice(i, i + MAX_TOGETHER), { signal })))
+    for (const together of submissions(wanted))
+      handles.push(...(await this.#deps.tasks.submitAll(together, { signal })))
     return handles
   }
 

@@ -223,14 +223,32 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
       const states = await Promise.all(plan.tasks.map((task) => task.state()))
       return states.every(({ status }) => status === 'running')
     })
+    // A task whose work is a plan, at the one that dies.
+    const part = { type: 'slow', parts: 2 }
+    await (leader() ?? one(0)).ask('workWhole', part)
+    const whole = await ann.tasks.submit({ id: 'whole', type: 'whole' })
+    await until('its plan is there', async () => (await ann.plans.list()).some(({ id }) => id === 'whole-plan'))
+    const before = await ann.plans.get('whole-plan')
+    assert.equal((await before.status()).owner, leader()?.id)
     const [killed] = peers.splice(peers.indexOf(leader() ?? one(0)), 1)
     assert.ok(killed)
     await killed.kill()
+    for (const peer of peers) await peer.ask('workWhole', part)
     const over = await plan.ended({ timeoutMs: 60_000 })
     assert.equal(over.outcome, 'completed')
     assert.ok(over.offline.includes(killed.id) || over.assignments.every(({ agent }) => agent !== killed.id))
     const epochs = new Set(over.moves.map(({ epoch }) => epoch))
     assert.ok(epochs.size > 1, 'another coordinator went on')
     for (const task of plan.tasks) assert.notEqual(await task.result({ timeoutMs: END_MS }), undefined)
+
+    const done = await whole.result({ timeoutMs: END_MS })
+    const own = await (await ann.plans.get('whole-plan')).ended({ timeoutMs: END_MS })
+    assert.equal(own.outcome, 'completed')
+    assert.deepEqual(
+      own.tasks,
+      before.tasks.map(({ id }) => id),
+    )
+    assert.deepEqual(done, await Promise.all(before.tasks.map((task) => task.result({ timeoutMs: END_MS }))))
+    assert.equal(own.owner, (await whole.state()).record.worker, 'who works on the task has its plan')
   })
 })

@@ -34,6 +34,7 @@ describe('the main job', { timeout: 110_000 }, () => {
       report: out,
     })
     assert.equal(output.stdout.trimEnd().split('\n').length, 1)
+    assert.match(output.stderr, /the coordinator directed 6 tasks in 1 plan\n/)
     assert.match(output.stderr, /debug endpoint: http:\/\/127\.0\.0\.1:\d+/)
     const report = readFileSync(out, 'utf8')
     for (const expected of [
@@ -71,14 +72,14 @@ describe('the main job', { timeout: 110_000 }, () => {
     }
     const percentages = (): number => output.stderr.match(/\d+ ?%/g)?.length ?? 0
     await until('progress', () => percentages() > 0, 60_000)
-    await kill('composer')
-    const before = percentages()
-    await until('progress of the next composer', () => percentages() > before, 60_000)
     // Held still, so that there is work on it when it dies.
     const [held = 0] = childrenOf(pid, 'outliner')
     process.kill(held, 'SIGSTOP')
+    await kill('composer')
     await new Promise((resolve) => setTimeout(resolve, HELD_MS))
     await kill('outliner')
+    const before = percentages()
+    await until('progress of the next composer', () => percentages() > before, 60_000)
     assert.equal(await exit, 0, output.stderr)
     const summary = lastLine(output.stdout)
     assert.equal(summary.documents, total)

@@ -13,11 +13,15 @@ import {
 import type { ChangeAnswer } from '../../protocols/journal/change-answers.ts'
 import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
 import { beginEpoch, raiseLevel } from '../../protocols/journal/state/built-in-kinds.ts'
+import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows.ts'
 import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 
+import { decideTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
+import { TASKS_PART } from '../../protocols/task/task-record.ts'
+import { submitted } from './task-journal.ts'
+
 export const LEADER = 'leader'
-const PART_LEVEL = 4
 
 export const goalOf = (tasks: readonly string[], more: Partial<Goal> = {}): Goal => ({
   ...{ goal: 'index the corpus', tasks: [...tasks], maxFailures: 3 },
@@ -32,19 +36,38 @@ type MoveOf = PlanMoveChange extends infer C
 
 export class PlanJournal {
   readonly bugs: unknown[] = []
-  readonly #machine = createJournalMachine(knownKinds([], [{ ...planJournal, name: PLANS_PART }]), (_kind, error) =>
-    this.bugs.push(error),
+  readonly #machine = createJournalMachine(
+    knownKinds(
+      [],
+      [
+        { ...planJournal, name: PLANS_PART },
+        { ...taskJournal, name: TASKS_PART },
+      ],
+    ),
+    (_kind, error) => this.bugs.push(error),
   )
   epoch = 1
   index = 0
   /** Milliseconds since 1970, by the journal. */
   at = 1_000
 
-  constructor() {
-    const { level, maxBytes } = planJournal
-    this.#apply(raiseLevel.name, LEADER, { level: PART_LEVEL })
+  /** @param level of the part, that all voters have */
+  constructor(level = planJournal.level as number) {
+    const { maxBytes } = planJournal
+    this.#apply(raiseLevel.name, LEADER, { level: COLLECTIONS_LEVEL })
     this.#apply(agreePart.name, LEADER, { part: PLANS_PART, level, maxBytes })
     this.begin(LEADER)
+  }
+
+  /** There are tasks of which each is in work at this worker. */
+  workOn(worker: string, ...ids: string[]): void {
+    const { level, maxBytes, maxCollectionBytes } = taskJournal
+    this.#apply(agreePart.name, LEADER, { part: TASKS_PART, level, maxBytes, maxCollectionBytes })
+    const decide = (by: string, change: object) => this.#apply(decideTasks.name, by, { changes: [change] } as Json)
+    decide(worker, { do: 'register', offers: [{ type: 'sum', slots: 4 }], incarnation: 1 })
+    const registration = this.index
+    decide(worker, { do: 'submit', tasks: ids.map((id) => submitted(id)) })
+    for (const id of ids) decide(LEADER, { do: 'place', epoch: this.epoch, id, worker, registration })
   }
 
   /** Another epoch, of this leader. */
@@ -86,6 +109,8 @@ export class PlanJournal {
   #apply(kind: string, by: string, input: Json) {
     this.index += 1
     const bytes = encodeLoggedCommand({ kind, session: 0, serial: 0, acked: 0, at: this.at, by, input })
+    // Nothing of it is in a snapshot: there is nothing to read.
+    void this.#machine.prepare?.([{ kind: 'command', data: bytes }])
     return this.#machine.apply(bytes, { term: this.epoch, index: this.index })
   }
 }

@@ -19,6 +19,17 @@ export const planVerbs = (meshOf: (as: string) => Mesh) => ({
       { slots },
     )
   },
+  /** Takes tasks `whole`, whose work is a plan of so many tasks of this type. */
+  workWhole: async (as: string, { type, parts }: { type: string; parts: number }) => {
+    const { plans, tasks } = meshOf(as)
+    await tasks.work('whole', async ({ id }, { signal }) => {
+      const plan = await plans.make({
+        ...{ id: `${id}-plan`, parent: id, goal: 'all parts of it', signal },
+        tasks: Array.from({ length: parts }, () => ({ type })),
+      })
+      return Promise.all(plan.tasks.map((task) => task.result({ signal })))
+    })
+  },
   /** Ids of tasks that it did. */
   tasksDone: async (as: string, _: undefined) => done.get(as) ?? [],
   /** Refuses directives, or no more. */

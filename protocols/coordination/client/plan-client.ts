@@ -9,6 +9,7 @@ import { newAllocationId } from '../../resource/resource-record.ts'
 import { newTaskId } from '../../task/client/submitted-task.ts'
 import type { SubmitTask } from '../../task/client/task-api.ts'
 import { limitedWait } from '../../task/client/wait-limit.ts'
+import { MAX_TOGETHER } from '../../task/journal/task-changes.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import type { MakePlan, PlanStatus, PlanWaitOptions } from '../api.ts'
 import { type Goal, GoalSchema, PLAN_PREFIX, PlanId, type PlanRecord, planKey, readPlan } from '../plan-record.ts'
@@ -141,7 +142,7 @@ export class PlanReader {
 const MAX_FAILURES = 16
 const KEYS = keysOf<MakePlan>({
   ...{ id: true, goal: true, tasks: true, generator: true, weights: true, zone: true, maxFailures: true },
-  ...{ signal: true, timeoutMs: true },
+  ...{ parent: true, signal: true, timeoutMs: true },
 })
 
 export interface WantedPlan {
@@ -153,9 +154,15 @@ export interface WantedPlan {
 /** @throws MSG001 */
 export const wantedPlan = (port: Pick<Port, 'clock' | 'random'>, what: MakePlan): WantedPlan => {
   checkKeys(what, KEYS, 'a plan')
-  const { id = newAllocationId(port), goal, generator, weights, zone, maxFailures = MAX_FAILURES } = what
-  const plan = checkedInput(PlanId, id, 'a plan cannot be called so')
-  const tasks = what.tasks.map((task): SubmitTask => ({ ...task, id: task.id ?? newTaskId(port), plan }))
+  const { id, goal, generator, weights, zone, maxFailures = MAX_FAILURES, parent } = what
+  if (parent !== undefined && id === undefined)
+    throw new ParleyError('MSG001', 'a plan of a task needs an id', {
+      hint: 'make one of the id of the task: another attempt finds the plan by it',
+    })
+  const plan = checkedInput(PlanId, id ?? newAllocationId(port), 'a plan cannot be called so')
+  const own = parent === undefined ? {} : { parent }
+  const idOf = (i: number): string => (parent === undefined ? newTaskId(port) : `${parent}.${plan}-${i}`)
+  const tasks = what.tasks.map((task, i): SubmitTask => ({ ...task, id: task.id ?? idOf(i), plan, ...own }))
   const wanted = {
     ...{ goal, tasks: tasks.map((task) => task.id), maxFailures },
     ...(generator !== undefined && { generator }),
@@ -163,4 +170,33 @@ export const wantedPlan = (port: Pick<Port, 'clock' | 'random'>, what: MakePlan)
     ...(zone !== undefined && { zone }),
   }
   return { id: plan, goal: checkedInput(GoalSchema, wanted, 'such a plan cannot be made'), tasks }
+}
+
+/** Of one submission: well below what one decision may have. */
+const MAX_SUBMISSION_BYTES = 262_144
+/** What is larger stands elsewhere. */
+const MAX_INPUT_BYTES = 16_384
+const ENCODER = new TextEncoder()
+
+const inputBytes = ({ input, metadata }: SubmitTask): number => {
+  const bytes = input instanceof Uint8Array ? input.length : ENCODER.encode(JSON.stringify(input) ?? '').length
+  return Math.min(bytes, MAX_INPUT_BYTES) + (metadata === undefined ? 0 : JSON.stringify(metadata).length)
+}
+
+/** Those that depend on each other go together as far as they fit. */
+export const submissions = (tasks: readonly SubmitTask[]): SubmitTask[][] => {
+  const all: SubmitTask[][] = [[]]
+  let bytes = 0
+  for (const task of tasks) {
+    const more = inputBytes(task)
+    const last = all.at(-1)
+    if (last !== undefined && last.length < MAX_TOGETHER && bytes + more <= MAX_SUBMISSION_BYTES) {
+      last.push(task)
+      bytes += more
+    } else {
+      all.push([task])
+      bytes = more
+    }
+  }
+  return all
 }

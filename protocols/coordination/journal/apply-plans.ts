@@ -1,5 +1,6 @@
 /** What is decided about plans: by who made one, and by whoever coordinates. Pure. */
 import { ParleyError, stateError } from '../../errors.ts'
+import { openAbove } from '../../task/journal/submit-tasks.ts'
 import {
   type Assignment,
   isOver,
@@ -24,12 +25,24 @@ const sameGoal = (record: PlanRecord, { goal }: PlanChangeOf<'propose'>): boolea
   record.tasks.length === goal.tasks.length &&
   record.tasks.every((task, i) => task === goal.tasks[i])
 
+/** Whether they are children of one open task, by their ids, which this peer works on: another attempt goes on with its plans. */
+const worksAbove = ({ tx }: PlanLedger, tasks: readonly string[], by: string): boolean => {
+  const above = new Set(tasks.map((task) => openAbove((key) => tx.get(key), task)))
+  const [only] = above
+  return above.size === 1 && only?.worker === by
+}
+
 const propose = (ledger: PlanLedger, change: PlanChangeOf<'propose'>): Proposed => {
   const { id, goal } = change
   const { by, at, fence } = ledger.facts
   const before = ledger.find(id)
   if (before !== undefined) {
-    if (before.owner === by && sameGoal(before, change)) return { isKnown: true }
+    const isSame = sameGoal(before, change)
+    if (isSame && before.owner === by) return { isKnown: true }
+    if (isSame && ledger.changesOwners && worksAbove(ledger, goal.tasks, by)) {
+      ledger.give(id, before, by)
+      return { isKnown: true }
+    }
     throw stateError('exists', `there is a plan ${id} already`, 'choose another id; leave it out for a new one', {
       plan: id,
     })

@@ -10,7 +10,7 @@ import {
 import { PLANS_PART } from '../plan-record.ts'
 import { applyPlanChange } from './apply-plans.ts'
 import { MAX_CHANGES_AT_ONCE, type PlanChange, PlanChangeSchema } from './plan-changes.ts'
-import { PlanLedger } from './plan-ledger.ts'
+import { PLANS_LEVEL, PlanLedger } from './plan-ledger.ts'
 
 /** Of plans and what owners have; more than plans may take together. */
 const MAX_BYTES = 12 * 1024 * 1024
@@ -32,7 +32,7 @@ export const decidePlans = defineJournalCommand({
 })
 
 export const planJournal = {
-  level: 1,
+  level: PLANS_LEVEL,
   maxBytes: MAX_BYTES,
   kinds: [decidePlans] as unknown as readonly AnyCommandKind[],
 } as const

@@ -5,9 +5,12 @@
 import { ParleyError, stateError } from '../../errors.ts'
 import { requireCoordinator } from '../../journal/fencing/require-coordinator.ts'
 import { OwnerShares } from '../../journal/owner-shares.ts'
+import { agreedKey, readAgreed } from '../../journal/part-records.ts'
 import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
-import { type PlanRecord, planKey, planUsageKey, readPlan } from '../plan-record.ts'
+import { isOver, PLANS_PART, type PlanRecord, planKey, planUsageKey, readPlan } from '../plan-record.ts'
 
+/** From this level of the part on, who works on a task has the plans of it. */
+export const PLANS_LEVEL = 2
 /** Of all owners, that are not over. */
 export const MAX_PLANS = 4_096
 export const MAX_PLAN_BYTES = 8 * 1024 * 1024
@@ -73,6 +76,20 @@ export class PlanLedger {
       )
     this.put(id, record)
     this.#shares.add(record.owner, 1, record.size)
+  }
+
+  /** All voters know that plans may change their owner. */
+  get changesOwners(): boolean {
+    return (readAgreed(this.tx.get(agreedKey(PLANS_PART)))?.level ?? 0) >= PLANS_LEVEL
+  }
+
+  /** From here on it is of somebody else, who answers for it beyond what one may have otherwise: all together have no more. */
+  give(id: string, record: PlanRecord, owner: string): void {
+    if (!isOver(record)) {
+      this.#shares.add(record.owner, -1, -record.size)
+      this.#shares.add(owner, 1, record.size)
+    }
+    this.put(id, { ...record, owner })
   }
 
   /** It is over: it is kept to be read, and its owner answers for it no more. */

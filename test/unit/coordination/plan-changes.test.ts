@@ -181,3 +181,34 @@ test('an owner has three times of what is free, and what is forgotten frees its 
   assert.equal(journal.share('ann'), made - 1)
   assert.deepEqual(journal.bugs, [])
 })
+
+test('who works on a task goes on with the plan of it, and nobody else', () => {
+  const journal = new PlanJournal()
+  const goal = goalOf(['whole.a', 'whole.b'])
+  assert.deepEqual(journal.propose('ann', 'p', goal), { isKnown: false })
+  assert.equal(journal.propose('bob', 'p', goal), 'STA003 exists', 'there is no such task')
+  journal.workOn('bob', 'whole', 'other')
+  assert.equal(journal.propose('eve', 'p', goal), 'STA003 exists', 'somebody else has it')
+  assert.equal(journal.propose('bob', 'p', goalOf(['whole.a'])), 'STA003 exists', 'another goal')
+  assert.deepEqual([journal.get('p')?.owner, journal.share('ann'), journal.share('bob')], ['ann', 1, 0])
+  const { fence } = journal.get('p') ?? {}
+  assert.deepEqual(journal.propose('bob', 'p', goal), { isKnown: true })
+  assert.deepEqual([journal.get('p')?.owner, journal.share('ann'), journal.share('bob')], ['bob', 0, 1])
+  assert.deepEqual(journal.get('p')?.fence, fence, 'directives go on')
+  assert.equal(journal.one('ann', { do: 'cancel', id: 'p' }), 'SEC002')
+  assert.deepEqual(journal.propose('ann', 'mixed', goalOf(['whole.c', 'other.c'])), { isKnown: false })
+  assert.equal(journal.propose('bob', 'mixed', goalOf(['whole.c', 'other.c'])), 'STA003 exists', 'of two tasks')
+
+  assert.equal(journal.one('bob', { do: 'cancel', id: 'p' }), null)
+  assert.deepEqual([journal.share('ann'), journal.share('bob')], [1, 0])
+  assert.deepEqual(journal.bugs, [])
+})
+
+test('voters of an older level keep the plan for who made it', () => {
+  const journal = new PlanJournal(1)
+  journal.workOn('bob', 'whole')
+  const goal = goalOf(['whole.a'])
+  journal.propose('ann', 'p', goal)
+  assert.equal(journal.propose('bob', 'p', goal), 'STA003 exists')
+  assert.equal(journal.get('p')?.owner, 'ann')
+})
