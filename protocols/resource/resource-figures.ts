@@ -18,6 +18,10 @@ export const RESOURCE_FIGURES = {
   lost_total: { kind: 'counter', help: 'Allocations of this node that ended before it released them' },
   changes_total: { kind: 'counter', help: 'Changes of resources that were decided for this node' },
   changes_refused_total: { kind: 'counter', help: 'Changes of resources that were refused to this node' },
+  planned_refused_total: {
+    kind: 'counter',
+    help: 'Changes that this node planned since it coordinates, refused as resources had changed',
+  },
   untold_total: {
     kind: 'counter',
     help: 'Changes of resources that were not told by events, where this node coordinates',
@@ -43,6 +47,7 @@ export const resourceFigures = ({ planner, feeds, untold, decided, own }: Counte
   ...{
     changes_total: decided.changes,
     changes_refused_total: decided.refused,
+    planned_refused_total: planner?.refused ?? 0,
     decisions_total: decided.decisions,
     untold_total: untold,
   },

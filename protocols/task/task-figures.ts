@@ -22,6 +22,10 @@ export const TASK_FIGURES = {
   effects_known_total: { kind: 'counter', help: 'Effects that were recorded before, and not run again' },
   changes_total: { kind: 'counter', help: 'Changes of tasks that were decided for this node' },
   changes_refused_total: { kind: 'counter', help: 'Changes of tasks that were refused to this node' },
+  planned_refused_total: {
+    kind: 'counter',
+    help: 'Changes that this node planned since it coordinates, refused as tasks had changed',
+  },
   untold_total: { kind: 'counter', help: 'Changes of tasks that were not told by events, where this node coordinates' },
   decisions_total: { kind: 'counter', help: 'Decisions of the journal that these took' },
   bytes_held: { kind: 'gauge', help: 'Large values of tasks that this node holds' },
@@ -37,7 +41,7 @@ export type TaskFigures = { readonly [K in keyof typeof TASK_FIGURES]: number }
 
 export interface Counted {
   /** Undefined: this node does not coordinate. */
-  readonly board: (BoardCounts & { readonly placed: number }) | undefined
+  readonly board: (BoardCounts & { readonly placed: number; readonly refused: number }) | undefined
   readonly feeds: number
   readonly decided: Pick<BatcherCounts, 'changes' | 'decisions' | 'refused'>
   readonly own: TasksCounts
@@ -55,6 +59,7 @@ export const taskFigures = ({ board, feeds, decided, own, untold, bytes }: Count
   ...{
     changes_total: decided.changes,
     changes_refused_total: decided.refused,
+    planned_refused_total: board?.refused ?? 0,
     decisions_total: decided.decisions,
     untold_total: untold,
   },

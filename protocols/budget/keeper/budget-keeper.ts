@@ -2,9 +2,8 @@
  * What the coordinator does about budgets, for as long as it coordinates: it reads the journal's changes, looks at its board, and
  * has decided what that wants. Without budgets it waits for the first one, and looks at no clock. State: the board, of one epoch.
  */
-import { waitFor } from '../../async.ts'
-import { isParleyError } from '../../errors.ts'
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
+import { CoordinatorLoop } from '../../journal/feed/coordinator-loop.ts'
 import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
@@ -14,8 +13,6 @@ import { BudgetBoard } from './budget-board.ts'
 
 /** Milliseconds; where there are budgets it looks at the latest then. */
 const LOOK_MS = 500
-/** Before what was refused is asked for again. */
-const AGAIN_MS = 500
 
 export interface BudgetKeeperDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
@@ -52,12 +49,13 @@ export class BudgetKeeper {
   readonly #signal: AbortSignal
   #board: BudgetBoard
   #expired = 0
-  #wake: (() => void) | undefined
+  readonly #loop: CoordinatorLoop
 
   constructor(deps: BudgetKeeperDeps, epoch: number, signal: AbortSignal) {
     this.#deps = deps
     this.#epoch = epoch
     this.#signal = signal
+    this.#loop = new CoordinatorLoop({ port: deps.port, signal, of: 'budgets' })
     this.#board = new BudgetBoard(epoch)
   }
 
@@ -72,13 +70,13 @@ export class BudgetKeeper {
     const { clock } = this.#deps.port
     const view = new JournalView(member, readChange)
     this.#load(view)
-    const stop = member.machine.onApplied(() => this.#wake?.())
+    const stop = member.machine.onApplied(this.#loop.wake)
     try {
       while (!this.#signal.aborted) {
         this.#read(view)
         const time = { now: clock.now(), monotonic: clock.monotonic() }
         for (const change of this.#board.wanted(time)) void this.#decide(change, view)
-        await this.#untilNews()
+        await this.#loop.untilNews(this.#board.isIdle() ? undefined : LOOK_MS)
       }
     } finally {
       stop()
@@ -102,33 +100,13 @@ export class BudgetKeeper {
   }
 
   async #decide(change: BudgetChange, view: JournalView<SeenChange>): Promise<void> {
-    const { batcher, port } = this.#deps
-    try {
-      await batcher.decide(change, { signal: this.#signal })
-      if (change.do === 'expire') this.#expired += 1
-    } catch (error) {
-      if (this.#signal.aborted) return
-      // It changed meanwhile, which is seen by reading, or the journal's clock is behind this one.
-      if (!isParleyError(error, 'STA001', 'STA002', 'STA003'))
-        port.log.warn('a change of budgets was not decided; it is tried again', { change: change.do, error })
-      await waitFor(this.#signal, (resolve) => port.timers.after(AGAIN_MS, resolve)).catch(() => {})
-    }
+    const { batcher } = this.#deps
+    // What is refused may be since the journal's clock is behind this one.
+    const isDecided = await this.#loop.decide(change, (ending) => batcher.decide(change, ending), true)
+    if (isDecided && change.do === 'expire') this.#expired += 1
     if (this.#signal.aborted) return
     this.#read(view)
     this.#board.answered(change)
-    this.#wake?.()
-  }
-
-  #untilNews(): Promise<void> {
-    const { timers } = this.#deps.port
-    return waitFor(this.#signal, (resolve) => {
-      // One look for all that is applied together.
-      this.#wake = () => queueMicrotask(resolve)
-      const stop = this.#board.isIdle() ? undefined : timers.after(LOOK_MS, resolve)
-      return () => {
-        this.#wake = undefined
-        stop?.()
-      }
-    }).catch(() => {})
+    this.#loop.wake()
   }
 }

@@ -3,9 +3,8 @@
  * directs agents and has decided what comes of it. Another coordinator goes on from what the journal says, and directs anew.
  * State: the board, of one epoch.
  */
-import { waitFor } from '../../async.ts'
-import { isParleyError } from '../../errors.ts'
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
+import { CoordinatorLoop } from '../../journal/feed/coordinator-loop.ts'
 import { JournalView } from '../../journal/feed/journal-view.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port, Stop } from '../../port.ts'
@@ -20,7 +19,6 @@ import type { Reached } from './watched-coalition.ts'
 /** Milliseconds; it looks at the latest then, and at most so often for the sake of time alone. */
 const LOOK_MS = 500
 const LEAST_MS = 20
-const AGAIN_MS = 500
 
 export interface CoalitionRunnerDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'random' | 'log' | 'onMember'>
@@ -50,11 +48,12 @@ export class CoalitionRunner {
   readonly #deps: CoalitionRunnerDeps
   readonly #signal: AbortSignal
   readonly #board: CoalitionBoard
-  #wake: (() => void) | undefined
+  readonly #loop: CoordinatorLoop
 
   constructor(deps: CoalitionRunnerDeps, epoch: number, signal: AbortSignal) {
     this.#deps = deps
     this.#signal = signal
+    this.#loop = new CoordinatorLoop({ port: deps.port, signal, of: 'coalitions' })
     this.#board = new CoalitionBoard(epoch, (peer) => {
       const presence = deps.presenceOf(peer)
       return presence === 'there' || presence === 'suspect'
@@ -72,10 +71,10 @@ export class CoalitionRunner {
     const { clock } = this.#deps.port
     const view = new JournalView(member, readChange)
     this.#load(view)
-    const stopHearing = member.machine.onApplied(() => this.#wake?.())
+    const stopHearing = member.machine.onApplied(this.#loop.wake)
     const look = (peer: string): void => {
       this.#board.presenceChanged(peer)
-      this.#wake?.()
+      this.#loop.wake()
     }
     const stopPresence = this.#deps.onPresence(look)
     // Who was started anew is connected again before it is found to have been gone.
@@ -114,28 +113,19 @@ export class CoalitionRunner {
   }
 
   async #decide(change: CoalitionChange, view: JournalView<RecordChange>): Promise<void> {
-    const { batcher, port } = this.#deps
-    try {
-      await batcher.decide(change, { signal: this.#signal })
-    } catch (error) {
-      if (this.#signal.aborted) return
-      // It changed meanwhile, which is seen by reading; anything else is tried again after a while.
-      if (!isParleyError(error, 'STA001', 'STA002', 'STA003')) {
-        port.log.warn('a change of a coalition was not decided; it is tried again', { change: change.do, error })
-        await waitFor(this.#signal, (resolve) => port.timers.after(AGAIN_MS, resolve)).catch(() => {})
-      }
-    }
+    const { batcher } = this.#deps
+    await this.#loop.decide(change, (ending) => batcher.decide(change, ending))
     if (this.#signal.aborted) return
     this.#read(view)
     this.#board.answered(change)
-    this.#wake?.()
+    this.#loop.wake()
   }
 
   async #direct(wanted: WantedDirective): Promise<void> {
     const reached = await this.#reached(wanted)
     if (this.#signal.aborted) return
     this.#board.directed(wanted, reached, this.#deps.port.clock.now())
-    this.#wake?.()
+    this.#loop.wake()
   }
 
   async #reached({ id, peer, coalition, fence }: WantedDirective): Promise<Reached> {
@@ -158,17 +148,9 @@ export class CoalitionRunner {
   }
 
   #untilNews(): Promise<void> {
-    const { timers, clock } = this.#deps.port
+    const { clock } = this.#deps.port
     const due = this.#board.nextDueAt()
     const dueMs = due === undefined ? LOOK_MS : Math.min(LOOK_MS, Math.max(LEAST_MS, due - clock.now()))
-    return waitFor(this.#signal, (resolve) => {
-      // One look for all that is applied together.
-      this.#wake = () => queueMicrotask(resolve)
-      const stop = timers.after(dueMs, resolve)
-      return () => {
-        this.#wake = undefined
-        stop()
-      }
-    }).catch(() => {})
+    return this.#loop.untilNews(dueMs)
   }
 }

@@ -2,7 +2,7 @@
  * What the coordinator does about plans, for as long as it coordinates: each open plan has a driver, which the journal's changes
  * wake. State: the drivers, and what workers have in work; a new coordinator builds it from the journal.
  */
-import { waitFor } from '../../async.ts'
+import { CoordinatorLoop } from '../../journal/feed/coordinator-loop.ts'
 import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
@@ -73,7 +73,7 @@ export class PlanRunner {
   readonly #maker: PlanMaker
   readonly #director: PlanDirector
   readonly #watch: PlanWatch
-  #wake: (() => void) | undefined
+  readonly #loop: CoordinatorLoop
   /** Undefined: there was no plan for a while. */
   #tasks: TaskView | undefined
   /** When there was a plan last, and when it was looked who is there: monotonic milliseconds. */
@@ -85,6 +85,7 @@ export class PlanRunner {
     this.#epoch = epoch
     this.#signal = signal
     const { member, port, statusOf, presenceOf } = deps
+    this.#loop = new CoordinatorLoop({ port, signal, of: 'plans' })
     this.#agents = new AgentTable(port, presenceOf)
     this.#cleaner = new PlanCleaner(deps, epoch, signal, (id) => this.#drivers.has(id))
     this.#facts = {
@@ -108,7 +109,7 @@ export class PlanRunner {
   async run(): Promise<void> {
     const { port, member, onPresence } = this.#deps
     const plans = new JournalView(member, readChange)
-    const wake = (): void => this.#wake?.()
+    const { wake } = this.#loop
     const lookAgain = (): void => {
       this.#lookedAt = undefined
       wake()
@@ -122,7 +123,7 @@ export class PlanRunner {
         this.#lookForAgents()
         this.#drive()
         this.#cleaner.look(this.#tasks && this.#agents.tasksOfPlans())
-        await this.#untilNews()
+        await this.#loop.untilNews(LOOK_MS)
       }
     } finally {
       for (const stop of stops) stop()
@@ -182,7 +183,7 @@ export class PlanRunner {
       this.#drivers.set(id, driver)
       void driver.run().finally(() => {
         this.#drivers.delete(id)
-        this.#wake?.()
+        this.#loop.wake()
       })
     }
   }
@@ -200,17 +201,5 @@ export class PlanRunner {
     }
     await Promise.all(Array.from({ length: Math.min(END_AT_ONCE, open.length) }, next))
     if (port.clock.now() - plan.changedAt < REPORT_MS) reported(id, plan, this.#signal)
-  }
-
-  #untilNews(): Promise<void> {
-    return waitFor(this.#signal, (resolve) => {
-      // One look for all that is applied together.
-      this.#wake = () => queueMicrotask(resolve)
-      const stop = this.#deps.port.timers.after(LOOK_MS, resolve)
-      return () => {
-        this.#wake = undefined
-        stop()
-      }
-    }).catch(() => {})
   }
 }

@@ -2,11 +2,10 @@
  * What the coordinator does about resources, for as long as it coordinates: it reads the journal's changes, looks at its board,
  * and has decided what that wants. State: the board, of one epoch.
  */
-import { waitFor } from '../../async.ts'
-import { isParleyError } from '../../errors.ts'
 import type { Events } from '../../events/api.ts'
 import type { EventTeller } from '../../events/event-teller.ts'
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
+import { CoordinatorLoop } from '../../journal/feed/coordinator-loop.ts'
 import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
@@ -26,7 +25,6 @@ import { type PlanCounts, ResourceBoard } from './resource-board.ts'
 
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 250
-const AGAIN_MS = 500
 
 export interface PlannerDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log' | 'random'>
@@ -41,6 +39,8 @@ export interface PlannerDeps {
 export interface PlannerCounts extends PlanCounts {
   readonly granted: number
   readonly denied: number
+  /** Changes that did not fit any more when they were decided. */
+  readonly refused: number
 }
 
 type ViewChange =
@@ -75,12 +75,13 @@ export class ResourcePlanner implements DemandPlanner {
   readonly #assigned = new Map<string, Assigned>()
   #granted = 0
   #denied = 0
-  #wake: (() => void) | undefined
+  readonly #loop: CoordinatorLoop
 
   constructor(deps: PlannerDeps, epoch: number, signal: AbortSignal) {
     this.#deps = deps
     this.#epoch = epoch
     this.#signal = signal
+    this.#loop = new CoordinatorLoop({ port: deps.port, signal, of: 'resources' })
     this.#board = this.#newBoard()
   }
 
@@ -90,7 +91,7 @@ export class ResourcePlanner implements DemandPlanner {
   }
 
   counts(): PlannerCounts {
-    return { ...this.#board.counts(), granted: this.#granted, denied: this.#denied }
+    return { ...this.#board.counts(), granted: this.#granted, denied: this.#denied, refused: this.#loop.refused() }
   }
 
   /** Resolves once this node coordinates no more. */
@@ -100,7 +101,7 @@ export class ResourcePlanner implements DemandPlanner {
     const { clock } = this.#deps.port
     const view = new JournalView(member, readChange)
     this.#load(view)
-    const stop = member.machine.onApplied(() => this.#wake?.())
+    const stop = member.machine.onApplied(this.#loop.wake)
     this.#deps.demands.setPlanner(this)
     try {
       while (!this.#signal.aborted) {
@@ -123,7 +124,7 @@ export class ResourcePlanner implements DemandPlanner {
 
   addDemand(demand: Demand): void {
     this.#board.addDemand(demand)
-    this.#wake?.()
+    this.#loop.wake()
   }
 
   deleteDemand(task: string): void {
@@ -132,7 +133,7 @@ export class ResourcePlanner implements DemandPlanner {
 
   lookAgain(): void {
     this.#board.lookAgain()
-    this.#wake?.()
+    this.#loop.wake()
   }
 
   whyNot(demand: Demand): WhyNot {
@@ -205,37 +206,20 @@ export class ResourcePlanner implements DemandPlanner {
   }
 
   async #decide(change: ResourceChange, view: JournalView<ViewChange>): Promise<void> {
-    const { batcher, port } = this.#deps
-    try {
-      await batcher.decide(change, { signal: this.#signal })
-      if (change.do === 'grant') this.#granted += 1
-      if (change.do === 'deny') this.#denied += 1
-    } catch (error) {
-      if (this.#signal.aborted) return
-      // It changed meanwhile, which is seen by reading; anything else is tried again after a while.
-      if (!isParleyError(error, 'STA001', 'STA002', 'STA003')) {
-        port.log.warn('a change of resources was not decided; it is tried again', { change: change.do, error })
-        await waitFor(this.#signal, (resolve) => port.timers.after(AGAIN_MS, resolve)).catch(() => {})
-      }
-    }
+    const { batcher } = this.#deps
+    const isDecided = await this.#loop.decide(change, (ending) => batcher.decide(change, ending))
+    if (isDecided && change.do === 'grant') this.#granted += 1
+    if (isDecided && change.do === 'deny') this.#denied += 1
     if (this.#signal.aborted) return
     this.#read(view)
     this.#board.answered(change)
-    this.#wake?.()
+    this.#loop.wake()
   }
 
   #untilNews(): Promise<void> {
-    const { timers, clock } = this.#deps.port
+    const { clock } = this.#deps.port
     const due = this.#board.nextDueAt()
     const dueMs = due === undefined ? LOOK_MS : Math.min(LOOK_MS, Math.max(1, due - clock.now()))
-    return waitFor(this.#signal, (resolve) => {
-      // One look for all that is applied together.
-      this.#wake = () => queueMicrotask(resolve)
-      const stop = timers.after(dueMs, resolve)
-      return () => {
-        this.#wake = undefined
-        stop()
-      }
-    }).catch(() => {})
+    return this.#loop.untilNews(dueMs)
   }
 }

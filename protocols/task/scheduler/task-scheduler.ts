@@ -4,7 +4,7 @@
  */
 
 import { waitFor } from '../../async.ts'
-import { isParleyError } from '../../errors.ts'
+import { CoordinatorLoop } from '../../journal/feed/coordinator-loop.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { TaskCapacity } from '../../resource/planner/demands.ts'
@@ -23,7 +23,6 @@ const LOOK_MS = 250
 const FORGET_EACH_MS = 5_000
 const FORGET_AT_ONCE = 256
 const FORGET_BYTES = 262_144
-const AGAIN_MS = 500
 
 export interface SchedulerDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log' | 'members' | 'onMember'>
@@ -42,6 +41,8 @@ export interface SchedulerDeps {
 
 export interface SchedulerCounts extends BoardCounts {
   readonly placed: number
+  /** Changes that did not fit any more when they were decided. */
+  readonly refused: number
   /** Allocations that were made for tasks. */
   readonly allocations: number
 }
@@ -64,7 +65,7 @@ export class TaskScheduler {
   readonly #allocations: TaskAllocations | undefined
   #needs: Needs = 'none'
   #begunAt = 0
-  #wake: (() => void) | undefined
+  readonly #loop: CoordinatorLoop
 
   constructor(deps: SchedulerDeps, epoch: number, signal: AbortSignal) {
     this.#deps = deps
@@ -72,6 +73,7 @@ export class TaskScheduler {
     this.#signal = signal
     this.#board = new TaskBoard(epoch)
     const { capacity, port } = deps
+    this.#loop = new CoordinatorLoop({ port, signal, of: 'tasks' })
     this.#allocations =
       capacity &&
       new TaskAllocations({
@@ -79,12 +81,17 @@ export class TaskScheduler {
         recordOf: (task) => this.#board.get(task),
         isGone: (peer) => this.#isGone(peer),
         lookAt: (task) => this.#board.lookAt(task),
-        wake: () => this.#wake?.(),
+        wake: this.#loop.wake,
       })
   }
 
   counts(): SchedulerCounts {
-    return { ...this.#board.counts(), placed: this.#placed, allocations: this.#allocations?.size() ?? 0 }
+    return {
+      ...this.#board.counts(),
+      placed: this.#placed,
+      refused: this.#loop.refused(),
+      allocations: this.#allocations?.size() ?? 0,
+    }
   }
 
   #isGone(peer: string): boolean {
@@ -116,7 +123,7 @@ export class TaskScheduler {
       isAssigned: (id) => capacity.isAssigned(id),
       placing: (id) => allocations.placing(id),
       placed: (id, task) => allocations.placed(id, task),
-      wake: () => this.#wake?.(),
+      wake: this.#loop.wake,
     })
   }
 
@@ -129,9 +136,9 @@ export class TaskScheduler {
     this.#begunAt = port.clock.monotonic()
     this.#needs = this.#needsNow(member)
     this.#load(view)
-    const stopHearing = member.machine.onApplied(() => this.#wake?.())
-    const stopPresence = onPresence(() => this.#wake?.())
-    const stopMembers = port.onMember(() => this.#wake?.())
+    const stopHearing = member.machine.onApplied(this.#loop.wake)
+    const stopPresence = onPresence(this.#loop.wake)
+    const stopMembers = port.onMember(this.#loop.wake)
     const forgetting = this.#forgetForever()
     try {
       while (!this.#signal.aborted) {
@@ -215,36 +222,20 @@ export class TaskScheduler {
   }
 
   async #decide(change: TaskChange, view: TaskView): Promise<void> {
-    try {
-      await this.#deps.batcher.decide(change, { signal: this.#signal })
-      if (change.do === 'place') this.#placed += 1
-    } catch (error) {
-      if (this.#signal.aborted) return
-      // It changed meanwhile, which is seen by reading; anything else is tried again after a while.
-      if (!isParleyError(error, 'STA001', 'STA002', 'STA003')) {
-        this.#deps.port.log.warn('a change of a task was not decided; it is tried again', { change: change.do, error })
-        await waitFor(this.#signal, (resolve) => this.#deps.port.timers.after(AGAIN_MS, resolve)).catch(() => {})
-      }
-    }
+    const { batcher } = this.#deps
+    if ((await this.#loop.decide(change, (ending) => batcher.decide(change, ending))) && change.do === 'place')
+      this.#placed += 1
     if (this.#signal.aborted) return
     this.#read(view)
     this.#board.answered(change)
-    this.#wake?.()
+    this.#loop.wake()
   }
 
   #untilNews(absentMs = LOOK_MS): Promise<void> {
-    const { timers, clock } = this.#deps.port
+    const { clock } = this.#deps.port
     const due = this.#board.nextDueAt()
     const dueMs = Math.min(LOOK_MS, absentMs, due === undefined ? LOOK_MS : Math.max(0, due - clock.now()))
-    return waitFor(this.#signal, (resolve) => {
-      // One look for all that is applied together.
-      this.#wake = () => queueMicrotask(resolve)
-      const stop = timers.after(dueMs, resolve)
-      return () => {
-        this.#wake = undefined
-        stop()
-      }
-    }).catch(() => {})
+    return this.#loop.untilNews(dueMs)
   }
 
   /** What final tasks left goes after a while, oldest first. */

@@ -164,7 +164,7 @@ const playVoter = async (_system: unknown, input: unknown) => {
         const perSecond = (count - 2 * edge) / ((lastMs - firstMs) / 1e3)
         const ofTasks = (await mesh.part(tasks)).figures()
         const ofResources = (await mesh.part(resources)).figures()
-        const refused = ofTasks.changes_refused_total + ofResources.changes_refused_total
+        const refused = ofTasks.planned_refused_total + ofResources.planned_refused_total
         const wrong = Math.abs(placedAt.length - count) + without
         return { perSecond, completed, wrong, refused }
       },
