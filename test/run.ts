@@ -31,10 +31,13 @@ const SIDE_BY_SIDE = [
   'partition doctor progress report control events-gap-proof stop recovery leave hostile store-cli trust',
   'control-life tasks overlay-killed cli events-direct config-cli load dead-letters reload founding messages-crash restored',
   'coordinator proof membership-end inbox llm-agent completion wire events-archive dht disk-quota quic gossip-foreign foreign-member tls',
+  'plans coalitions task-bytes tasks-time task-versions delegation report-again resources budgets task-budgets budget-calls',
 ].flatMap((names) => names.split(' '))
 /** Networks that are cut and nodes that are killed, for half a minute and longer each: `npm run test:faults`, in `.ci/run` as well. */
 const FAULTS =
-  'partition events-gap-proof recovery overlay restored membership-end death tasks-killed budgets-killed'.split(' ')
+  'partition events-gap-proof recovery overlay restored membership-end death tasks-killed budgets-killed report-killed'.split(
+    ' ',
+  )
 /** Unit tests that measure times. */
 const MEASURING = ['test/unit/bench/processes.test.ts', 'test/unit/node/network/nat/proxy-streams.test.ts']
 const FIGURE = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (\d+(?:\.\d+)?)$/
