@@ -40,7 +40,7 @@ const propose = (ledger: PlanLedger, change: PlanChangeOf<'propose'>): Proposed 
     const isSame = sameGoal(before, change)
     if (isSame && before.owner === by) return { isKnown: true }
     if (isSame && ledger.changesOwners && worksAbove(ledger, goal.tasks, by)) {
-      ledger.give(id, before, by)
+      if (!isOver(before)) ledger.give(id, before, by)
       return { isKnown: true }
     }
     throw stateError('exists', `there is a plan ${id} already`, 'choose another id; leave it out for a new one', {

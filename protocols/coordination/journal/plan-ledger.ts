@@ -7,7 +7,7 @@ import { requireCoordinator } from '../../journal/fencing/require-coordinator.ts
 import { OwnerShares } from '../../journal/owner-shares.ts'
 import { agreedKey, readAgreed } from '../../journal/part-records.ts'
 import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
-import { isOver, PLANS_PART, type PlanRecord, planKey, planUsageKey, readPlan } from '../plan-record.ts'
+import { PLANS_PART, type PlanRecord, planKey, planUsageKey, readPlan } from '../plan-record.ts'
 
 /** From this level of the part on, who works on a task has the plans of it. */
 export const PLANS_LEVEL = 2
@@ -83,12 +83,10 @@ export class PlanLedger {
     return (readAgreed(this.tx.get(agreedKey(PLANS_PART)))?.level ?? 0) >= PLANS_LEVEL
   }
 
-  /** From here on it is of somebody else, who answers for it beyond what one may have otherwise: all together have no more. */
+  /** One that is not over is of somebody else from here on, who answers for it beyond a fair share: all together have no more. */
   give(id: string, record: PlanRecord, owner: string): void {
-    if (!isOver(record)) {
-      this.#shares.add(record.owner, -1, -record.size)
-      this.#shares.add(owner, 1, record.size)
-    }
+    this.#shares.add(record.owner, -1, -record.size)
+    this.#shares.add(owner, 1, record.size)
     this.put(id, { ...record, owner })
   }
 

@@ -53,6 +53,18 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
     find: "    await this.#move(plan, { do: 'retry_coordination' })\n",
     replace: '    await this.#untilNews(LOOK_MS)\n',
   },
+  {
+    bug: 'anybody goes on with the plan of a task',
+    file: `${COORDINATION}/journal/apply-plans.ts`,
+    find: 'return above.size === 1 && only?.worker === by',
+    replace: 'return above.size === 1 && only !== undefined',
+  },
+  {
+    bug: 'the next attempt cannot go on with its plan',
+    file: `${COORDINATION}/journal/apply-plans.ts`,
+    find: 'return above.size === 1 && only?.worker === by',
+    replace: 'return above.size === 2 && only?.worker === by',
+  },
 ]
 
 export const PLAN_MUTANTS: readonly Mutant[] = BUGS.map((bug) => ({ ...bug, scenario: 'plans' }))

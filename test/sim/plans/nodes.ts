@@ -1,4 +1,5 @@
 /** Nodes of the simulated mesh that make plans, coordinate and do their tasks. State: that of each. */
+import type { MakePlan } from '../../../protocols/coordination/api.ts'
 import { coordinationProtocol } from '../../../protocols/coordination/contract.ts'
 import { planJournal } from '../../../protocols/coordination/journal/plan-kinds.ts'
 import { PLANS_PART } from '../../../protocols/coordination/plan-record.ts'
@@ -25,6 +26,18 @@ export interface PlanNodeOptions {
   /** It begins to work on a task. */
   worked(task: string, agent: string): void
 }
+
+export interface Part {
+  readonly type: string
+  readonly input: { readonly ms: number; readonly fails: boolean }
+}
+const WHOLE_MS = 60_000
+
+/** The plan of a task whose work is one. */
+export const wholePlan = (task: string, parts: readonly Part[]): MakePlan => ({
+  ...{ id: `${task}-plan`, parent: task, goal: 'the whole of it' },
+  tasks: parts.map(({ type, input }) => ({ type, input, retry: { max: 2, delayMs: 100 } })),
+})
 
 /** It does whatever there is to do. */
 export const FIRST = 'm0'
@@ -71,5 +84,18 @@ export const startPlans = async (mesh: JournalMesh, name: string, options: PlanN
         { slots: 1 + Math.floor(random() * 2) },
       )
       .catch(() => {})
+  // The work of some tasks is a plan.
+  tasks
+    .work(
+      'whole',
+      async ({ id, input }, { signal }) => {
+        const parts = input as unknown as readonly Part[]
+        const plan = await plans.make({ ...wholePlan(id, parts), signal, timeoutMs: WHOLE_MS })
+        const ends = await Promise.all(plan.tasks.map((task) => task.ended({ signal })))
+        return ends.map(({ status }) => status)
+      },
+      { slots: 2 },
+    )
+    .catch(() => {})
   return { node, plans, tasks }
 }

@@ -5,7 +5,7 @@
 import { isOver, PLAN_PREFIX, type PlanRecord, readPlan } from '../../../protocols/coordination/plan-record.ts'
 import { nextState } from '../../../protocols/coordination/plan-states.ts'
 import type { JournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
-import { readTask, TASK_PREFIX, type TaskRecord } from '../../../protocols/task/task-record.ts'
+import { readTask, TASK_PREFIX, type TaskRecord, taskKey } from '../../../protocols/task/task-record.ts'
 
 /** Moves that a plan keeps. */
 const KEPT = 16
@@ -25,7 +25,17 @@ const wrongMoves = ({ moves, state, outcome }: PlanRecord): string | undefined =
 }
 
 export class PlanObserver {
-  readonly counts = { made: 0, completed: 0, failed: 0, canceled: 0, resumed: 0, adjusted: 0, moved: 0, retried: 0 }
+  readonly counts = {
+    made: 0,
+    completed: 0,
+    failed: 0,
+    canceled: 0,
+    resumed: 0,
+    adjusted: 0,
+    moved: 0,
+    retried: 0,
+    given: 0,
+  }
   readonly #plans = new Map<string, PlanRecord>()
   readonly #directives = new Map<string, string>()
   readonly #watched = new WeakSet<JournalMachine>()
@@ -39,7 +49,7 @@ export class PlanObserver {
       if (machine.version() <= this.#version) return
       this.#version = machine.version()
       for (const { key, value } of machine.records.all()) {
-        const [plan, task] = [this.#planAt(key, value), this.#taskAt(key, value)]
+        const [plan, task] = [this.#planAt(key, value, machine), this.#taskAt(key, value)]
         const problem = plan ?? task
         if (problem !== undefined) tell(problem)
       }
@@ -51,7 +61,7 @@ export class PlanObserver {
     return [...this.#directives.values()].includes(`${plan} ${task} ${agent}`)
   }
 
-  #planAt(key: string, value: unknown): string | undefined {
+  #planAt(key: string, value: unknown, { records }: JournalMachine): string | undefined {
     if (!key.startsWith(PLAN_PREFIX)) return undefined
     const id = key.slice(PLAN_PREFIX.length)
     const record = readPlan(value)
@@ -62,6 +72,12 @@ export class PlanObserver {
     if (before !== undefined && isOver(before) && JSON.stringify(before) !== JSON.stringify(record))
       return `the plan ${id} was over, and changed`
     if (before !== undefined && record.revision < before.revision) return `the plan ${id} has an earlier revision`
+    if (before !== undefined && before.owner !== record.owner) {
+      this.counts.given += 1
+      const [parent = ''] = record.tasks[0]?.split('.') ?? []
+      const { worker } = readTask(records.get(taskKey(parent))?.value) ?? {}
+      if (worker !== record.owner) return `the plan ${id} went to ${record.owner}, and ${worker} works on ${parent}`
+    }
     const twice = this.#newDirectives(id, record)
     const wrong = wrongMoves(record)
     return twice ?? (wrong === undefined ? undefined : `the plan ${id}: ${wrong}`)

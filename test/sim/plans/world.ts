@@ -7,10 +7,11 @@
  */
 
 import { isOver, PLAN_PREFIX, type PlanRecord, planKey, readPlan } from '../../../protocols/coordination/plan-record.ts'
+import { isParleyError } from '../../../protocols/errors.ts'
 import { readTask, TASK_PREFIX, type TaskRecord } from '../../../protocols/task/task-record.ts'
 import { isFinal } from '../../../protocols/task/task-status.ts'
 import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
-import { decidedParts, FIRST, PLAN_PARTS, type PlanNode, startPlans } from './nodes.ts'
+import { decidedParts, FIRST, type Part, PLAN_PARTS, type PlanNode, startPlans, wholePlan } from './nodes.ts'
 import { PlanObserver } from './observer.ts'
 
 const STEP_MS = [50, 500] as const
@@ -42,6 +43,8 @@ class PlansWorld {
   readonly #running = new Map<string, PlanNode>()
   readonly #names: readonly string[]
   readonly #made = new Map<string, string>()
+  /** What tasks whose work is a plan consist of. */
+  readonly #wholes = new Map<string, readonly Part[]>()
   /** Whether an agent refused a task when it was directed to do it last. */
   readonly #refuses = new Map<string, boolean>()
   readonly #counts = {
@@ -54,6 +57,7 @@ class PlansWorld {
     worked: 0,
     unmade: 0,
     outages: 0,
+    wholes: 0,
   }
 
   constructor({ seed, trace }: PlansOptions) {
@@ -75,6 +79,8 @@ class PlansWorld {
       this.#look()
       if (this.#happens(0.4)) this.#make()
       if (this.#happens(0.04)) this.#cancel()
+      if (this.#happens(0.08)) this.#submitWhole()
+      if (this.#happens(0.05)) this.#intrude()
       if (this.#happens(0.2)) await this.#strike()
       await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
       this.#look()
@@ -155,6 +161,35 @@ class PlansWorld {
       this.#counts.unmade += 1
       this.#tell(`${id} was not made: ${error}`)
     })
+  }
+
+  /** A task whose work is a plan. */
+  #submitWhole(): void {
+    const from = this.#anyOf([...this.#running.values()])
+    if (from === undefined || this.#open().length > MOST_OPEN) return
+    const id = `w${this.#wholes.size}`
+    const parts = Array.from({ length: 1 + this.#below(3) }, () => ({
+      type: this.#happens(0.7) ? 'a' : 'b',
+      input: { ms: this.#below(2_500), fails: this.#happens(0.1) },
+    }))
+    this.#wholes.set(id, parts)
+    this.#tell(`${from.node.name} submits ${id} of ${parts.length}`)
+    const retry = { max: 20, delayMs: 100, maxDelayMs: 1_000 }
+    from.tasks
+      .submit(
+        { id, type: 'whole', input: parts.map(({ type, input }) => ({ type, input })), retry },
+        { timeoutMs: 60_000 },
+      )
+      .catch((error: unknown) => this.#tell(`${id} was not submitted: ${error}`))
+  }
+
+  /** Somebody makes the plan of a task, whoever works on that. */
+  #intrude(): void {
+    const [one, whole] = [this.#anyOf([...this.#running.values()]), this.#anyOf([...this.#wholes])]
+    if (one === undefined || whole === undefined) return
+    const [id, parts] = whole
+    this.#tell(`${one.node.name} makes the plan of ${id}`)
+    one.plans.make({ ...wholePlan(id, parts), timeoutMs: 10_000 }).catch(() => {})
   }
 
   #cancel(): void {
@@ -268,6 +303,7 @@ class PlansWorld {
       const tasks = this.#openTasks().map(([id, { status, reason }]) => `${id} ${status} ${reason ?? ''}`)
       return plans.length + tasks.length === 0 ? undefined : `open: ${[...plans, ...tasks].join(', ')}`
     })
+    await this.#checkWholes()
     for (const [id, { outcome, tasks }] of this.#records(PLAN_PREFIX, readPlan)) {
       const [reader] = [...this.#running.values()]
       const read = tasks.map(async (task) =>
@@ -283,6 +319,21 @@ class PlansWorld {
       const isDone = statuses.every((status) => status === 'completed')
       if (outcome === 'completed' && !isDone)
         throw new Error(`${id} is completed, and its tasks ${statuses.join(', ')}`)
+    }
+  }
+
+  /** None failed since the plan of an attempt before was in its way. */
+  async #checkWholes(): Promise<void> {
+    const [reader] = [...this.#running.values()]
+    if (reader === undefined) return
+    for (const id of this.#wholes.keys()) {
+      try {
+        await this.#mesh.time.settled(reader.tasks.get(id).result({ timeoutMs: LEADER_MS }), HEAL_MS)
+        this.#counts.wholes += 1
+      } catch (error) {
+        if (isParleyError(error, 'STA003') && error.details.reason === 'exists') throw new Error(`${id}: ${error}`)
+        this.#tell(`${id} failed: ${error}`)
+      }
     }
   }
 
