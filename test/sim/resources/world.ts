@@ -29,6 +29,7 @@ const OVER_MS = 1_500
 const NEXT_MS = 5_000
 /** To have all there is at once. */
 const MOST_TRIES = 3
+const ANOTHER_LIFE = new Error('a node is not what it was')
 /** After what it rests on is over, work on it goes on for at most so long: milliseconds. */
 const LATE_MS = LEASE_MS + LEASE_MARGIN_MS + 2_000
 const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const
@@ -252,12 +253,23 @@ class ResourcesWorld {
       if (seen.nodes.size !== all.length) return `${seen.nodes.size} nodes are registered, ${all.length} are there`
       return undefined
     })
-    await this.#beDenied()
-    await this.#beNext()
+    await this.#again(() => this.#beDenied())
+    await this.#again((tries) => this.#beNext(tries))
     // One whose lease ended while it was cut off comes back as another life of it, which ends what was granted before.
     for (let tries = 0; !(await this.#haveAll(`all-${tries}`)); tries += 1) {
       if (tries === MOST_TRIES) throw new Error('all of it cannot be had at once')
       await time.run(LEASE_MS)
+    }
+  }
+
+  /** One whose lease is over comes back as another life of it, which ends what was asked for before, and may offer less. */
+  async #again(what: (tries: number) => Promise<void>, tries = 0): Promise<void> {
+    try {
+      await what(tries)
+    } catch (error) {
+      const isOver = error === ANOTHER_LIFE || (isParleyError(error, 'STA003') && error.details.reason === 'ended')
+      if (!isOver || tries === MOST_TRIES) throw error
+      await this.#again(what, tries + 1)
     }
   }
 
@@ -292,7 +304,7 @@ class ResourcesWorld {
   }
 
   /** What is given back goes to who waits for it, although nothing else is decided. */
-  async #beNext(tries = 0): Promise<void> {
+  async #beNext(tries: number): Promise<void> {
     const { time } = this.#mesh
     const [first, second = first] = this.#nodes.all()
     const owner = [...(this.#seen()?.nodes ?? [])].find(([, { capacity }]) => amountOf(capacity, 'cpu') > 0)
@@ -309,11 +321,9 @@ class ResourcesWorld {
       const given = await time.settled(next, NEXT_MS)
       await time.settled(given.release(), HEAL_MS)
     } catch (error) {
-      // Another life of it may offer less.
-      const isSame = this.#seen()?.nodes.get(owner[0])?.registration === owner[1].registration
-      if (isSame || tries === MOST_TRIES) throw error
       end.abort()
-      await this.#beNext(tries + 1)
+      const isSame = this.#seen()?.nodes.get(owner[0])?.registration === owner[1].registration
+      throw isSame ? error : ANOTHER_LIFE
     }
   }
 
