@@ -25,11 +25,11 @@ const sameGoal = (record: PlanRecord, { goal }: PlanChangeOf<'propose'>): boolea
   record.tasks.length === goal.tasks.length &&
   record.tasks.every((task, i) => task === goal.tasks[i])
 
-/** Whether they are children of one open task, by their ids, which this peer works on: another attempt goes on with its plans. */
+/** Whether all are below one open task, by their ids, which this peer works on: another attempt goes on with its plans. */
 const worksAbove = ({ tx }: PlanLedger, tasks: readonly string[], by: string): boolean => {
-  const above = new Set(tasks.map((task) => openAbove((key) => tx.get(key), task)))
-  const [only] = above
-  return above.size === 1 && only?.worker === by
+  const [first = ''] = tasks
+  const above = openAbove((key) => tx.get(key), first)
+  return above?.record.worker === by && tasks.every((task) => task.startsWith(`${above.id}.`))
 }
 
 const propose = (ledger: PlanLedger, change: PlanChangeOf<'propose'>): Proposed => {

@@ -189,10 +189,14 @@ export const submitTasks = (ledger: TaskLedger, { tasks }: ChangeOf<'submit'>): 
 }
 
 /** The nearest open task whose id the id of this one begins with: its children are named so. */
-export const openAbove = (get: JournalTx['get'], id: string): TaskRecord | undefined => {
+export const openAbove = (
+  get: JournalTx['get'],
+  id: string,
+): { readonly id: string; readonly record: TaskRecord } | undefined => {
   for (let end = id.lastIndexOf('.'); end > 0; end = id.lastIndexOf('.', end - 1)) {
-    const record = readTask(get(taskKey(id.slice(0, end))))
-    if (record !== undefined && !isFinal(record.status)) return record
+    const above = id.slice(0, end)
+    const record = readTask(get(taskKey(above)))
+    if (record !== undefined && !isFinal(record.status)) return { id: above, record }
   }
   return undefined
 }
@@ -221,7 +225,7 @@ const childOfOthers = (id: string): ParleyError =>
 export const admitTasks = (get: JournalTx['get'], { tasks }: ChangeOf<'submit'>, by: string): void => {
   for (const { id, parent } of tasks) {
     const named = parent === undefined ? undefined : readTask(get(taskKey(parent)))
-    const over = openAbove(get, id)
+    const over = openAbove(get, id)?.record
     for (const record of [over, named])
       if (record !== undefined && !isFinal(record.status) && record.submitter !== by && record.worker !== by)
         throw childOfOthers(id)

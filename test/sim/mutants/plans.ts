@@ -56,14 +56,14 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'anybody goes on with the plan of a task',
     file: `${COORDINATION}/journal/apply-plans.ts`,
-    find: 'return above.size === 1 && only?.worker === by',
-    replace: 'return above.size === 1 && only !== undefined',
+    find: 'return above?.record.worker === by && ',
+    replace: 'return above !== undefined && ',
   },
   {
     bug: 'the next attempt cannot go on with its plan',
     file: `${COORDINATION}/journal/apply-plans.ts`,
-    find: 'return above.size === 1 && only?.worker === by',
-    replace: 'return above.size === 2 && only?.worker === by',
+    find: 'return above?.record.worker === by && ',
+    replace: 'return above?.id === by && ',
   },
 ]
 
