@@ -122,7 +122,7 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'a worker whose lease ran out keeps what it had',
     file: `${TASK}/worker/task-worker.ts`,
-    find: 'for (const attempt of this.#attempts.values()) if (attempt.abandon(why)) void this.#giveBack(attempt, why)',
+    find: 'for (const attempt of this.#attempts.values()) this.#end(attempt, why)',
     replace: 'for (const attempt of this.#attempts.values()) attempt.abandon(why)',
   },
   {
