@@ -3,6 +3,7 @@ import type { SubmitTask, TaskState } from '../../../protocols/task/client/task-
 import type { TaskRecord } from '../../../protocols/task/task-record.ts'
 import { LARGE, type Large, padOf } from './bytes/large-values.ts'
 import { CAPACITY } from './node-tasks.ts'
+import { tokenBudget } from './spending.ts'
 
 export const SUM = 'sum'
 export const PART = 'part'
@@ -50,6 +51,7 @@ export interface KnownTask {
 const LARGE_SHARE = 0.3
 const NEEDS_SHARE = 0.4
 const ALONE_SHARE = 0.15
+const BUDGET_SHARE = 0.4
 
 export const childOf = (id: string): string => `${id}.${PART}`
 
@@ -90,6 +92,7 @@ export const drawTask = (
     ...(more.needs !== undefined && { requirements: { resources: { cpu: more.needs } } }),
     ...(before !== undefined && chance(random, 0.3) && { dependencies: [{ task_id: before, condition }] }),
     ...(chance(random, 0.1) && { deadline: now + 200 + Math.floor(random() * 2_000) }),
+    ...(chance(random, BUDGET_SHARE) && { budget: tokenBudget() }),
   }
 }
 
