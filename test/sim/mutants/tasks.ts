@@ -231,8 +231,8 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'an attempt gives back what it spent',
     file: `${TASK}/worker/attempt-budget.ts`,
-    find: 'const back = slice?.remaining() ?? NO_AMOUNTS',
-    replace: 'const back = slice?.counts().spent ?? NO_AMOUNTS',
+    find: 'amounts: NO_AMOUNTS, back })',
+    replace: 'amounts: NO_AMOUNTS, back: { tokens: 1_000 } })',
   },
   {
     bug: 'what a task used comes back to who submitted it',
@@ -251,6 +251,19 @@ const FOUND: readonly Mutant[] = [
     file: `${TASK}/client/task-shares.ts`,
     find: 'const isRefused = signal?.aborted !== true && isRefusal(error)',
     replace: 'const isRefused = error !== signal',
+  },
+  {
+    bug: 'a child has a part that its parent keeps',
+    file: `${TASK}/worker/attempt-data.ts`,
+    find: 'const share = shareFor(task.budget, budget)',
+    replace:
+      'const free = { amounts: { tokens: 1_000 } }\n  const of = budget && new (budget.constructor as new (allowance: object) => Slice)(free)\n  const share = shareFor(task.budget, of)',
+  },
+  {
+    bug: 'what a child used comes back to its parent',
+    file: 'protocols/budget/carried/budget-share.ts',
+    find: 'this.#open?.settle(less(this.#open.reserved, remaining))',
+    replace: 'this.#open?.settle(less(remaining, remaining))',
   },
   {
     bug: 'a task that is submitted again takes of the budget once more',

@@ -74,7 +74,8 @@ export class Toil {
     const { number, large } = plan
     if (plan.pad !== (large === 'input' ? padOf('input', number) : undefined)) this.problems.push(`${id}: wrong input`)
     const saved = this.#savedSum(id, plan, checkpoint)
-    const spendsNothing = this.spending.cheats(node, id, ctx)
+    // Who cheats cannot draw for a child.
+    const spendsNothing = plan.hasChild !== true && this.spending.cheats(node, id, ctx)
     let sum = saved ?? number
     for (let i = saved === undefined ? 0 : 2; i < EFFECTS; i += 1) {
       await this.#pass(node, 150)
@@ -85,7 +86,7 @@ export class Toil {
         await ctx.checkpoint(large === 'checkpoint' ? { sum, pad: padOf('checkpoint', number) } : sum)
     }
     const word = plan.waitMs === undefined ? {} : { word: await this.#wait(node, id, plan.waitMs, ctx) }
-    const part = plan.hasChild === true ? { part: await this.#child(node, plan, ctx) } : {}
+    const part = plan.hasChild === true ? { part: await this.#child(node, id, plan, ctx) } : {}
     if (plan.isBroken === true) throw new Error('it fails each time')
     const pad = large === 'result' ? { pad: padOf('result', number) } : {}
     return { sum, ...part, fence: ctx.fence.index, ...word, ...pad }
@@ -143,6 +144,7 @@ export class Toil {
   async part(node: JournalNode, { id, input, attempt }: WorkItem, ctx: TaskContext): Promise<Json> {
     if (attempt > 1) this.counts.again += 1
     await this.#pass(node, 100)
+    await this.spending.asChild(id, ctx)
     const number = Number(input)
     const value = await this.#effect(node, id, number - 1, ctx)
     // Nobody but its parent gives it the word.
@@ -206,11 +208,13 @@ export class Toil {
     }
   }
 
-  async #child(node: JournalNode, { number, isBroken }: TaskPlan, ctx: TaskContext): Promise<number> {
+  async #child(node: JournalNode, id: string, { number, isBroken }: TaskPlan, ctx: TaskContext): Promise<number> {
+    const budget = await this.spending.forChild(id, ctx)
     const child = await ctx.submit(PART, {
       type: PART,
       input: number,
       retry: { max: 2, delayMs: 100, maxDelayMs: 500 },
+      ...budget,
     })
     if (waitsForParent(number)) {
       if (isBroken === true) throw new Error('it fails before it gives the word')

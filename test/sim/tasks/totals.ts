@@ -42,6 +42,8 @@ export interface TasksTotals {
   /** Budgets of which the rest came back; tasks with a budget that were submitted once more. */
   readonly cameBack: number
   readonly submittedAgain: number
+  /** Parts of what attempts drew that went with children, in each attempt. */
+  readonly parts: number
   /** Ends that another node than the submitter waited for. */
   readonly watched: number
   /** Tasks that a schedule began. */

@@ -37,6 +37,9 @@ const ROLLED_MS = 2_000
 /** Entries between two snapshots: who was away for long is told everything anew. */
 const SNAPSHOT_EVERY = 40
 const CLOCK_OWNER = 'm0'
+/** Of submissions, that are given up after so many milliseconds: nobody knows what came of them. */
+const HASTY_SHARE = 0.1
+const HASTY_MS = 300
 
 export interface TasksOptions {
   readonly seed: number
@@ -160,7 +163,8 @@ class TasksWorld {
       ...{ isAccepted: false, isCanceled: false },
     }
     this.#known.set(id, known)
-    this.#nodes.waitFor(from, from.tasks.submit(task)).then(
+    const hasty = this.#happens(HASTY_SHARE) ? { timeoutMs: this.#random() * HASTY_MS } : {}
+    this.#nodes.waitFor(from, from.tasks.submit(task, hasty)).then(
       (handle) => {
         this.#counts.submitted += 1
         known.isAccepted = true
@@ -320,9 +324,10 @@ class TasksWorld {
       this.#toil.problems.push(`${id} is completed, and its child was canceled`)
   }
 
-  #judgeBudget(id: string, { budget }: TaskRecord, isHeard: boolean): void {
+  #judgeBudget(id: string, { budget: own }: TaskRecord, isHeard: boolean): void {
     const task = this.#known.get(id)?.task
-    if (task !== undefined) this.#toil.spending.judge(task, budget, isHeard)
+    const child = this.#observer.ends.get(childOf(id))?.budget
+    if (task !== undefined) this.#toil.spending.judge(task, { own, child }, isHeard)
   }
 
   /** But for those that a schedule begins, which goes on. */
