@@ -210,6 +210,7 @@ export type {
   ListTasks,
   RetryOptions,
   SubmitTask,
+  TaskBudget,
   TaskChangesOptions,
   TaskHandle,
   TaskRecorded,

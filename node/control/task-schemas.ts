@@ -8,6 +8,7 @@
  * | POST `/api/tasks/schedule`, `/api/tasks/schedules`, `/api/tasks/schedule-control` | |
  */
 import * as z from 'zod'
+import { AmountsSchema } from '../../protocols/budget/amounts.ts'
 import { UnitsSchema } from '../../protocols/resource/units.ts'
 import { TASK_STATUSES } from '../../protocols/task/task-status.ts'
 import { PRIORITIES } from '../../protocols/wire/envelope.ts'
@@ -100,6 +101,8 @@ export const TaskShownSchema = z.object({
   requires: UnitsSchema.optional(),
   /** What it was given of that, while a worker has it. */
   allocation: z.string().optional(),
+  /** What its attempts may use, have used, and have left. */
+  budget: z.object({ amounts: AmountsSchema, used: AmountsSchema, left: AmountsSchema }).optional(),
   parent: z.string().optional(),
   waitsFor: z.array(z.string()),
   /** What it wants to be given. */

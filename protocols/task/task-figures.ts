@@ -4,6 +4,7 @@ import type { BatcherCounts } from '../journal/client/change-batcher.ts'
 import type { FigureSpec } from '../part.ts'
 import type { TasksCounts } from './api.ts'
 import type { BytesFigures } from './bytes/task-bytes.ts'
+import type { SharesCounts } from './client/watched-shares.ts'
 import type { BoardCounts } from './scheduler/board-task.ts'
 
 export const TASK_FIGURES = {
@@ -36,6 +37,11 @@ export const TASK_FIGURES = {
   bytes_damaged_total: { kind: 'counter', help: 'Large values that this node held and that were damaged' },
   bytes_copied_total: { kind: 'counter', help: 'Copies that this node had made since a holder was gone' },
   bytes_refused_total: { kind: 'counter', help: 'Large values that this node did not take, or not give' },
+  budgets_given: { kind: 'gauge', help: 'Tasks with a budget of this node whose ends it waits for' },
+  budgets_written_off_total: {
+    kind: 'counter',
+    help: 'Parts of budgets that count as spent, since nothing is heard of their tasks',
+  },
 } as const satisfies Readonly<Record<string, FigureSpec>>
 export type TaskFigures = { readonly [K in keyof typeof TASK_FIGURES]: number }
 
@@ -48,9 +54,10 @@ export interface Counted {
   /** Changes that were not told by events. */
   readonly untold: number
   readonly bytes: BytesFigures
+  readonly budgets: SharesCounts
 }
 
-export const taskFigures = ({ board, feeds, decided, own, untold, bytes }: Counted): TaskFigures => ({
+export const taskFigures = ({ board, feeds, decided, own, untold, bytes, budgets }: Counted): TaskFigures => ({
   ...{ open: board?.open ?? 0, queued: board?.queued ?? 0, in_work: board?.inWork ?? 0 },
   ...{ workers: board?.workers ?? 0, placed_total: board?.placed ?? 0, working: own.working, feeds },
   ...{ submitted_total: own.submitted, completed_total: own.completed },
@@ -66,4 +73,5 @@ export const taskFigures = ({ board, feeds, decided, own, untold, bytes }: Count
   ...{ bytes_held: bytes.held, bytes_held_size: bytes.bytes, bytes_stored_total: bytes.stored },
   ...{ bytes_fetched_total: bytes.fetched, bytes_lost_total: bytes.lost, bytes_damaged_total: bytes.damaged },
   ...{ bytes_copied_total: bytes.copied, bytes_refused_total: bytes.refused },
+  ...{ budgets_given: budgets.watched, budgets_written_off_total: budgets.writtenOff },
 })

@@ -228,6 +228,7 @@ class NodeTasks implements TasksFeature {
     return taskFigures({
       ...{ board: this.#scheduler?.counts(), feeds: this.#feeds.counts().feeds, decided: this.#batcher.counts() },
       ...{ own: this.counts(), untold: this.#announcer.dropped(), bytes: this.#bytes.figures() },
+      budgets: this.#submitter.budgets(),
     })
   }
 

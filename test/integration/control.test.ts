@@ -5,6 +5,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import * as z from 'zod'
+import { createMesh, Slice } from '../../node/index.ts'
 import { isStillRunning, UNKNOWN_BIRTH } from '../../node/platform/process-identity.ts'
 import {
   assertError,
@@ -431,6 +432,22 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     assertError(await parley(alpha('parts', 'tasks', 'timeline', 'nobody')), 1, 'STA001', /no task nobody/)
     const given = await parley(alpha('tasks', 'provide', 'r1', 'approval', 'true'))
     assertError(given, 1, 'STA003', /canceled/)
+  })
+
+  test('what a task has used of its budget, and has left, is shown', async () => {
+    const secret = (await readFile(join(folder, 'mesh.key'), 'utf8')).trim()
+    const { addresses } = await noteOf('alpha')
+    await using gamma = await createMesh({ name: 'gamma', mesh: 'controlled', secret, join: addresses, log: 'silent' })
+    const of = new Slice({ amounts: { tokens: 100, fanOut: 2 } })
+    await gamma.tasks.submit({ id: 'b1', type: 'review', budget: { of, amounts: { tokens: 60 } } })
+    const shown = await parley(alpha('tasks', 'show', 'b1'))
+    assert.match(shown.stdout, /^budget {2,}0 tokens, 0 fanOut used of 60 tokens, 0 fanOut$/m)
+    assert.match(shown.stdout, /^left of it {2,}60 tokens, 0 fanOut$/m)
+    const details = JSON.parse((await parley(beta('tasks', 'show', 'b1', '--json'))).stdout)
+    const left = { tokens: 60, fanOut: 0 }
+    assert.deepEqual(details.task.budget, { amounts: left, used: { tokens: 0, fanOut: 0 }, left })
+    await gamma.tasks.get('b1').cancel()
+    await until('it is back', () => of.remaining().tokens === 100)
   })
 
   test('tasks are scheduled; schedules are listed, held and removed', async () => {

@@ -28,7 +28,8 @@ describe('tasks with a budget', { timeout: 60_000 }, () => {
   })
   const slices = (): Slice => new Slice({ amounts: { tokens: 200, fanOut: 9 }, limits: { depth: 3 } })
   const budget = (of: Slice) => ({ of, amounts: { tokens: 100, fanOut: 2 } })
-  const usedOf = async (id: string) => (await ann.tasks.get(id).state()).record.budget?.used
+  const stateOf = async (id: string) => (await ann.tasks.get(id).state()).budget
+  const usedOf = async (id: string) => (await stateOf(id))?.used
 
   it('use what they spend, and what they and their children leave comes back', async () => {
     await workers[0]?.ask('workPay', undefined)
@@ -37,7 +38,9 @@ describe('tasks with a budget', { timeout: 60_000 }, () => {
     const task = await ann.tasks.submit({ id: 'first', type: 'pay', input, budget: budget(slice) })
     assert.deepEqual(slice.remaining(), { tokens: 100, fanOut: 6 })
     assert.deepEqual(await task.result({ timeoutMs: 20_000 }), { left: 28 })
-    assert.deepEqual(await usedOf('first'), { tokens: 22, fanOut: 1 })
+    const amounts = { tokens: 100, fanOut: 2 }
+    const left = { tokens: 78, fanOut: 1 }
+    assert.deepEqual(await stateOf('first'), { amounts, used: { tokens: 22, fanOut: 1 }, left })
     await until('the rest is back', () => slice.remaining().tokens === 178)
     // The same again is the same task, and takes nothing.
     await ann.tasks.submit({ id: 'first', type: 'pay', input, budget: budget(slice) })

@@ -88,6 +88,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       ...['completed', 'failed', 'canceled', 'expired', 'kills', 'powerCuts', 'cuts', 'freezes', 'leaves', 'pauses'],
       ...['outages', 'rolls', 'again', 'repeated', 'slept', 'given', 'late', 'children', 'watched', 'ticks'],
       ...['inputLost', 'kept', 'damaged', 'lostCopies', 'lostValues', 'read', 'moved', 'forgotten'],
+      ...['draws', 'exhausted', 'cheats', 'cameBack', 'submittedAgain', 'parts'],
     ],
     run: async (options) => ({ ...(await runTasksWorld(options)) }),
   },

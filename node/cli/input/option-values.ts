@@ -1,5 +1,6 @@
 /** Values of options, from text. */
 import { InvalidArgumentError } from 'commander'
+import { AMOUNT_NAMES, type Amounts } from '../../../protocols/budget/amounts.ts'
 import { usageError } from '../output/exit-codes.ts'
 
 /** @returns a parser for commander: a whole number within the range */
@@ -31,6 +32,15 @@ export const parseUnits = (given: readonly string[]): Record<string, number> =>
       return [name, Number(amount)]
     }),
   )
+
+/** As in `100 tokens, 2 fanOut`. */
+export const amountsText = (amounts: Amounts): string => {
+  const named = AMOUNT_NAMES.flatMap((name) => {
+    const amount = amounts[name]
+    return amount === undefined ? [] : [`${amount} ${name}`]
+  })
+  return named.length === 0 ? '-' : named.join(', ')
+}
 
 export const unitsText = (units: Readonly<Record<string, number>>): string =>
   Object.entries(units)

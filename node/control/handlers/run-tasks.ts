@@ -17,7 +17,7 @@ type Present<T> = { [K in keyof T]: Exclude<T[K], undefined> }
 const present = <T extends object>(given: T): Present<T> =>
   Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Present<T>
 
-const shown = ({ id, status, version, record, result, error, metadata }: TaskState): schemas.TaskShown => {
+const shown = ({ id, status, version, record, result, error, metadata, budget }: TaskState): schemas.TaskShown => {
   const { type, typeVersion, submitter, submittedAt, changedAt, attempts, failures, losses } = record
   const { priority, worker, deadline, parent, dependencies = [], reason, attemptTimeoutMs, requirements } = record
   return {
@@ -30,6 +30,7 @@ const shown = ({ id, status, version, record, result, error, metadata }: TaskSta
     ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
     ...(requirements !== undefined && { requires: { ...unitsOf(requirements) } }),
     ...(record.allocation !== undefined && { allocation: record.allocation }),
+    ...(budget !== undefined && { budget }),
     ...(parent !== undefined && { parent }),
     ...(reason !== undefined && { reason }),
     ...(record.wait !== undefined && { wants: record.wait }),

@@ -1,4 +1,5 @@
 /** Tasks as a program submits, waits for and holds them. */
+import type { Amounts } from '../../budget/amounts.ts'
 import type { BudgetShare } from '../../budget/carried/budget-share.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import type { Priority } from '../../wire/envelope.ts'
@@ -62,6 +63,15 @@ export interface SubmitTask {
   readonly budget?: BudgetShare
 }
 
+export interface TaskBudget {
+  /** What all of its attempts together may use. */
+  readonly amounts: Amounts
+  /** What counts as used: drawn by its attempts, and not given back. */
+  readonly used: Amounts
+  /** Of what is limited. */
+  readonly left: Amounts
+}
+
 export interface TaskState {
   readonly id: string
   readonly status: TaskStatus
@@ -75,6 +85,8 @@ export interface TaskState {
   readonly storedResult?: StoredBytes
   /** Of a failed one. */
   readonly error?: TaskError
+  /** Of one that has a budget. */
+  readonly budget?: TaskBudget
 }
 
 export interface TaskWaitOptions {

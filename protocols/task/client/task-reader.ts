@@ -1,4 +1,5 @@
 /** Tasks as any node reads them from the journal. */
+import { less, sum } from '../../budget/amounts.ts'
 import type { Journal } from '../../journal/client/journal-client.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import { readStored } from '../bytes/stored-bytes.ts'
@@ -43,6 +44,13 @@ const resultIn = (row: Json | undefined): Pick<TaskState, 'result' | 'storedResu
   return storedResult === undefined ? { result: row } : { storedResult }
 }
 
+const budgetIn = ({ budget }: TaskRecord): Pick<TaskState, 'budget'> => {
+  if (budget === undefined) return {}
+  const { amounts, used } = budget
+  // Of what is limited, also what was not used yet.
+  return { budget: { amounts, used: sum(less(amounts, amounts), used), left: less(amounts, used) } }
+}
+
 export const stateOf = (
   id: string,
   version: number,
@@ -56,6 +64,7 @@ export const stateOf = (
   ...(done?.metadata !== undefined && { metadata: done.metadata }),
   ...resultIn(done?.result),
   ...(done?.error !== undefined && { error: done.error }),
+  ...budgetIn(record),
 })
 
 export class TaskReader {

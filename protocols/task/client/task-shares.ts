@@ -1,15 +1,18 @@
 /**
- * Parts of budgets that go with tasks of one submission: split off before it is sent, and put back as far as they were not used,
- * once this process hears that the task has ended. State: those parts.
+ * Parts of budgets that go with tasks of one submission: split off before it is sent. They are put back where it is refused, and
+ * watched where it is accepted (watched-shares.ts). State: those parts.
  */
-import { less } from '../../budget/amounts.ts'
 import { type BudgetShare, GivenShare, shareFor } from '../../budget/carried/budget-share.ts'
 import { isParleyError } from '../../errors.ts'
 import type { Clock } from '../../port.ts'
 import type { SubmittedTask } from '../journal/task-changes.ts'
-import { isFinal } from '../task-status.ts'
-import type { TaskState } from './task-api.ts'
 import type { Tracker } from './task-trackers.ts'
+import type { WatchedShares } from './watched-shares.ts'
+
+/** Nothing of the submission was decided. Of anything else nobody knows. */
+const isRefusal = (error: unknown): boolean =>
+  isParleyError(error, 'MSG001', 'MSG004', 'COM003', 'SEC002', 'STA001') ||
+  (isParleyError(error, 'STA003') && /^(exists|dependency|level)$/.test(String(error.details.reason)))
 
 export interface GivenTerms {
   readonly budget: SubmittedTask['budget']
@@ -24,11 +27,13 @@ interface Accepted {
 
 export class TaskShares {
   readonly #clock: Pick<Clock, 'now'>
+  readonly #watched: WatchedShares
   readonly #given = new Map<string, GivenShare>()
   #wasSent = false
 
-  constructor(clock: Pick<Clock, 'now'>) {
+  constructor(clock: Pick<Clock, 'now'>, watched: WatchedShares) {
     this.#clock = clock
+    this.#watched = watched
   }
 
   /** @throws COM003 `budget-exhausted`, `budget-depth`; STA003 `ended`; MSG001; MSG005 where its deadline has passed */
@@ -55,9 +60,12 @@ export class TaskShares {
     this.#wasSent = true
   }
 
-  failed(error: unknown): void {
-    const isRefused = isParleyError(error) && !isParleyError(error, 'COM001', 'COM002')
-    for (const share of this.#given.values()) share.end(this.#wasSent && !isRefused)
+  /** @param signal ended the wait, where it is aborted: whoever waited does not know what came of it */
+  failed(error: unknown, signal: AbortSignal | undefined): void {
+    const isRefused = signal?.aborted !== true && isRefusal(error)
+    for (const share of this.#given.values())
+      if (!this.#wasSent || isRefused) share.end(false)
+      else this.#watched.writeOff(share)
   }
 
   accepted(tasks: readonly Accepted[]): void {
@@ -65,21 +73,9 @@ export class TaskShares {
       const share = this.#given.get(id)
       if (share === undefined) continue
       // It has what it was given when it was submitted first.
-      if (known || tracker === undefined) share.end(!known)
-      else this.#untilEnded(share, tracker)
+      if (known) share.end(false)
+      else if (tracker === undefined) this.#watched.writeOff(share)
+      else this.#watched.watch(id, tracker, share)
     }
-  }
-
-  /** Where this process never hears of its end, its part stays spent. */
-  #untilEnded(share: GivenShare, tracker: Tracker): void {
-    const hear = ({ status, record }: TaskState): void => {
-      if (!isFinal(status)) return
-      tracker.fns.delete(hear)
-      const { amounts = {}, used = {} } = record.budget ?? {}
-      share.told(less(amounts, used))
-      share.end(true)
-    }
-    tracker.fns.add(hear)
-    if (tracker.last !== undefined) hear(tracker.last)
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Submits tasks: checks them, has large inputs held, asks for the decision, and tracks what comes of it; and what one that failed
- * is submitted with once more. Keeps no state.
+ * is submitted with once more. State: parts of budgets that went with them.
  */
 import { ParleyError, stateError } from '../../errors.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
@@ -19,11 +19,12 @@ import type { TaskReader } from './task-reader.ts'
 import { TaskShares } from './task-shares.ts'
 import type { TaskTrackers, Tracker } from './task-trackers.ts'
 import { limitedWait, nobodyDecides, SUBMIT_MS } from './wait-limit.ts'
+import { type SharesCounts, WatchedShares } from './watched-shares.ts'
 
 export interface SubmitterDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'random' | 'hash'>
   readonly batcher: Pick<TaskBatcher, 'decide'>
-  readonly trackers: Pick<TaskTrackers, 'track' | 'confirm' | 'untrack'>
+  readonly trackers: Pick<TaskTrackers, 'track' | 'confirm' | 'untrack' | 'watch'>
   readonly values: Pick<BytesTransfers, 'store'>
   /** Resolves once this node hears of what it submits. */
   live(signal: AbortSignal | undefined): Promise<void>
@@ -36,9 +37,15 @@ export interface AcceptedTask extends Submitted {
 
 export class TaskSubmitter {
   readonly #deps: SubmitterDeps
+  readonly #watched: WatchedShares
 
   constructor(deps: SubmitterDeps) {
     this.#deps = deps
+    this.#watched = new WatchedShares(deps.trackers)
+  }
+
+  budgets(): SharesCounts {
+    return this.#watched.counts()
   }
 
   /** All of them, or none. */
@@ -50,7 +57,7 @@ export class TaskSubmitter {
       })
     const { timeoutMs = SUBMIT_MS } = options
     const { signal, stop } = limitedWait(port, { ...options, timeoutMs }, () => nobodyDecides(timeoutMs))
-    const shares = new TaskShares(port.clock)
+    const shares = new TaskShares(port.clock, this.#watched)
     try {
       const tasks: SubmittedTask[] = []
       for (const task of given) tasks.push(await this.#prepare(task, shares, signal))
@@ -61,7 +68,7 @@ export class TaskSubmitter {
       shares.accepted(accepted)
       return accepted
     } catch (error) {
-      shares.failed(error)
+      shares.failed(error, signal)
       throw error
     } finally {
       stop()

@@ -2,12 +2,17 @@
  * What an attempt has of its task's budget: what it drew, in decisions of the journal, and has not spent. State: that, and how many
  * draws it made.
  */
+import { within } from '../../async.ts'
 import { type Amounts, GivenAmounts, isNothing, less, limitedBy, NO_AMOUNTS } from '../../budget/amounts.ts'
 import { Slice } from '../../budget/slice.ts'
 import { checkedInput } from '../../checked-input.ts'
 import type { Decided } from '../../journal/client/change-batcher.ts'
+import type { Timers } from '../../port.ts'
 import type { ChangeOf } from '../journal/task-changes.ts'
 import type { TaskRecord } from '../task-record.ts'
+
+/** Nobody may be there who decides: an attempt that counts no more ends all the same. */
+const GIVE_BACK_MS = 1_000
 
 type Decide = (draw: Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back'>) => Promise<Decided>
 
@@ -28,11 +33,12 @@ export class AttemptBudget {
     this.slice = new Slice({ amounts: less(budget.amounts, budget.amounts), limits })
   }
 
-  /** One after the other. @throws COM003 `budget-exhausted`; MSG001; STA002 */
-  draw(amounts: Amounts): Promise<void> {
+  /** One after the other. @param signal of the attempt @throws COM003 `budget-exhausted`; MSG001; STA002 */
+  async draw(amounts: Amounts, signal: AbortSignal): Promise<void> {
     const { slice } = this
     const asked = checkedInput(GivenAmounts, amounts, 'these amounts cannot be drawn')
-    return this.#inLine(async () => {
+    await this.#inLine(async () => {
+      signal.throwIfAborted()
       if (slice === undefined) return
       const limited = limitedBy(slice.remaining(), asked)
       if (isNothing(limited)) return
@@ -53,6 +59,11 @@ export class AttemptBudget {
       await this.#decide({ do: 'draw', number: this.#draws + 1, amounts: NO_AMOUNTS, back })
       this.#draws += 1
     }).catch(() => {})
+  }
+
+  /** Of an attempt that is over: waits for it a moment only. Never rejects. */
+  async giveBackSoon(timers: Pick<Timers, 'after'>): Promise<void> {
+    if (this.slice !== undefined) await within(timers, GIVE_BACK_MS, this.giveBack())
   }
 
   #inLine<T>(run: () => Promise<T>): Promise<T> {

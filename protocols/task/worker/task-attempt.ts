@@ -105,10 +105,13 @@ export class TaskAttempt {
     return true
   }
 
+  /** What it drew and did not spend, before the task is given back. Never rejects. */
+  readonly giveBackRest = (): Promise<void> => this.#budget.giveBackSoon(this.#deps.port.timers)
+
   /** Gives the task back: this node stops. */
   async release(reason: string): Promise<void> {
     this.abandon(reason)
-    await this.#budget.giveBack()
+    await this.giveBackRest()
     await this.#report({ do: 'release', id: this.id, fence: this.fence, reason }).catch(() => {})
   }
 
@@ -206,7 +209,7 @@ export class TaskAttempt {
       waitForEvent: (name, options) => waitForEvent(this.#waiting(), cursorOf, name, options),
       submit: async (name, task) =>
         childHandle(await submit(childOf(task, { id, name, budget }), signal), this.#parent()),
-      draw: (amounts) => own.draw(amounts),
+      draw: (amounts) => own.draw(amounts, signal),
       remainingMs,
     }
   }

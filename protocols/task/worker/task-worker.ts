@@ -230,7 +230,11 @@ export class TaskWorker {
   }
 
   #abandonAll(why: string): void {
-    for (const attempt of this.#attempts.values()) if (attempt.abandon(why)) void this.#giveBack(attempt, why)
+    for (const attempt of this.#attempts.values()) this.#end(attempt, why)
+  }
+
+  #end(attempt: TaskAttempt, why: string): void {
+    if (attempt.abandon(why)) void attempt.giveBackRest().then(() => this.#giveBack(attempt, why))
   }
 
   #isMade(id: string, { term, index }: Fence): boolean {
@@ -267,9 +271,7 @@ export class TaskWorker {
 
   #workOf(attempt: TaskAttempt, { allocation }: TaskRecord, { fn }: Work): WorkFunction {
     if (allocation === undefined) return fn
-    const giveBack = (why: string): void => {
-      if (attempt.abandon(why)) void this.#giveBack(attempt, why)
-    }
+    const giveBack = (why: string): void => this.#end(attempt, why)
     return claimedWork(fn, { claim: (signal) => this.#deps.claim(allocation, { signal }), giveBack })
   }
 

@@ -122,7 +122,7 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'a worker whose lease ran out keeps what it had',
     file: `${TASK}/worker/task-worker.ts`,
-    find: 'for (const attempt of this.#attempts.values()) if (attempt.abandon(why)) void this.#giveBack(attempt, why)',
+    find: 'for (const attempt of this.#attempts.values()) this.#end(attempt, why)',
     replace: 'for (const attempt of this.#attempts.values()) attempt.abandon(why)',
   },
   {
@@ -166,6 +166,116 @@ const FOUND: readonly Mutant[] = [
     file: `${TASK}/scheduler/task-allocations.ts`,
     find: 'for (const assigned of deps.capacity.assigned()) this.#told(assigned, true)',
     replace: '',
+  },
+  {
+    bug: 'what a lost attempt had drawn can be drawn again',
+    file: `${TASK}/journal/task-ledger.ts`,
+    find: '  const { open: _open, draws: _draws, ...rest } = budget\n  return { budget: rest }',
+    replace:
+      '  const { open = {}, draws: _draws, ...rest } = budget\n  const tokens = (rest.used.tokens ?? 0) - (open.tokens ?? 0)\n  return { budget: { ...rest, used: { ...rest.used, tokens } } }',
+  },
+  {
+    bug: 'another attempt has what the one before it drew',
+    file: `${TASK}/journal/task-ledger.ts`,
+    find: '  const { open: _open, draws: _draws, ...rest } = budget\n',
+    replace: '  const { draws: _draws, ...rest } = budget\n',
+  },
+  {
+    bug: 'a draw that is asked for again counts once more',
+    file: `${TASK}/journal/task-budgets.ts`,
+    find: '  if (number === draws) return { used: budget.used }\n  if (number !== draws + 1) throw outOfOrder(id, number, draws)\n',
+    replace: '  if (number !== draws + 1 && number !== draws) throw outOfOrder(id, number, draws)\n',
+  },
+  {
+    bug: 'numbers of draws are not checked',
+    file: `${TASK}/journal/task-budgets.ts`,
+    find: '  if (number !== draws + 1) throw outOfOrder(id, number, draws)\n',
+    replace: '',
+  },
+  {
+    bug: 'an attempt gives back what attempts before it drew',
+    file: `${TASK}/journal/task-budgets.ts`,
+    find: 'const returned = atMost(limitedBy(open, back), open)',
+    replace: 'const returned = back',
+  },
+  {
+    bug: 'whoever had a task still draws of its budget, and gives back',
+    file: `${TASK}/journal/task-budgets.ts`,
+    find: 'const record = workingTask(ledger, change)',
+    replace: 'const record = ledger.open(id)',
+  },
+  {
+    bug: 'what is asked for is not measured by what is left of the budget of a task',
+    file: `${TASK}/journal/task-budgets.ts`,
+    find: 'less(budget.amounts, before), amounts)',
+    replace: 'budget.amounts, amounts)',
+  },
+  {
+    bug: 'what is given back of the budget of a task is not drawn any less',
+    file: `${TASK}/journal/task-budgets.ts`,
+    find: 'open: sum(less(open, returned), amounts)',
+    replace: 'open: sum(open, amounts)',
+  },
+  {
+    bug: 'an attempt spends before its draw is decided',
+    file: `${TASK}/worker/attempt-budget.ts`,
+    find: "await this.#decide({ do: 'draw', number: this.#draws + 1, amounts: limited })",
+    replace: "this.#decide({ do: 'draw', number: this.#draws + 1, amounts: limited }).catch(() => {})",
+  },
+  {
+    bug: 'an attempt spends what it gave back',
+    file: `${TASK}/worker/attempt-budget.ts`,
+    find: '      slice.reserve(back)\n',
+    replace: '',
+  },
+  {
+    bug: 'an attempt gives back what it spent',
+    file: `${TASK}/worker/attempt-budget.ts`,
+    find: 'amounts: NO_AMOUNTS, back })',
+    replace: 'amounts: NO_AMOUNTS, back: { tokens: 1_000 } })',
+  },
+  {
+    bug: 'what a task used comes back to who submitted it',
+    file: `${TASK}/client/watched-shares.ts`,
+    find: 'share.told(budget?.left ?? {})',
+    replace: 'share.told(budget?.amounts ?? {})',
+  },
+  {
+    bug: 'what a task did not use does not come back',
+    file: `${TASK}/client/watched-shares.ts`,
+    find: '      share.told(budget?.left ?? {})\n',
+    replace: '',
+  },
+  {
+    bug: 'the part of a task of which nobody knows whether it was accepted comes back',
+    file: `${TASK}/client/task-shares.ts`,
+    find: 'const isRefused = signal?.aborted !== true && isRefusal(error)',
+    replace: 'const isRefused = error !== signal',
+  },
+  {
+    bug: 'a child has a part that its parent keeps',
+    file: `${TASK}/worker/attempt-data.ts`,
+    find: 'const share = shareFor(task.budget, budget)',
+    replace:
+      'const free = { amounts: { tokens: 1_000 } }\n  const of = budget && new (budget.constructor as new (allowance: object) => Slice)(free)\n  const share = shareFor(task.budget, of)',
+  },
+  {
+    bug: 'what a child used comes back to its parent',
+    file: 'protocols/budget/carried/budget-share.ts',
+    find: 'this.#open?.settle(less(this.#open.reserved, remaining))',
+    replace: 'this.#open?.settle(less(remaining, remaining))',
+  },
+  {
+    bug: 'a task that is submitted again takes of the budget once more',
+    file: `${TASK}/client/task-shares.ts`,
+    find: 'if (known) share.end(false)',
+    replace: 'if (known) share.end(true)',
+  },
+  {
+    bug: 'more comes back of a part than it was given',
+    file: 'protocols/budget/slice.ts',
+    find: 'const back = limitedBy(this.#allowance, atMost(said, this.#left))',
+    replace: 'const back = limitedBy(this.#allowance, this.#allowance)',
   },
 ]
 

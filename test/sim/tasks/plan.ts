@@ -1,4 +1,5 @@
 /** What a task of the simulated mesh does, drawn by chance, and what may come of it. Pure. */
+import { Slice } from '../../../protocols/budget/slice.ts'
 import type { SubmitTask, TaskState } from '../../../protocols/task/client/task-api.ts'
 import type { TaskRecord } from '../../../protocols/task/task-record.ts'
 import { LARGE, type Large, padOf } from './bytes/large-values.ts'
@@ -50,6 +51,13 @@ export interface KnownTask {
 const LARGE_SHARE = 0.3
 const NEEDS_SHARE = 0.4
 const ALONE_SHARE = 0.15
+const BUDGET_SHARE = 0.4
+
+/** Tokens of each slice, and of a task that has a part of it. */
+export const ROOT = 100
+export const PART_OF_ROOT = 60
+/** What a task of the world gets of a slice of its own. */
+export const tokenBudget = () => ({ of: new Slice({ amounts: { tokens: ROOT } }), amounts: { tokens: PART_OF_ROOT } })
 
 export const childOf = (id: string): string => `${id}.${PART}`
 
@@ -90,6 +98,7 @@ export const drawTask = (
     ...(more.needs !== undefined && { requirements: { resources: { cpu: more.needs } } }),
     ...(before !== undefined && chance(random, 0.3) && { dependencies: [{ task_id: before, condition }] }),
     ...(chance(random, 0.1) && { deadline: now + 200 + Math.floor(random() * 2_000) }),
+    ...(chance(random, BUDGET_SHARE) && { budget: tokenBudget() }),
   }
 }
 
@@ -131,6 +140,9 @@ const completedWrongly = (
 /** None of those who hold a value of it could be reached. */
 export const isInputLost = (reason: string | undefined): boolean => reason?.startsWith('input-lost:') === true
 
+/** Attempts before drew what it would need for its child. */
+const hasTooLittle = (error: TaskState['error']): boolean => error?.details?.reason === 'budget-exhausted'
+
 const failedWrongly = (
   { id, plan, task }: KnownTask,
   { record, error }: TaskState,
@@ -144,7 +156,10 @@ const failedWrongly = (
       ? task.deadline !== undefined && changedAt >= Number(task.deadline)
       : reason === 'dependency-failed'
         ? on !== undefined && endOf(on)?.status !== 'completed'
-        : (wasLost && isInputLost(reason)) || plan.isBroken === true || endOf(childOf(id))?.status === 'failed'
+        : (wasLost && isInputLost(reason)) ||
+          plan.isBroken === true ||
+          endOf(childOf(id))?.status === 'failed' ||
+          (hasTooLittle(error) && plan.hasChild === true && task.budget !== undefined)
   return isRight ? undefined : `it failed: ${reason}, ${JSON.stringify(error)}`
 }
 

@@ -12,11 +12,19 @@ import { bytesOf, isBytesOf, padOf } from './bytes/large-values.ts'
 import { CAPACITY } from './node-tasks.ts'
 import { EFFECTS, LATE, PART, type TaskPlan, WORD } from './plan.ts'
 import { Sink } from './sink.ts'
+import { Spending } from './spending.ts'
 
 /** Milliseconds; a clock that counts in fractions is never quite there. */
 const CLOCK_MS = 0.001
 
 const waitsForParent = (number: number): boolean => number % 2 === 0
+
+interface Lone {
+  readonly node: JournalNode
+  readonly signal: AbortSignal
+  /** It asked to end here, and does nothing until that is answered: it may be decided before. */
+  isResting: boolean
+}
 
 interface Begun {
   /** When the first attempt came to it. */
@@ -30,6 +38,7 @@ export class Toil {
   readonly paused = new Set<string>()
   /** What is wrong. */
   readonly problems: string[] = []
+  readonly spending: Spending
   readonly counts = { again: 0, slept: 0, given: 0, late: 0, children: 0, needy: 0, alone: 0 }
   readonly #random: () => number
   readonly #sleeps = new Map<string, Begun>()
@@ -38,11 +47,12 @@ export class Toil {
   /** By process, what each attempt that it works on requires. */
   readonly #using = new Map<JournalNode, Map<string, number>>()
   /** Who works, or worked, on each task on which nobody else may. */
-  readonly #alone = new Map<string, { readonly node: JournalNode; readonly signal: AbortSignal }>()
+  readonly #alone = new Map<string, Lone>()
   #runs = 0
 
   constructor(random: () => number) {
     this.#random = random
+    this.spending = new Spending(random, this.problems)
   }
 
   /** As the plan in its input says. */
@@ -64,16 +74,19 @@ export class Toil {
     const { number, large } = plan
     if (plan.pad !== (large === 'input' ? padOf('input', number) : undefined)) this.problems.push(`${id}: wrong input`)
     const saved = this.#savedSum(id, plan, checkpoint)
+    // Who cheats cannot draw for a child.
+    const spendsNothing = plan.hasChild !== true && this.spending.cheats(node, id, ctx)
     let sum = saved ?? number
     for (let i = saved === undefined ? 0 : 2; i < EFFECTS; i += 1) {
       await this.#pass(node, 150)
+      if (!spendsNothing) await this.spending.some(id, ctx)
       if (i === 1 && plan.sleepMs !== undefined) await this.#sleep(node, id, plan.sleepMs, ctx)
       sum += await this.#effect(node, id, i, ctx, large === 'effect' && i === 1 ? number : undefined)
       if (i === 1 && plan.saves === true)
         await ctx.checkpoint(large === 'checkpoint' ? { sum, pad: padOf('checkpoint', number) } : sum)
     }
     const word = plan.waitMs === undefined ? {} : { word: await this.#wait(node, id, plan.waitMs, ctx) }
-    const part = plan.hasChild === true ? { part: await this.#child(node, plan, ctx) } : {}
+    const part = plan.hasChild === true ? { part: await this.#child(node, id, plan, ctx) } : {}
     if (plan.isBroken === true) throw new Error('it fails each time')
     const pad = large === 'result' ? { pad: padOf('result', number) } : {}
     return { sum, ...part, fence: ctx.fence.index, ...word, ...pad }
@@ -83,13 +96,24 @@ export class Toil {
   #beAlone(node: JournalNode, id: string, { signal }: TaskContext): Stop {
     const before = this.#alone.get(id)
     const isHeld = this.paused.has(id)
-    if (!isHeld && before?.node.isUp() === true && before.node !== node && !before.signal.aborted)
+    const isWorking = before?.node.isUp() === true && !before.isResting && !before.signal.aborted
+    if (!isHeld && isWorking && before.node !== node)
       this.problems.push(`${before.node.name} and ${node.name} work on ${id} at once`)
-    const now = { node, signal }
+    const now: Lone = { node, signal, isResting: false }
     this.#alone.set(id, now)
     this.counts.alone += 1
     return () => {
       if (this.#alone.get(id) === now) this.#alone.delete(id)
+    }
+  }
+
+  async #resting<T>(id: string, wait: () => Promise<T>): Promise<T> {
+    const own = this.#alone.get(id)
+    if (own !== undefined) own.isResting = true
+    try {
+      return await wait()
+    } finally {
+      if (own !== undefined) own.isResting = false
     }
   }
 
@@ -120,6 +144,7 @@ export class Toil {
   async part(node: JournalNode, { id, input, attempt }: WorkItem, ctx: TaskContext): Promise<Json> {
     if (attempt > 1) this.counts.again += 1
     await this.#pass(node, 100)
+    await this.spending.asChild(id, ctx)
     const number = Number(input)
     const value = await this.#effect(node, id, number - 1, ctx)
     // Nobody but its parent gives it the word.
@@ -152,7 +177,7 @@ export class Toil {
     const begun = this.#sleeps.get(id) ?? { since: asked, isOver: false }
     this.#sleeps.set(id, begun)
     const wasOver = begun.isOver
-    await ctx.sleep('nap', ms)
+    await this.#resting(id, () => ctx.sleep('nap', ms))
     const now = clock.monotonic()
     if (now - begun.since < ms - CLOCK_MS) this.problems.push(`${id} slept ${now - begun.since} ms and not ${ms}`)
     if (wasOver && now - asked > CLOCK_MS) this.problems.push(`${id} slept again`)
@@ -166,7 +191,8 @@ export class Toil {
     this.#waits.set(id, since)
     const before = this.#words.get(id)
     try {
-      const word = String(await ctx.waitFor(WORD, ms > 0 ? { timeoutMs: ms } : { status: 'auth_required' }))
+      const patience = ms > 0 ? { timeoutMs: ms } : ({ status: 'auth_required' } as const)
+      const word = String(await this.#resting(id, () => ctx.waitFor(WORD, patience)))
       const first = before ?? this.#words.get(id)
       if (first !== undefined && first !== word) this.problems.push(`${id} was given ${first}, and then ${word}`)
       this.#words.set(id, word)
@@ -182,11 +208,13 @@ export class Toil {
     }
   }
 
-  async #child(node: JournalNode, { number, isBroken }: TaskPlan, ctx: TaskContext): Promise<number> {
+  async #child(node: JournalNode, id: string, { number, isBroken }: TaskPlan, ctx: TaskContext): Promise<number> {
+    const budget = await this.spending.forChild(id, ctx)
     const child = await ctx.submit(PART, {
       type: PART,
       input: number,
       retry: { max: 2, delayMs: 100, maxDelayMs: 500 },
+      ...budget,
     })
     if (waitsForParent(number)) {
       if (isBroken === true) throw new Error('it fails before it gives the word')

@@ -34,6 +34,16 @@ export interface TasksTotals {
   readonly needy: number
   /** Attempts at tasks on which no two may work. */
   readonly alone: number
+  /** Draws of budgets; those that were refused; attempts that gave back what was not theirs; tokens that were spent. */
+  readonly draws: number
+  readonly exhausted: number
+  readonly cheats: number
+  readonly spent: number
+  /** Budgets of which the rest came back; tasks with a budget that were submitted once more. */
+  readonly cameBack: number
+  readonly submittedAgain: number
+  /** Parts of what attempts drew that went with children, in each attempt. */
+  readonly parts: number
   /** Ends that another node than the submitter waited for. */
   readonly watched: number
   /** Tasks that a schedule began. */

@@ -8,12 +8,14 @@
  */
 
 import { isParleyError } from '../../../protocols/errors.ts'
-import type { TaskState } from '../../../protocols/task/client/task-api.ts'
+import type { SubmitTask, TaskState } from '../../../protocols/task/client/task-api.ts'
+import type { TaskRecord } from '../../../protocols/task/task-record.ts'
 import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
 import { openOnes, ResourceObserver, readAll } from '../resources/observer.ts'
 import { HeldCopies } from './bytes/held-copies.ts'
 import { LargeValues } from './bytes/large-world.ts'
 import { checkClock, startClock } from './clock.ts'
+import { DrawObserver } from './draw-observer.ts'
 import { type TaskNode, TaskNodes } from './nodes.ts'
 import { TaskObserver } from './observer.ts'
 import { childOf, drawPlan, drawTask, isInputLost, type KnownTask, TICK, WORD, wrongEnd } from './plan.ts'
@@ -35,6 +37,9 @@ const ROLLED_MS = 2_000
 /** Entries between two snapshots: who was away for long is told everything anew. */
 const SNAPSHOT_EVERY = 40
 const CLOCK_OWNER = 'm0'
+/** Of submissions, that are given up after so many milliseconds: nobody knows what came of them. */
+const HASTY_SHARE = 0.1
+const HASTY_MS = 300
 
 export interface TasksOptions {
   readonly seed: number
@@ -51,6 +56,7 @@ class TasksWorld {
   readonly #values: LargeValues
   readonly #observer = new TaskObserver()
   readonly #resources = new ResourceObserver()
+  readonly #draws = new DrawObserver()
   readonly #known = new Map<string, KnownTask>()
   readonly #told = new ToldEnds()
   readonly #random: () => number
@@ -99,7 +105,8 @@ class TasksWorld {
     const { runs: effects, repeated, refused } = this.#toil.sink
     this.#nodes.endAll()
     const done = { ...this.#counts, ...this.#asked, ...this.#nodes.counts, ...this.#values.counts() }
-    return { steps, ...done, ...this.#toil.counts, effects, repeated, refused, ticks }
+    const { spending, counts } = this.#toil
+    return { steps, ...done, ...counts, ...spending.counts, effects, repeated, refused, ticks }
   }
 
   /** Whichever process it is by now. */
@@ -156,16 +163,23 @@ class TasksWorld {
       ...{ isAccepted: false, isCanceled: false },
     }
     this.#known.set(id, known)
-    this.#nodes.waitFor(from, from.tasks.submit(task)).then(
+    const hasty = this.#happens(HASTY_SHARE) ? { timeoutMs: this.#random() * HASTY_MS } : {}
+    this.#nodes.waitFor(from, from.tasks.submit(task, hasty)).then(
       (handle) => {
         this.#counts.submitted += 1
         known.isAccepted = true
         const end = handle.ended()
         end.catch(() => {})
         from.ends.set(id, end)
+        if (plan.large !== 'input') this.#submitAgain(from, task)
       },
       (error: unknown) => this.#tell(`${id} was not submitted: ${textOf(error)}`),
     )
+  }
+
+  #submitAgain(from: TaskNode, task: SubmitTask): void {
+    const submit = (same: SubmitTask) => this.#nodes.waitFor(from, from.tasks.submit(same))
+    this.#ask(`${task.id} is submitted again`, this.#toil.spending.again(submit, task))
   }
 
   /** Mostly by who submitted it; anybody else asks the coordinator. */
@@ -240,6 +254,7 @@ class TasksWorld {
     const { time } = this.#mesh
     const tell = (what: string): void => void this.#toil.problems.push(what)
     for (const machine of machines) this.#resources.watch(machine, () => time.now(), tell)
+    for (const machine of machines) this.#draws.watch(machine, tell)
     this.#observer.look(machines)
     const [problem] = this.#toil.problems
     if (problem !== undefined) throw new Error(problem)
@@ -271,11 +286,15 @@ class TasksWorld {
       if (end !== undefined) await this.#judge(one, await time.settled(end, HEAL_MS))
     }
     // Who submitted a task, and lived on, hears of its end.
-    for (const { node, ends: own } of this.#nodes.all())
+    for (const { node, tasks, ends: own } of this.#nodes.all())
       for (const [id, end] of own) {
         this.#tell(`${node.name} waits for ${id}`)
-        this.#note(await time.settled(end, HEAL_MS))
+        const state = await time.settled(end, HEAL_MS)
+        this.#note(state)
+        this.#judgeBudget(id, state.record, tasks.figures().budgets_written_off_total === 0)
       }
+    // Also of those of which nobody knows whether they were submitted.
+    for (const [id, record] of this.#observer.ends) this.#judgeBudget(id, record, false)
     this.#look()
   }
 
@@ -303,6 +322,12 @@ class TasksWorld {
     const child = this.#observer.ends.get(childOf(id))
     if (child?.status === 'canceled' && status === 'completed')
       this.#toil.problems.push(`${id} is completed, and its child was canceled`)
+  }
+
+  #judgeBudget(id: string, { budget: own }: TaskRecord, isHeard: boolean): void {
+    const task = this.#known.get(id)?.task
+    const child = this.#observer.ends.get(childOf(id))?.budget
+    if (task !== undefined) this.#toil.spending.judge(task, { own, child }, isHeard)
   }
 
   /** But for those that a schedule begins, which goes on. */

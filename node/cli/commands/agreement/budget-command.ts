@@ -1,6 +1,6 @@
 /** `parley budget`: what work may use up, and who has how much of it, as a running node reads it. */
-import { AMOUNT_NAMES } from '../../../../protocols/budget/amounts.ts'
 import { type BudgetShown, BudgetsShownSchema, BudgetTreeShownSchema } from '../../../control/budget-schemas.ts'
+import { amountsText } from '../../input/option-values.ts'
 import { print } from '../../output/print.ts'
 import { shownId, table, tableWidth } from '../../output/table.ts'
 import { agoOf, controlOf, GRACE_MS, type TasksCommandOptions } from './tasks-command.ts'
@@ -22,14 +22,6 @@ const COLUMNS = [
   'limits',
   'reason',
 ] as const
-
-const amountsText = (amounts: BudgetShown['amounts']): string => {
-  const named = AMOUNT_NAMES.flatMap((name) => {
-    const amount = amounts[name]
-    return amount === undefined ? [] : [`${amount} ${name}`]
-  })
-  return named.length === 0 ? '-' : named.join(', ')
-}
 
 /** As in `by 2026-01-02T03:04:05.000Z, passed on 3 times`. */
 const limitsText = ({ limits: { deadlineAt, depth } }: BudgetShown): string => {

@@ -17,7 +17,7 @@ import { escapeText } from '../../../observe/log/log-fields.ts'
 import { nodeOfOneMesh } from '../../connect/choose-node.ts'
 import { findControlledNode } from '../../connect/node-endpoint.ts'
 import type { NodeSelector } from '../../connect/running-nodes.ts'
-import { parseUnits, unitsText } from '../../input/option-values.ts'
+import { amountsText, parseUnits, unitsText } from '../../input/option-values.ts'
 import { createInterrupt } from '../../input/signals.ts'
 import { readJsonInput } from '../../input/stdin.ts'
 import { print } from '../../output/print.ts'
@@ -68,7 +68,7 @@ const historyLines = ({ history }: TaskDetails, wide: boolean | undefined): [str
   })
 
 const factsOf = ({ task, recorded, children = [] }: TaskDetails): [string, string][] => {
-  const { type, typeVersion, priority, submitter, submittedAt, attempts, failures, losses } = task
+  const { type, typeVersion, priority, submitter, submittedAt, attempts, failures, losses, budget } = task
   const facts: [string, string | undefined][] = [
     ['status', task.status],
     ['reason', task.reason],
@@ -81,6 +81,8 @@ const factsOf = ({ task, recorded, children = [] }: TaskDetails): [string, strin
     ['attempts take', task.attemptTimeoutMs === undefined ? undefined : `at most ${task.attemptTimeoutMs} ms`],
     ['requires', task.requires === undefined ? undefined : unitsText(task.requires)],
     ['allocation', task.allocation],
+    ['budget', budget && `${amountsText(budget.used)} used of ${amountsText(budget.amounts)}`],
+    ['left of it', budget && amountsText(budget.left)],
     ['child of', task.parent],
     ['waits for', task.waitsFor.length === 0 ? undefined : task.waitsFor.join(' ')],
     ['wants', task.wants === undefined ? undefined : JSON.stringify(task.wants)],
