@@ -17,7 +17,7 @@ import { createFenceGuard, type Fences } from '../../protocols/journal/fencing/f
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
 import { createJournalMesh, type JournalNode } from './journal-mesh.ts'
 
-const PARTS: readonly JournalPart[] = [{ ...coalitionJournal, name: COALITIONS_PART }]
+export const COALITION_PARTS: readonly JournalPart[] = [{ ...coalitionJournal, name: COALITIONS_PART }]
 
 type Presence = 'there' | 'gone'
 
@@ -38,7 +38,7 @@ export interface CoalitionNode {
 }
 
 /** An agent that does no tasks. */
-const agentOf = ({ port, coordinator }: JournalNode, fences: Fences): ManagedAgent =>
+export const idleAgentOf = ({ port, coordinator }: JournalNode, fences: Fences): ManagedAgent =>
   new ManagedAgent({
     ...{ port, coordinator, fences },
     work: () => ({ offers: [], tasks: [], isDraining: false }),
@@ -85,10 +85,10 @@ export const createCoalitionMesh = (seed: number) => {
     name: string,
     { expect, fences: given, listens = true }: { expect?: number; fences?: Fences; listens?: boolean } = {},
   ): Promise<CoalitionNode> => {
-    const node = await mesh.start(name, { parts: PARTS, ...(expect !== undefined && { expect }) })
+    const node = await mesh.start(name, { parts: COALITION_PARTS, ...(expect !== undefined && { expect }) })
     const { port, journal, coordinator } = node
     const fences = given ?? (await createFenceGuard())
-    const agent = agentOf(node, fences)
+    const agent = idleAgentOf(node, fences)
     const sender = new DirectiveSender({ port })
     let take: TakeCoalition = async () => undefined
     const coalitions = createCoalitions({
