@@ -12,11 +12,17 @@ import type { CoalitionObserver } from './observer.ts'
 /** What its time may be over for, milliseconds: a directive on its way, the program's answer, a node that is frozen. */
 const LATE_MS = 12_000
 
+/** What its program was told last of a coalition, and whether it agreed to that. */
+export interface Stance {
+  readonly news: CoalitionNews
+  agrees: boolean
+}
+
 /** One life of a node: what its program knows ends with it. */
 export class MemberLife {
   readonly peer: string
-  /** By coalition: what its program was told last, and whether it agreed to that. */
-  readonly stances = new Map<string, { readonly news: CoalitionNews; readonly agrees: boolean }>()
+  /** By coalition. */
+  readonly stances = new Map<string, Stance>()
   readonly left = new Set<string>()
 
   constructor(peer: string) {
@@ -42,12 +48,14 @@ export class MemberWatch {
     return this.#agreed.has(`${id} ${peer}`)
   }
 
-  /** Its program has answered; undefined: it agrees. */
-  answered(life: MemberLife, news: CoalitionNews, verdict: CoalitionVerdict | 'failed'): void {
+  /** Its program is told. */
+  told(life: MemberLife, news: CoalitionNews): Stance {
     const { id, type } = news
     if (life.left.has(id) && type !== 'dissolved') this.#tell(`${life.peer} left ${id}, and hears that it is ${type}`)
     if (news.isLeader !== (news.leader === life.peer)) this.#tell(`${life.peer} hears wrongly who leads ${id}`)
-    life.stances.set(id, { news, agrees: verdict === undefined && type !== 'dissolved' })
+    const stance = { news, agrees: false }
+    life.stances.set(id, stance)
+    return stance
   }
 
   /** A directive was let through and answered. @param isIn whether the member is in it now */

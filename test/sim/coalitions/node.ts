@@ -11,6 +11,9 @@ import type { JournalMesh, JournalNode } from '../../support/journal-mesh.ts'
 import { detectPresence } from '../tasks/bytes/presence.ts'
 import { MemberLife, type MemberWatch } from './members.ts'
 
+/** As docs/coordination.md says: who agrees later has not. */
+const AGREE_MS = 2_000
+
 export interface CoalitionNode {
   readonly node: JournalNode
   readonly coalitions: CoalitionsFeature
@@ -80,14 +83,11 @@ export const startCoalitions = async (
   await port.serve(coordinationProtocol, agent.handlers)
   const listen = (): void =>
     void coalitions.onCoalition(async (news) => {
-      try {
-        const verdict = await options.judge(news, node)
-        watch.answered(life, news, verdict)
-        return verdict
-      } catch (error) {
-        watch.answered(life, news, 'failed')
-        throw error
-      }
+      const stance = watch.told(life, news)
+      const toldAt = mesh.time.now()
+      const verdict = await options.judge(news, node)
+      stance.agrees = verdict === undefined && mesh.time.now() - toldAt < AGREE_MS
+      return verdict
     })
   if (options.listensAfterMs === 0) listen()
   else port.timers.after(options.listensAfterMs, listen)

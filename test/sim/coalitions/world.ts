@@ -11,7 +11,11 @@ import type {
   CoalitionStatus,
   CoalitionVerdict,
 } from '../../../protocols/coordination/coalition/coalition-api.ts'
-import { COALITIONS_PART, type CoalitionRecord, peersOf } from '../../../protocols/coordination/coalition/coalition-record.ts'
+import {
+  COALITIONS_PART,
+  type CoalitionRecord,
+  peersOf,
+} from '../../../protocols/coordination/coalition/coalition-record.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { createJournalMesh, type JournalMesh, type JournalNode } from '../../support/journal-mesh.ts'
 import { MemberWatch } from './members.ts'
@@ -127,7 +131,9 @@ class CoalitionsWorld {
     else if (what < (news.type === 'joined' ? 0.22 : 0.15)) {
       this.#counts.refused += 1
       this.#tell(`${name} refuses ${news.id}, ${news.type}`)
-      return { error: this.#anyOf(['directive_failed', 'resource_conflict', 'agent_unavailable']) ?? 'directive_failed' }
+      return {
+        error: this.#anyOf(['directive_failed', 'resource_conflict', 'agent_unavailable']) ?? 'directive_failed',
+      }
     }
     this.#tell(`${name} hears of ${news.id}: ${news.type}, led by ${news.leader}`)
     return undefined
@@ -162,7 +168,15 @@ class CoalitionsWorld {
     const minMembers = this.#happens(0.3) ? members.length : 1 + this.#below(members.length)
     const leader = this.#happens(0.5) ? this.#anyOf(members) : undefined
     const timeoutMs = this.#happens(0.15) ? 1 + this.#below(2_000) : FORM_MS
-    const what = { id, goal: 'simulated', members, minMembers, ttlMs, timeoutMs, ...(leader !== undefined && { leader }) }
+    const what = {
+      id,
+      goal: 'simulated',
+      members,
+      minMembers,
+      ttlMs,
+      timeoutMs,
+      ...(leader !== undefined && { leader }),
+    }
     this.#tell(`${one.node.name} forms ${id} of ${members.length}, ${minMembers} at least, for ${ttlMs} ms`)
     const asked = { one, endsAt: this.#mesh.time.now() + timeoutMs + LATE_MS }
     this.#asked.set(id, asked)
@@ -187,7 +201,9 @@ class CoalitionsWorld {
     this.#counts.active += 1
     this.#tell(`${id} is formed`)
     const same = (record: CoalitionRecord): boolean =>
-      record.state === 'active' && record.leader === leader && JSON.stringify(record.members) === JSON.stringify(members)
+      record.state === 'active' &&
+      record.leader === leader &&
+      JSON.stringify(record.members) === JSON.stringify(members)
     if (state !== 'active' || !this.#observer.versions(id).some(same))
       this.#problems.push(`${id} was said to be formed, and never was so`)
   }
@@ -306,7 +322,10 @@ class CoalitionsWorld {
       const now = START_MS + this.#mesh.time.now()
       for (const [id, { state, until }] of this.#observer.newest())
         if (state === 'forming' || (state === 'active' && until < now)) return `${id} is ${state}`
-      return this.#nodes.all().map((one) => this.#difference(one)).find((why) => why !== undefined)
+      return this.#nodes
+        .all()
+        .map((one) => this.#difference(one))
+        .find((why) => why !== undefined)
     })
     for (const [id, { state, owner }] of this.#observer.newest()) {
       const one = this.#nodes.find(owner)
