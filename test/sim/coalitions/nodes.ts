@@ -125,7 +125,9 @@ export class CoalitionNodes {
     this.#tell(`${node.name} is cut off`)
     const others = this.#mesh.up().filter((other) => other !== node)
     this.#mesh.cut([node], others)
-    if (forMs !== undefined) this.#mesh.time.after(forMs, this.#mesh.heal)
+    const { cuts } = this.counts
+    // All are connected again then, but not where another one was cut off meanwhile.
+    if (forMs !== undefined) this.#mesh.time.after(forMs, () => void (cuts === this.counts.cuts && this.#mesh.heal()))
   }
 
   async heal(): Promise<void> {
