@@ -129,7 +129,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     steps: COALITIONS_STEPS,
     needed: [
       ...['proposed', 'formed', 'unformed', 'dissolved', 'expired', 'led', 'shrunk', 'resumed', 'active', 'failed'],
-      ...['refused', 'leaves', 'left', 'ends', 'taken', 'refusals', 'older', 'kills', 'powerCuts', 'cuts', 'freezes'],
+      ...['refused', 'leaves', 'left', 'ends', 'taken', 'refusals', 'kills', 'powerCuts', 'cuts', 'freezes'],
       ...['outages'],
     ],
     run: async (options) => ({ ...(await runCoalitionsWorld(options)) }),

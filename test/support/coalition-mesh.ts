@@ -55,9 +55,15 @@ export const createCoalitionMesh = (seed: number) => {
   const mute = new Set<string>()
   const holders = new Set<string>()
 
-  /** A node that was killed is gone at once, as if the failure detector had found it. */
-  const presenceOf = (peer: string): Presence =>
-    [...nodes.values()].some(({ id, node }) => id === peer && node.isUp()) ? 'there' : 'gone'
+  /** Ids of those that coordinators directed, in order. */
+  const sent: string[] = []
+
+  const isKnown = (peer: string): boolean => [...nodes.values()].some(({ id }) => id === peer)
+  /** A node that was killed is gone at once, as if the failure detector had found it; it has nothing against whom it does not know. */
+  const presenceOf = (peer: string): Presence => {
+    const found = [...nodes.values()].find(({ id }) => id === peer)
+    return found === undefined || found.node.isUp() ? 'there' : 'gone'
+  }
   const tell = (peer: string): void => {
     for (const fn of hearing) fn(peer, presenceOf(peer))
   }
@@ -92,14 +98,17 @@ export const createCoalitionMesh = (seed: number) => {
     const sender = new DirectiveSender({ port })
     let take: TakeCoalition = async () => undefined
     const coalitions = createCoalitions({
-      ...{ port, journal, coordinator, fences, presenceOf },
+      ...{ port, journal, coordinator, fences, presenceOf, isKnown },
       member: node.seat,
       onPresence(fn) {
         hearing.add(fn)
         return () => void hearing.delete(fn)
       },
       directives: {
-        direct: (directive, signal) => sender.send(directive, signal),
+        direct(directive, signal) {
+          sent.push(directive.target_agent)
+          return sender.send(directive, signal)
+        },
         onCoalition(fn) {
           take = fn
           return agent.onCoalition(fn)
@@ -126,6 +135,7 @@ export const createCoalitionMesh = (seed: number) => {
     start,
     mute,
     holders,
+    sent,
     /** Nodes m0, m1, … with a coordinator. */
     async found(count: number): Promise<CoalitionNode[]> {
       const all: CoalitionNode[] = []

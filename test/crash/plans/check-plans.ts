@@ -3,6 +3,10 @@ import { planJournal } from '../../../protocols/coordination/journal/plan-kinds.
 import { PLAN_PREFIX, PLANS_PART, readPlan } from '../../../protocols/coordination/plan-record.ts'
 import { knownKinds } from '../../../protocols/journal/part-kinds.ts'
 import { createJournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
+import { resourceJournal } from '../../../protocols/resource/journal/resource-kinds.ts'
+import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
+import { taskJournal } from '../../../protocols/task/journal/task-kinds.ts'
+import { TASKS_PART } from '../../../protocols/task/task-record.ts'
 import { compareLogs, decidedIn, type LogEntry } from '../disk/decided-log.ts'
 import { type LoggedPlans, PlanBooks, type ShownPlan } from './plan-books.ts'
 
@@ -19,7 +23,13 @@ export const applyPlans = (): AppliedPlans => {
   const bugs = (kind: string, error: unknown): never => {
     throw new Error(`${kind} failed`, { cause: error })
   }
-  const machine = createJournalMachine(knownKinds([], [{ ...planJournal, name: PLANS_PART }]), bugs)
+  const parts = [
+    { ...planJournal, name: PLANS_PART },
+    // Their decisions stand in the same logs.
+    { ...taskJournal, name: TASKS_PART },
+    { ...resourceJournal, name: RESOURCES_PART },
+  ]
+  const machine = createJournalMachine(knownKinds([], parts), bugs)
   return {
     async apply(data, at) {
       await machine.prepare?.([{ kind: 'command', data }])

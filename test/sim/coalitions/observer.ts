@@ -49,7 +49,8 @@ const wrongBeginning = ({ state, members, proposed, leader }: CoalitionRecord): 
   return leader === proposed.leader ? undefined : 'another one leads than was proposed'
 }
 
-const wrongChange = (before: CoalitionRecord, record: CoalitionRecord): Problem => {
+/** @param isNext whether nothing was decided between the two */
+const wrongChange = (before: CoalitionRecord, record: CoalitionRecord, isNext: boolean): Problem => {
   if (!FOLLOWS[before.state].includes(record.state)) return `it was ${before.state}, and is ${record.state}`
   if (record.fence.index <= before.fence.index) return 'it changed, and its fence did not'
   if (termsOf(before) !== termsOf(record)) return 'its terms changed'
@@ -59,7 +60,7 @@ const wrongChange = (before: CoalitionRecord, record: CoalitionRecord): Problem 
     if (agreed.get(peer) === true && !accepted) return `${peer} had agreed, and has not`
   }
   const isFormed = before.state === 'forming' && record.state === 'active'
-  return isFormed && record.members.length < record.minMembers
+  return isFormed && isNext && record.members.length < record.minMembers
     ? `it is active with ${record.members.length} members, and needs ${record.minMembers}`
     : undefined
 }
@@ -87,12 +88,15 @@ export class CoalitionObserver {
   watch(machine: JournalMachine, tell: (problem: string) => void): void {
     if (this.#watched.has(machine)) return
     this.#watched.add(machine)
-    machine.onApplied(() => {
+    const look = (isNext: boolean): void => {
       if (machine.version() <= this.#version) return
       this.#version = machine.version()
-      const problem = this.#look(machine)
+      const problem = this.#look(machine, isNext)
       if (problem !== undefined) tell(`at ${this.#version}: ${problem}`)
-    })
+    }
+    // It may have applied more than any that was watched before.
+    look(false)
+    machine.onApplied(() => look(true))
   }
 
   /** As of that decision; undefined where it was not seen. */
@@ -108,14 +112,14 @@ export class CoalitionObserver {
     return this.#newest
   }
 
-  #look(machine: JournalMachine): Problem {
+  #look(machine: JournalMachine, isNext: boolean): Problem {
     const now = new Map<string, CoalitionRecord>()
     for (const { key, value } of machine.records.all()) {
       const record = key.startsWith(COALITION_PREFIX) ? readCoalition(value) : undefined
       if (record !== undefined) now.set(key.slice(COALITION_PREFIX.length), record)
     }
     for (const [id, record] of now) {
-      const problem = this.#take(id, record)
+      const problem = this.#take(id, record, isNext)
       if (problem !== undefined) return `${id}: ${problem}`
     }
     for (const [id, record] of this.#newest) {
@@ -126,7 +130,7 @@ export class CoalitionObserver {
     return this.#wrongUsage(machine, now)
   }
 
-  #take(id: string, record: CoalitionRecord): Problem {
+  #take(id: string, record: CoalitionRecord, isNext: boolean): Problem {
     const before = this.#newest.get(id)
     if (before === record || before?.fence.index === record.fence.index) return undefined
     this.#newest.set(id, record)
@@ -135,7 +139,8 @@ export class CoalitionObserver {
     this.#count(before, record)
     const liar = record.members.find(({ peer, accepted }) => accepted && !this.#hasAgreed(id, peer))
     if (liar !== undefined) return `${liar.peer} never agreed to it`
-    return wrongRecord(record) ?? (before === undefined ? wrongBeginning(record) : wrongChange(before, record))
+    if (before === undefined) return wrongRecord(record) ?? (isNext ? wrongBeginning(record) : undefined)
+    return wrongRecord(record) ?? wrongChange(before, record, isNext)
   }
 
   /** What owners answer for is what there is. */

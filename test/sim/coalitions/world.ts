@@ -125,6 +125,7 @@ class CoalitionsWorld {
 
   /** What a program says: it may take its time, fail, and refuse. */
   async #judge(news: CoalitionNews, { name, port }: JournalNode): Promise<CoalitionVerdict> {
+    this.#watch()
     const what = this.#isCalm ? 1 : this.#random()
     if (what < 0.08) await new Promise<void>((resolve) => port.timers.after(this.#random() * 4_000, resolve))
     else if (what < 0.11) throw new Error('a program that fails')
@@ -198,6 +199,7 @@ class CoalitionsWorld {
   }
 
   #formed(id: string, { state, leader, members }: CoalitionStatus): void {
+    this.#watch()
     this.#counts.active += 1
     this.#tell(`${id} is formed`)
     const same = (record: CoalitionRecord): boolean =>
@@ -209,6 +211,7 @@ class CoalitionsWorld {
   }
 
   #notFormed(id: string, error: unknown): void {
+    this.#watch()
     this.#counts.failed += 1
     this.#tell(`${id} is not formed: ${error}`)
     if (!isParleyError(error) || !ENDS.has(error.code)) this.#problems.push(`${id} failed: ${error}`)

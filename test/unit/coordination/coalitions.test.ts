@@ -74,6 +74,26 @@ test('members that refuse or do not answer are left out where enough others agre
     assert.equal(shy.coalitions.counts().memberOf, 0)
   }))
 
+test('peers that nobody knows are not directed, and count as agents that did not answer', () =>
+  withMesh(17, 3, async (mesh, all) => {
+    const strangers = ['peerofnobody', 'peerofnobodyelse']
+    const members = [...strangers, ...idsOf(all)]
+    const one = pick(all, 0)
+    const formed = await ended(
+      mesh,
+      one.coalitions.form({ id: 'c', goal: GOAL, members, minMembers: 3, ttlMs: DAY_MS }),
+    )
+    assert.deepEqual(membersOf(formed), idsOf(all))
+    const forming = one.coalitions.form({ id: 'd', goal: GOAL, members, ttlMs: DAY_MS })
+    await assert.rejects(ended(mesh, forming), (error) => isParleyError(error, 'STA003'))
+    await mesh.time.run(20_000)
+    assert.deepEqual(
+      mesh.sent.filter((peer) => strangers.includes(peer)),
+      [],
+    )
+    assert.ok(mesh.sent.length >= 6)
+  }))
+
 test('where too few agree it is dissolved with the reason, and those who agreed are told', () =>
   withMesh(3, 3, async (mesh, all) => {
     const shy = pick(all, 2)
