@@ -34,7 +34,7 @@ export interface CoalitionNode {
   /** As if the coordinator had directed it. */
   readonly take: TakeCoalition
   /** What its program says; it agrees unless told. */
-  agree(news: CoalitionNews): CoalitionVerdict
+  agree(news: CoalitionNews): CoalitionVerdict | Promise<CoalitionVerdict>
 }
 
 /** An agent that does no tasks. */

@@ -75,8 +75,8 @@ export class MemberWatch {
       if (isIn) this.#tell(`${peer} is in ${id}, and ${verdict === undefined ? 'was told that it is over' : 'refused'}`)
       return
     }
-    if (life.stances.get(id)?.agrees !== true) this.#tell(`${peer} took ${id}, and its program did not agree`)
-    this.#agreed.add(key)
+    if (life.stances.get(id)?.agrees === true) this.#agreed.add(key)
+    else if (isIn) this.#tell(`${peer} took ${id}, and its program did not agree`)
   }
 
   left(life: MemberLife, id: string, isIn: boolean): void {

@@ -11,9 +11,6 @@ import type { JournalMesh, JournalNode } from '../../support/journal-mesh.ts'
 import { detectPresence } from '../tasks/bytes/presence.ts'
 import { MemberLife, type MemberWatch } from './members.ts'
 
-/** As docs/coordination.md says: who agrees later has not. */
-const AGREE_MS = 2_000
-
 export interface CoalitionNode {
   readonly node: JournalNode
   readonly coalitions: CoalitionsFeature
@@ -84,9 +81,8 @@ export const startCoalitions = async (
   const listen = (): void =>
     void coalitions.onCoalition(async (news) => {
       const stance = watch.told(life, news)
-      const toldAt = mesh.time.now()
       const verdict = await options.judge(news, node)
-      stance.agrees = verdict === undefined && mesh.time.now() - toldAt < AGREE_MS
+      stance.agrees = verdict === undefined
       return verdict
     })
   if (options.listensAfterMs === 0) listen()

@@ -68,8 +68,14 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'a coalition does not end by itself at a member',
     file: `${COALITION}/member-coalitions.ts`,
-    find: 'timers.after(ttl_ms, () => this.#over(id))',
-    replace: 'timers.after(ttl_ms, () => {})',
+    find: 'timers.after(leftMs, () => this.#over(id))',
+    replace: 'timers.after(leftMs, () => {})',
+  },
+  {
+    bug: 'a coalition that ended while its program thought about a change goes on',
+    file: `${COALITION}/member-coalitions.ts`,
+    find: '      if (known !== undefined && !this.#in.has(id)) return undefined\n',
+    replace: '',
   },
   {
     bug: 'a decision to leave leaves no fence behind',

@@ -161,6 +161,22 @@ test('its time is over: it is dissolved, and its members are told once', () =>
     for (const parameters of told) assert.equal(Reflect.get(Object(parameters), 'ttl_ms'), 0)
   }))
 
+test('its time is over while a program thinks about a change: it is told that once, and is not in it again', () =>
+  withMesh(18, 3, async (mesh, all) => {
+    const [one, two, slow] = [pick(all, 0), pick(all, 1), pick(all, 2)]
+    await ended(mesh, one.coalitions.form({ id: 'c', goal: GOAL, members: idsOf(all), ttlMs: 10_000 }))
+    slow.agree = ({ type }) =>
+      type === 'changed' ? new Promise((resolve) => mesh.time.after(1_500, () => resolve(undefined))) : undefined
+    await mesh.time.run(9_000)
+    await ended(mesh, two.coalitions.leave('c'))
+    await until(mesh, () => slow.news.at(-1)?.type === 'dissolved')
+    for (let i = 0; i < 40; i += 1) {
+      assert.equal(slow.coalitions.isIn('c'), false, `${i}`)
+      await mesh.time.run(100)
+    }
+    assert.deepEqual(typesOf(slow), ['joined', 'changed', 'dissolved'])
+  }))
+
 test('it ends at a member by itself where nobody coordinates any more', () =>
   withMesh(7, 3, async (mesh, all) => {
     const last = pick(othersThan(all, mesh.leading()), 0)
