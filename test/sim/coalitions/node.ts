@@ -82,7 +82,7 @@ export const startCoalitions = async (
     void coalitions.onCoalition(async (news) => {
       const stance = watch.told(life, news)
       const verdict = await options.judge(news, node)
-      stance.agrees = verdict === undefined
+      stance.agrees = verdict === undefined && news.type !== 'dissolved'
       return verdict
     })
   if (options.listensAfterMs === 0) listen()

@@ -72,12 +72,6 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
     replace: 'timers.after(leftMs, () => {})',
   },
   {
-    bug: 'a coalition that ended while its program thought about a change goes on',
-    file: `${COALITION}/member-coalitions.ts`,
-    find: '      if (known !== undefined && !this.#in.has(id)) return undefined\n',
-    replace: '',
-  },
-  {
     bug: 'a decision to leave leaves no fence behind',
     file: `${COALITION}/member-coalitions.ts`,
     find: '        await this.#deps.fences.accept(coalitionScope(id), fence)\n      } catch',
