@@ -374,6 +374,37 @@ describe('commands by the control socket', { timeout: 90_000 }, () => {
     assertError(await parley(alpha('coalition', 'dissolve', 'c1')), 1, 'STA003', /is dissolved/)
   })
 
+  test('a coalition of agents whose programs agree is formed, shown and dissolved', async () => {
+    const [address = ''] = (await noteOf('alpha')).addresses
+    const secret = (await readFile(join(folder, 'mesh.key'), 'utf8')).trim()
+    const shared = { mesh: 'controlled', secret, join: [address], debug: false as const, log: 'silent' as const }
+    await using gamma = await createMesh({ ...shared, name: 'gamma' })
+    await using delta = await createMesh({ ...shared, name: 'delta' })
+    for (const { coalitions } of [gamma, delta]) coalitions.onCoalition(() => undefined)
+    for (const name of ['gamma', 'delta'])
+      await until(`${name} is in`, async () =>
+        (await parley(alpha('agents', '--json'))).stdout.includes(JSON.stringify(name)),
+      )
+    const form = ['coalition', 'form', 'map it', 'gamma', 'delta', '--ttl', '60000']
+    const formed = await parley(alpha(...form, '--id', 'c2', '--leader', 'delta', '--wide'))
+    assert.equal(formed.code, 0, formed.stderr)
+    assert.match(formed.stdout, /^the coalition c2 is formed, until \d{4}-\d\d-\d\dT/)
+    for (const line of [new RegExp(`^${gamma.self.id} *$`, 'm'), new RegExp(`^${delta.self.id} +leads$`, 'm')])
+      assert.match(formed.stdout, line)
+    assert.deepEqual([gamma.coalitions.isIn('c2'), delta.coalitions.isIn('c2')], [true, true])
+    assert.match((await parley(beta('coalition', 'ls'))).stdout, /^c2 +active .* 2 +map it *$/m)
+    const few = await parley(beta(...form, 'alpha', '--min', '2', '--json'))
+    const { id, state, members, leader } = JSON.parse(few.stdout)
+    assert.deepEqual([state, members.length, leader], ['active', 2, gamma.self.id], few.stderr)
+    assertError(await parley(beta('coalition', 'leave', id)), 4, 'SEC002', /is no member/)
+    const over = await parley(beta('coalition', 'dissolve', id, '--json'))
+    assert.deepEqual(JSON.parse(over.stdout), { id }, over.stderr)
+    const ended = await parley(alpha('coalition', 'dissolve', 'c2', '--reason', 'it is mapped'))
+    assert.equal(ended.stdout, 'the coalition c2 is dissolved\n', ended.stderr)
+    for (const { coalitions } of [gamma, delta])
+      await until('nobody is in one', () => !coalitions.isIn('c2') && !coalitions.isIn(id))
+  })
+
   test('tasks are submitted, shown, held, given what they want, and ended', async () => {
     const needs = ['--require', 'cpu=500', 'robot-arm=1']
     const submitted = await parley(

@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UsageError } from '../support/usage.ts'
 import { BUDGET_MUTANTS } from './mutants/budgets.ts'
+import { COALITION_MUTANTS } from './mutants/coalitions.ts'
 import { CORE_MUTANTS } from './mutants/core.ts'
 import { DELIVERY_MUTANTS } from './mutants/delivery.ts'
 import { DRIVER_MUTANTS } from './mutants/driver.ts'
@@ -40,6 +41,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...RESOURCE_MUTANTS,
   ...BUDGET_MUTANTS,
   ...PLAN_MUTANTS,
+  ...COALITION_MUTANTS,
 ]
 
 export const sourceOf = ({ file }: Mutant): string => readFileSync(join(ROOT, file), 'utf8')

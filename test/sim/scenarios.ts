@@ -1,5 +1,6 @@
 /** The scenarios that run seed after seed: the core under each mix of faults, and the driver over Ports and disks. */
 import { runBudgetsWorld } from './budgets/world.ts'
+import { runCoalitionsWorld } from './coalitions/world.ts'
 import { runDeliveryWorld } from './delivery/world.ts'
 import { runPartsWorld } from './parts/world.ts'
 import { runPlansWorld } from './plans/world.ts'
@@ -51,6 +52,7 @@ const TASKS_STEPS = 25
 const RESOURCES_STEPS = 40
 const BUDGETS_STEPS = 40
 const PLANS_STEPS = 40
+const COALITIONS_STEPS = 40
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   ...Object.fromEntries(
@@ -121,6 +123,17 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       ...['worked', 'kills', 'powerCuts', 'cuts', 'freezes', 'outages'],
     ],
     run: async (options) => ({ ...(await runPlansWorld(options)) }),
+  },
+  coalitions: {
+    about:
+      'coalitions while coordinators, members and proposers are killed, lose power, are frozen and cut off, and members refuse: who leads is one, and each ends',
+    steps: COALITIONS_STEPS,
+    needed: [
+      ...['proposed', 'formed', 'unformed', 'dissolved', 'expired', 'led', 'shrunk', 'resumed', 'active', 'failed'],
+      ...['refused', 'leaves', 'left', 'ends', 'taken', 'refusals', 'kills', 'powerCuts', 'cuts', 'freezes'],
+      ...['outages'],
+    ],
+    run: async (options) => ({ ...(await runCoalitionsWorld(options)) }),
   },
   intruder: {
     about:

@@ -17,7 +17,7 @@ import { createFenceGuard, type Fences } from '../../protocols/journal/fencing/f
 import type { JournalPart } from '../../protocols/journal/part-kinds.ts'
 import { createJournalMesh, type JournalNode } from './journal-mesh.ts'
 
-const PARTS: readonly JournalPart[] = [{ ...coalitionJournal, name: COALITIONS_PART }]
+export const COALITION_PARTS: readonly JournalPart[] = [{ ...coalitionJournal, name: COALITIONS_PART }]
 
 type Presence = 'there' | 'gone'
 
@@ -34,11 +34,11 @@ export interface CoalitionNode {
   /** As if the coordinator had directed it. */
   readonly take: TakeCoalition
   /** What its program says; it agrees unless told. */
-  agree(news: CoalitionNews): CoalitionVerdict
+  agree(news: CoalitionNews): CoalitionVerdict | Promise<CoalitionVerdict>
 }
 
 /** An agent that does no tasks. */
-const agentOf = ({ port, coordinator }: JournalNode, fences: Fences): ManagedAgent =>
+export const idleAgentOf = ({ port, coordinator }: JournalNode, fences: Fences): ManagedAgent =>
   new ManagedAgent({
     ...{ port, coordinator, fences },
     work: () => ({ offers: [], tasks: [], isDraining: false }),
@@ -55,9 +55,15 @@ export const createCoalitionMesh = (seed: number) => {
   const mute = new Set<string>()
   const holders = new Set<string>()
 
-  /** A node that was killed is gone at once, as if the failure detector had found it. */
-  const presenceOf = (peer: string): Presence =>
-    [...nodes.values()].some(({ id, node }) => id === peer && node.isUp()) ? 'there' : 'gone'
+  /** Ids of those that coordinators directed, in order. */
+  const sent: string[] = []
+
+  const isKnown = (peer: string): boolean => [...nodes.values()].some(({ id }) => id === peer)
+  /** A node that was killed is gone at once, as if the failure detector had found it; it has nothing against whom it does not know. */
+  const presenceOf = (peer: string): Presence => {
+    const found = [...nodes.values()].find(({ id }) => id === peer)
+    return found === undefined || found.node.isUp() ? 'there' : 'gone'
+  }
   const tell = (peer: string): void => {
     for (const fn of hearing) fn(peer, presenceOf(peer))
   }
@@ -85,21 +91,24 @@ export const createCoalitionMesh = (seed: number) => {
     name: string,
     { expect, fences: given, listens = true }: { expect?: number; fences?: Fences; listens?: boolean } = {},
   ): Promise<CoalitionNode> => {
-    const node = await mesh.start(name, { parts: PARTS, ...(expect !== undefined && { expect }) })
+    const node = await mesh.start(name, { parts: COALITION_PARTS, ...(expect !== undefined && { expect }) })
     const { port, journal, coordinator } = node
     const fences = given ?? (await createFenceGuard())
-    const agent = agentOf(node, fences)
+    const agent = idleAgentOf(node, fences)
     const sender = new DirectiveSender({ port })
     let take: TakeCoalition = async () => undefined
     const coalitions = createCoalitions({
-      ...{ port, journal, coordinator, fences, presenceOf },
+      ...{ port, journal, coordinator, fences, presenceOf, isKnown },
       member: node.seat,
       onPresence(fn) {
         hearing.add(fn)
         return () => void hearing.delete(fn)
       },
       directives: {
-        direct: (directive, signal) => sender.send(directive, signal),
+        direct(directive, signal) {
+          sent.push(directive.target_agent)
+          return sender.send(directive, signal)
+        },
         onCoalition(fn) {
           take = fn
           return agent.onCoalition(fn)
@@ -126,6 +135,7 @@ export const createCoalitionMesh = (seed: number) => {
     start,
     mute,
     holders,
+    sent,
     /** Nodes m0, m1, … with a coordinator. */
     async found(count: number): Promise<CoalitionNode[]> {
       const all: CoalitionNode[] = []

@@ -38,7 +38,7 @@ const isSameShape = (a: Coalition, b: Coalition): boolean =>
   a.leader === b.leader && a.members.length === b.members.length && a.members.every((peer, i) => peer === b.members[i])
 
 export interface MemberDeps {
-  readonly port: Pick<Port, 'self' | 'timers' | 'log'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
   readonly fences: Pick<Fences, 'accept'>
 }
 
@@ -113,6 +113,8 @@ export class MemberCoalitions {
 
   async #take(coalition: Coalition): Promise<CoalitionVerdict> {
     const { coalition_id: id, members, leader, ttl_ms } = coalition
+    const { clock } = this.#deps.port
+    const endsAt = clock.monotonic() + ttl_ms
     const known = this.#in.get(id)
     if (ttl_ms === 0 || !members.includes(this.#deps.port.self.id)) {
       this.#over(id)
@@ -127,15 +129,17 @@ export class MemberCoalitions {
         this.#drop(id)
         return verdict
       }
+      // Its time was over while its program thought about the change, which has heard of that.
+      if (known !== undefined && !this.#in.has(id)) return undefined
     }
-    this.#keep(coalition)
+    this.#keep(coalition, Math.max(0, endsAt - clock.monotonic()))
     return undefined
   }
 
-  #keep(coalition: Coalition): void {
-    const { coalition_id: id, ttl_ms } = coalition
+  #keep(coalition: Coalition, leftMs: number): void {
+    const { coalition_id: id } = coalition
     this.#in.get(id)?.stop()
-    const stop = this.#deps.port.timers.after(ttl_ms, () => this.#over(id))
+    const stop = this.#deps.port.timers.after(leftMs, () => this.#over(id))
     this.#in.set(id, { coalition, stop })
   }
 

@@ -10,6 +10,8 @@ import { type CoalitionRecord, MAX_TTL_MS, peersOf } from './coalition-record.ts
 const AGAIN_MS = 5_000
 /** For so long after it was dissolved its members are told. Milliseconds. */
 const TELL_MS = 60_000
+/** Later those who may not know are told so often, until they answer or come back once more. */
+const MOST_LATE = 5
 
 /** What became of a directive. */
 export type Reached = 'accepted' | 'refused' | 'absent'
@@ -31,16 +33,20 @@ export class WatchedCoalition {
   readonly id: string
   #record: CoalitionRecord
   readonly #contacts = new Map<string, Contact>()
-  /** Who was proposed and is no member: it was left out, or left. */
-  readonly #out: Set<string>
-  /** Who is there again, and may not know that it is over. */
-  readonly #back = new Set<string>()
+  /** Who was proposed and is no member, since which decision: it was left out, or left. */
+  readonly #out: Map<string, number>
+  /** Who may not know that it is over, and how often it was told in vain. */
+  readonly #back: Map<string, number>
 
   constructor(id: string, record: CoalitionRecord) {
     this.id = id
     this.#record = record
     const members = new Set(peersOf(record))
-    this.#out = new Set(record.proposed.members.filter((peer) => !members.has(peer)))
+    const out = record.proposed.members.filter((peer) => !members.has(peer))
+    this.#out = new Map(out.map((peer) => [peer, record.fence.index]))
+    // It was dissolved before this epoch: who came back meanwhile was told by nobody, maybe.
+    const isOver = record.state === 'dissolved'
+    this.#back = new Map(isOver ? record.proposed.members.map((peer) => [peer, 0]) : [])
   }
 
   get record(): CoalitionRecord {
@@ -49,7 +55,7 @@ export class WatchedCoalition {
 
   set(record: CoalitionRecord): void {
     const members = new Set(peersOf(record))
-    for (const peer of peersOf(this.#record)) if (!members.has(peer)) this.#out.add(peer)
+    for (const peer of peersOf(this.#record)) if (!members.has(peer)) this.#out.set(peer, record.fence.index)
     this.#record = record
   }
 
@@ -61,9 +67,8 @@ export class WatchedCoalition {
 
   /** It is there again, and may know nothing of before. */
   cameBack(peer: string): void {
-    if (this.#contacts.get(peer)?.reached === 'sending') return
-    this.#contacts.delete(peer)
-    if (this.#record.state === 'dissolved') this.#back.add(peer)
+    if (this.#record.state === 'dissolved') this.#back.set(peer, 0)
+    if (this.#contacts.get(peer)?.reached !== 'sending') this.#contacts.delete(peer)
   }
 
   sending(peer: string): void {
@@ -74,20 +79,20 @@ export class WatchedCoalition {
     const asOf = this.#contacts.get(peer)?.asOf
     if (asOf === undefined) return
     this.#contacts.set(peer, { asOf, reached, at: now })
-    // Those that were left out are told once.
-    if (reached !== 'absent') this.#out.delete(peer)
-    this.#back.delete(peer)
+    const inVain = this.#back.get(peer)
+    if (inVain !== undefined && reached === 'absent' && inVain + 1 < MOST_LATE) this.#back.set(peer, inVain + 1)
+    else this.#back.delete(peer)
+    // Those that were left out are told once; what was on its way by then told them to join.
+    if (reached !== 'absent' && asOf >= (this.#out.get(peer) ?? 0)) this.#out.delete(peer)
   }
 
   /** Whom it wants to direct now. */
   told(isThere: (peer: string) => boolean, now: number): Told[] {
-    const { state, changedAt } = this.#record
-    const isOver = state === 'dissolved'
-    const isLate = isOver && now >= changedAt + TELL_MS
+    const isOver = this.#record.state === 'dissolved'
     const wants = (peer: string): boolean =>
-      isThere(peer) && this.#wants(peer, now) && (!isLate || this.#back.has(peer))
+      isThere(peer) && this.#wants(peer, now) && (!isOver || this.#isToldEnd(peer, now))
     const members = peersOf(this.#record).filter(wants)
-    const out = [...this.#out].filter(wants)
+    const out = [...this.#out.keys()].filter(wants)
     return [
       ...members.map((peer) => ({ peer, coalition: this.#coalition(isOver ? 0 : this.#leftMs(now)) })),
       ...out.map((peer) => ({ peer, coalition: this.#coalition(0) })),
@@ -108,12 +113,21 @@ export class WatchedCoalition {
 
   /** When it has to be looked at again, whatever happens. */
   nextDueAt(isThere: (peer: string) => boolean): number | undefined {
-    const { state, until, changedAt } = this.#record
+    const { state, until } = this.#record
+    if (state === 'forming') return until
     let againAt = Number.POSITIVE_INFINITY
-    for (const [peer, { reached, at }] of this.#contacts)
-      if (reached === 'absent' && isThere(peer)) againAt = Math.min(againAt, at + AGAIN_MS)
-    if (state !== 'dissolved') return Math.min(until, state === 'active' ? againAt : until)
-    return againAt < changedAt + TELL_MS ? againAt : undefined
+    for (const [peer, { reached, at }] of this.#contacts) {
+      if (reached !== 'absent' || !isThere(peer)) continue
+      if (state === 'active' || this.#isToldEnd(peer, at + AGAIN_MS)) againAt = Math.min(againAt, at + AGAIN_MS)
+    }
+    if (state === 'active') return Math.min(until, againAt)
+    return againAt === Number.POSITIVE_INFINITY ? undefined : againAt
+  }
+
+  /** After a while only who may not know it; each ends it by itself when its time is over. */
+  #isToldEnd(peer: string, at: number): boolean {
+    const { until, changedAt } = this.#record
+    return at < changedAt + TELL_MS || (at < until && this.#back.has(peer))
   }
 
   #asOf(): number {

@@ -1,14 +1,12 @@
 /** What the logs of voters, and the files of those who spent, say about budgets after a crash run. Keeps no state. */
 import { readFileSync } from 'node:fs'
-import { lookIntoFolder } from '../../../node/store/files/disk.ts'
-import { readRaftLog } from '../../../node/store/log/log-store.ts'
 import { BUDGETS_PART } from '../../../protocols/budget/budget-record.ts'
 import { budgetJournal } from '../../../protocols/budget/journal/budget-kinds.ts'
 import { knownKinds } from '../../../protocols/journal/part-kinds.ts'
 import { createJournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
 import { readBudgets } from '../../sim/budgets/observer.ts'
 import { wrongBudgets } from '../../support/budget-sums.ts'
-import type { LogEntry } from '../resources/journal-checker.ts'
+import { compareLogs, decidedIn, type LogEntry } from '../disk/decided-log.ts'
 import { BudgetBooks, type LoggedDecision, type ShownAccount } from './budget-books.ts'
 import type { SpentLine } from './spending.ts'
 
@@ -67,27 +65,14 @@ export const checkBudgetEntries = async (entries: Iterable<LogEntry>, product: A
   return { books, wrong }
 }
 
-const decidedIn = async (folder: string): Promise<LogEntry[]> => {
-  const { state } = await readRaftLog(lookIntoFolder(folder))
-  if (state.snapshot !== undefined)
-    throw new Error('a part of the log is gone: it cannot be checked from its beginning')
-  return state.entries.filter(({ kind, index }) => kind === 'command' && index <= state.hardState.commit)
-}
-
 /**
  * The longest log is checked entry by entry; the others have to be the beginning of it.
  * @param folders of the journals of voters that do not run, and that kept all of their logs
  */
 export const checkBudgetLogs = async (folders: readonly string[]): Promise<CheckedLog> => {
-  const logs = await Promise.all(folders.map(decidedIn))
-  const [longest = [], ...others] = logs.toSorted((a, b) => b.length - a.length)
+  const { longest, wrong: differing } = compareLogs(await Promise.all(folders.map(decidedIn)))
   const { books, wrong } = await checkBudgetEntries(longest, applyBudgets())
-  const isSame = ({ index, term, data }: LogEntry, i: number): boolean =>
-    longest[i]?.index === index && longest[i].term === term && Buffer.compare(longest[i].data, data) === 0
-  for (const other of others)
-    if (!other.every(isSame))
-      wrong.push(`a voter has another entry at ${other.find((one, i) => !isSame(one, i))?.index}`)
-  return { books, wrong }
+  return { books, wrong: [...wrong, ...differing] }
 }
 
 /** What stands in the file of one who spends; the last line may have been cut off, and then nothing was spent. */

@@ -1,13 +1,18 @@
 /**
  * Plans are made one after another while coordinator, agents and the node that makes them are killed at random: each plan ends
- * completed, its tasks are done once, by who was directed, and every voter has the same moves of it. Keeps no state.
+ * completed, its tasks are done once, by who was directed, and the log of each voter says the same of it to a reader with rules of
+ * its own. Keeps no state.
  */
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { JOURNAL_FOLDER } from '../../../node/store/known-stores.ts'
 import type { Scenario } from '../scenarios.ts'
 import { TASK_TYPE } from '../tasks/plan.ts'
 import { END_MS, onStage, told, victims } from '../tasks/playing.ts'
 import { REQUESTER, releaseOf, type TaskStage } from '../tasks/stage.ts'
 import type { PlanEnd } from '../tasks/verbs.ts'
+import { checkPlanLogs } from './check-plans.ts'
+import { type PlanBooks, WAYS } from './plan-books.ts'
 
 const PAUSE_MS = [700, 2_000] as const
 const DOWN_MS = [200, 900] as const
@@ -19,19 +24,8 @@ const MANY = 50
 const EACH_MS = 240
 const LEAST_MS = 10_000
 
-/** Ways of seed 003, written down once more: the product's own table is not asked. */
-const WAYS: Readonly<Record<string, string>> = {
-  'idle system_state_change': 'coordinating',
-  'coordinating plan_ready': 'executing',
-  'coordinating coordination_failure': 'error',
-  'executing execution_started': 'monitoring',
-  'executing adjustment_needed': 'coordinating',
-  'executing coordination_failure': 'error',
-  'monitoring completion': 'idle',
-  'monitoring adjustment_needed': 'coordinating',
-  'error retry_coordination': 'coordinating',
-  'error recovery_complete': 'idle',
-}
+/** So that the log of each voter has all entries. */
+const NEVER = 1_000_000
 
 const planId = (n: number): string => `plan-${n}`
 const taskOf = (n: number, i: number): string => `plan-${n}-task-${i}`
@@ -66,13 +60,23 @@ const wrongPlan = ({ id, outcome, reason, moves, done }: PlanEnd): string[] => {
   return wrong
 }
 
+/** @returns where the log says otherwise than the nodes */
+const wrongLog = (books: PlanBooks, ends: readonly PlanEnd[]): string[] => {
+  const { outcomes, counts } = books
+  const wrong = books.open().map((id) => `the log says that the plan ${id} is still open`)
+  if (counts.made !== ends.length) wrong.push(`the log says that ${counts.made} plans were made, not ${ends.length}`)
+  for (const { id, outcome } of ends)
+    if (outcomes.get(id) !== outcome) wrong.push(`${id} is ${outcome}, and ${outcomes.get(id)} in the log`)
+  return wrong
+}
+
 export const plansKilled = (tasks: number): Scenario => ({
   name: 'plans-killed',
   about:
     'coordinator, agents and the maker of plans are killed at random: plans end, tasks are done once by who was directed',
   play: ({ seed, say }) =>
-    onStage({ seed, release: releaseOf(TASK_TYPE) }, async (stage) => {
-      const { random, outside } = stage
+    onStage({ seed, release: releaseOf(TASK_TYPE), snapshotEvery: NEVER }, async (stage) => {
+      const { random, outside, nodes } = stage
       const plans = Math.ceil(tasks / TASKS)
       const forMs = Math.max(LEAST_MS, tasks * EACH_MS)
       let kills = 0
@@ -93,11 +97,18 @@ export const plansKilled = (tasks: number): Scenario => ({
       const resumed = ends.filter(({ epochs }) => epochs > 1).length
       say(`${kills} kills, ${resumed} of ${plans} plans were gone on with by another coordinator`)
       if (resumed === 0 && plans >= MANY) wrong.push('no plan was gone on with by another coordinator')
+      const voters = nodes.filter(({ isVoter }) => isVoter)
+      await Promise.all(nodes.map((node) => node.terminate()))
+      const { books, wrong: found } = await checkPlanLogs(voters.map(({ dataDir }) => join(dataDir, JOURNAL_FOLDER)))
+      wrong.push(...found, ...wrongLog(books, ends))
+      const { counts } = books
       const sum = (of: (end: PlanEnd) => number): number => ends.reduce((all, one) => all + of(one), 0)
       return {
         figures: {
           ...{ plans, tasks: plans * TASKS, kills, resumed },
           ...{ revisions: sum(({ revision }) => revision), adjusted: sum(({ adjusted }) => adjusted) },
+          ...{ entries: counts.entries, moves: counts.moves, 'changes refused': counts.refused },
+          ...{ directives: counts.directives, 'logs checked': voters.length },
           ...{ runs: outside.runs, 'without duplicates': outside.distinct() },
         },
         violations: told([...outside.wrong, ...wrong]),

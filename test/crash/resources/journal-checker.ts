@@ -3,8 +3,6 @@
  * none is the product's. After each entry the product's state has to be the same, and nobody in it gives more than it has.
  * State: nodes, allocations, epochs.
  */
-import { lookIntoFolder } from '../../../node/store/files/disk.ts'
-import { readRaftLog } from '../../../node/store/log/log-store.ts'
 import { knownKinds } from '../../../protocols/journal/part-kinds.ts'
 import { createJournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
 import { resourceJournal } from '../../../protocols/resource/journal/resource-kinds.ts'
@@ -12,6 +10,7 @@ import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
 import { taskJournal } from '../../../protocols/task/journal/task-kinds.ts'
 import { TASKS_PART } from '../../../protocols/task/task-record.ts'
 import { readAll, type Seen, wrongState } from '../../sim/resources/observer.ts'
+import { decidedIn, type LogEntry } from '../disk/decided-log.ts'
 
 type Amounts = Readonly<Record<string, number>>
 interface Change {
@@ -296,12 +295,6 @@ export interface Product {
   state(): Seen
 }
 
-export interface LogEntry {
-  readonly index: number
-  readonly term: number
-  readonly data: Uint8Array
-}
-
 const DECODER = new TextDecoder()
 const MOST_TOLD = 3
 
@@ -340,10 +333,5 @@ export const createProduct = (): Product => {
 }
 
 /** @param folder of the journal of a voter that does not run, and that kept all of its log */
-export const checkJournal = async (folder: string): Promise<Checked> => {
-  const { state } = await readRaftLog(lookIntoFolder(folder))
-  if (state.snapshot !== undefined)
-    throw new Error('a part of the log is gone: it cannot be checked from its beginning')
-  const decided = state.entries.filter(({ kind, index }) => kind === 'command' && index <= state.hardState.commit)
-  return checkEntries(decided, createProduct())
-}
+export const checkJournal = async (folder: string): Promise<Checked> =>
+  checkEntries(await decidedIn(folder), createProduct())

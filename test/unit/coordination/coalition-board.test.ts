@@ -25,6 +25,11 @@ const membersNamed = (prefix: string, count: number): string[] =>
   Array.from({ length: count }, (_, i) => `${prefix}${i}`)
 const asksOf = ({ changes }: BoardWork): string[] => changes.map((change) => change.do)
 const peersOf = ({ directives }: BoardWork): string[] => directives.map(({ peer }) => peer)
+/** Of two. */
+const A_HAS_JOINED = [
+  { peer: 'a', accepted: true },
+  { peer: 'b', accepted: false },
+]
 const everybody = (): boolean => true
 
 test('directives on their way are bounded, one owner has three quarters at most, and the rest follow as they are answered', () => {
@@ -93,6 +98,7 @@ test('one thing at a time is decided about each, and again where it was refused'
 test('one that is dissolved is told for a minute, kept for an hour, and forgotten', () => {
   const board = new CoalitionBoard(EPOCH, everybody)
   board.set('new', recordOf(['a'], { state: 'dissolved' }))
+  board.set('old', recordOf(['b'], { state: 'active' }))
   board.set('old', recordOf(['b'], { state: 'dissolved', changedAt: NOW - 60_000 }))
   const { directives } = board.wanted(NOW)
   assert.deepEqual(
@@ -134,4 +140,52 @@ test('who is no member any more is told once that it is over for it', () => {
   for (const one of directives) board.directed(one, 'accepted', NOW)
   board.set('c', recordOf(['a', 'd'], { state: 'active', fence: { term: EPOCH, index: 13 } }))
   assert.deepEqual(peersOf(board.wanted(NOW)), ['a', 'd'])
+})
+
+test('who agrees only after it was left out is told all the same', () => {
+  const there = new Set(['a'])
+  const board = new CoalitionBoard(EPOCH, (peer) => there.has(peer))
+  board.set('c', recordOf(['a', 'b'], { minMembers: 1 }))
+  for (const one of board.wanted(NOW).directives) board.directed(one, 'accepted', NOW)
+  const [join] = board.wanted(NOW).changes
+  board.set('c', {
+    ...recordOf(['a', 'b'], { minMembers: 1, fence: { term: EPOCH, index: 11 } }),
+    members: A_HAS_JOINED,
+  })
+  if (join !== undefined) board.answered(join)
+  const [form] = board.wanted(NOW).changes
+  assert.equal(form?.do, 'form')
+  there.add('b')
+  board.presenceChanged('b')
+  const late = board.wanted(NOW).directives
+  assert.deepEqual(peersOf({ changes: [], directives: late }), ['b'], 'it is there while that is decided')
+  const active = recordOf(['a'], { state: 'active', minMembers: 1, fence: { term: EPOCH, index: 12 } })
+  board.set('c', { ...active, proposed: { leader: 'a', members: ['a', 'b'] } })
+  if (form !== undefined) board.answered(form)
+  for (const one of late) board.directed(one, 'accepted', NOW)
+  const told = board.wanted(NOW).directives.map(({ peer, coalition }) => [peer, coalition.ttl_ms])
+  assert.deepEqual(told, [
+    ['a', TTL_MS],
+    ['b', 0],
+  ])
+})
+
+test('what was dissolved before this epoch is told to all whose time is not over, and a few times where they do not answer', () => {
+  const board = new CoalitionBoard(EPOCH, everybody)
+  const changedAt = NOW - 120_000
+  board.set('c', recordOf(['a', 'b'], { state: 'dissolved', changedAt }))
+  board.set('over', recordOf(['d'], { state: 'dissolved', changedAt, until: NOW }))
+  let [told, at] = [board.wanted(NOW).directives, NOW]
+  assert.deepEqual(peersOf({ changes: [], directives: told }), ['a', 'b'])
+  let times = 0
+  while (told.length > 0) {
+    for (const one of told) board.directed(one, one.peer === 'b' ? 'absent' : 'accepted', at)
+    times += 1
+    assert.deepEqual(peersOf(board.wanted(at + 4_999)), [])
+    at = board.nextDueAt() ?? at + 5_000
+    told = board.wanted(at).directives
+  }
+  assert.equal(times, 5)
+  board.presenceChanged('b')
+  assert.deepEqual(peersOf(board.wanted(at)), ['b'], 'once it comes back it is told again')
 })

@@ -74,6 +74,26 @@ test('members that refuse or do not answer are left out where enough others agre
     assert.equal(shy.coalitions.counts().memberOf, 0)
   }))
 
+test('peers that nobody knows are not directed, and count as agents that did not answer', () =>
+  withMesh(17, 3, async (mesh, all) => {
+    const strangers = ['peerofnobody', 'peerofnobodyelse']
+    const members = [...strangers, ...idsOf(all)]
+    const one = pick(all, 0)
+    const formed = await ended(
+      mesh,
+      one.coalitions.form({ id: 'c', goal: GOAL, members, minMembers: 3, ttlMs: DAY_MS }),
+    )
+    assert.deepEqual(membersOf(formed), idsOf(all))
+    const forming = one.coalitions.form({ id: 'd', goal: GOAL, members, ttlMs: DAY_MS })
+    await assert.rejects(ended(mesh, forming), (error) => isParleyError(error, 'STA003'))
+    await mesh.time.run(20_000)
+    assert.deepEqual(
+      mesh.sent.filter((peer) => strangers.includes(peer)),
+      [],
+    )
+    assert.ok(mesh.sent.length >= 6)
+  }))
+
 test('where too few agree it is dissolved with the reason, and those who agreed are told', () =>
   withMesh(3, 3, async (mesh, all) => {
     const shy = pick(all, 2)
@@ -139,6 +159,22 @@ test('its time is over: it is dissolved, and its members are told once', () =>
       )
     const told = all.map(({ directed }) => directed.at(-1)?.parameters)
     for (const parameters of told) assert.equal(Reflect.get(Object(parameters), 'ttl_ms'), 0)
+  }))
+
+test('its time is over while a program thinks about a change: it is told that once, and is not in it again', () =>
+  withMesh(18, 3, async (mesh, all) => {
+    const [one, two, slow] = [pick(all, 0), pick(all, 1), pick(all, 2)]
+    await ended(mesh, one.coalitions.form({ id: 'c', goal: GOAL, members: idsOf(all), ttlMs: 10_000 }))
+    slow.agree = ({ type }) =>
+      type === 'changed' ? new Promise((resolve) => mesh.time.after(1_500, () => resolve(undefined))) : undefined
+    await mesh.time.run(9_000)
+    await ended(mesh, two.coalitions.leave('c'))
+    await until(mesh, () => slow.news.at(-1)?.type === 'dissolved')
+    for (let i = 0; i < 40; i += 1) {
+      assert.equal(slow.coalitions.isIn('c'), false, `${i}`)
+      await mesh.time.run(100)
+    }
+    assert.deepEqual(typesOf(slow), ['joined', 'changed', 'dissolved'])
   }))
 
 test('it ends at a member by itself where nobody coordinates any more', () =>

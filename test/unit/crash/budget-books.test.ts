@@ -8,7 +8,7 @@ import { agreePart } from '../../../protocols/journal/part-kinds.ts'
 import { beginEpoch, raiseLevel } from '../../../protocols/journal/state/built-in-kinds.ts'
 import { encodeLoggedCommand, type Json } from '../../../protocols/journal/state/command-kind.ts'
 import { applyBudgets, checkBudgetEntries, wrongSpending } from '../../crash/budgets/check-budgets.ts'
-import type { LogEntry } from '../../crash/resources/journal-checker.ts'
+import type { LogEntry } from '../../crash/disk/decided-log.ts'
 
 type Played = readonly [by: string, change: BudgetChange]
 

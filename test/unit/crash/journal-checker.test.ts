@@ -11,7 +11,8 @@ import {
   resourceJournal,
 } from '../../../protocols/resource/journal/resource-kinds.ts'
 import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
-import { checkEntries, createProduct, type LogEntry } from '../../crash/resources/journal-checker.ts'
+import type { LogEntry } from '../../crash/disk/decided-log.ts'
+import { checkEntries, createProduct } from '../../crash/resources/journal-checker.ts'
 
 const entriesOf = (...changes: readonly (readonly [by: string, change: ResourceChange])[]): LogEntry[] => {
   const entries: LogEntry[] = []
