@@ -37,11 +37,15 @@ export interface CoalitionNode {
   agree(news: CoalitionNews): CoalitionVerdict | Promise<CoalitionVerdict>
 }
 
-/** An agent that does no tasks. */
-export const idleAgentOf = ({ port, coordinator }: JournalNode, fences: Fences): ManagedAgent =>
+/** An agent that does no tasks. @param isDraining whether it is about to stop */
+export const idleAgentOf = (
+  { port, coordinator }: JournalNode,
+  fences: Fences,
+  isDraining = (): boolean => false,
+): ManagedAgent =>
   new ManagedAgent({
     ...{ port, coordinator, fences },
-    work: () => ({ offers: [], tasks: [], isDraining: false }),
+    work: () => ({ offers: [], tasks: [], isDraining: isDraining() }),
     resources: { utilization: () => ({}), status: async () => [], adjust: async () => {} },
     completed() {},
     progressed() {},
@@ -51,8 +55,9 @@ export const createCoalitionMesh = (seed: number) => {
   const mesh = createJournalMesh({ seed, autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 } })
   const nodes = new Map<string, CoalitionNode>()
   const hearing = new Set<(peer: string, presence: Presence) => void>()
-  /** Ids of nodes that answer no directive, and of those that hold the capability `coordinate`. */
+  /** Ids of nodes that answer no directive, that are about to stop, and that hold the capability `coordinate`. */
   const mute = new Set<string>()
+  const draining = new Set<string>()
   const holders = new Set<string>()
 
   /** Ids of those that coordinators directed, in order. */
@@ -94,7 +99,7 @@ export const createCoalitionMesh = (seed: number) => {
     const node = await mesh.start(name, { parts: COALITION_PARTS, ...(expect !== undefined && { expect }) })
     const { port, journal, coordinator } = node
     const fences = given ?? (await createFenceGuard())
-    const agent = idleAgentOf(node, fences)
+    const agent = idleAgentOf(node, fences, () => draining.has(node.id))
     const sender = new DirectiveSender({ port })
     let take: TakeCoalition = async () => undefined
     const coalitions = createCoalitions({
@@ -134,6 +139,7 @@ export const createCoalitionMesh = (seed: number) => {
     time: mesh.time,
     start,
     mute,
+    draining,
     holders,
     sent,
     /** Nodes m0, m1, … with a coordinator. */

@@ -6,6 +6,7 @@
 import type { CoordinatorFeature } from '../../coordinator/api.ts'
 import type { Handlers } from '../../define.ts'
 import { isParleyError, ParleyError, stateError } from '../../errors.ts'
+import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Fences } from '../../journal/fencing/fence-guard.ts'
 import type { Log, Port } from '../../port.ts'
 import { createRegistration, type Registration } from '../../registration.ts'
@@ -15,6 +16,7 @@ import { coalitionScope } from '../coalition/coalition-record.ts'
 import type { coordinationProtocol } from '../contract.ts'
 import {
   type AgentStatus,
+  type Coalition,
   type Directive,
   type DirectiveAnswer,
   isoTime,
@@ -75,6 +77,7 @@ class DirectiveMemory {
 const MAX_EXPECTED = 4_096
 const EXPECTED_MS = 60_000
 const MAX_LISTED = 128
+const STOPPING = { error: 'agent_unavailable', reason: 'this agent is about to stop' } as const
 const JOINS_NONE = { error: 'agent_unavailable', reason: 'this agent joins no coalitions' } as const
 
 /** What the fence of a directive is about. */
@@ -225,8 +228,7 @@ export class ManagedAgent {
 
   async #do(directive: Directive): Promise<DirectiveVerdict> {
     const { plan } = directive
-    if (directive.action === 'form_coalition')
-      return this.#takeCoalition === undefined ? JOINS_NONE : this.#takeCoalition(directive.parameters, directive.fence)
+    if (directive.action === 'form_coalition') return this.#member(directive.parameters, directive.fence)
     const work: DirectedWork =
       directive.action === 'assign_task'
         ? { action: 'assign_task', plan, parameters: directive.parameters }
@@ -237,6 +239,12 @@ export class ManagedAgent {
     if (work.action === 'adjust_resources') return this.#adjust(work.parameters.adjustments)
     this.#expect(work.parameters.task_id)
     return undefined
+  }
+
+  /** While it stops it is in none; that one is over is always taken. */
+  #member(coalition: Coalition, fence: Fence): DirectiveVerdict | Promise<DirectiveVerdict> {
+    if (coalition.ttl_ms > 0 && this.#deps.work().isDraining) return STOPPING
+    return this.#takeCoalition === undefined ? JOINS_NONE : this.#takeCoalition(coalition, fence)
   }
 
   /** Of this node alone. */
@@ -260,7 +268,7 @@ export class ManagedAgent {
 
   #cannotTake(type: string): DirectiveVerdict {
     const { offers, isDraining } = this.#deps.work()
-    if (isDraining) return { error: 'agent_unavailable', reason: 'this agent is about to stop' }
+    if (isDraining) return STOPPING
     if (offers.some((offer) => offer.type === type)) return undefined
     return { error: 'directive_failed', reason: `this agent takes no tasks of the type ${type}` }
   }

@@ -229,6 +229,24 @@ test('a leader that is there and does not answer is followed by another one', ()
     assert.equal((await ended(mesh, coordinator.coalitions.get('c'))).leader, two.id)
   }))
 
+test('a member that is about to stop leads no more and joins none, and hears that one is over', () =>
+  withMesh(14, 5, async (mesh, all) => {
+    const coordinator = mesh.leading()
+    const [one, two, three] = othersThan(all, coordinator)
+    if (one === undefined || two === undefined || three === undefined) throw new Error('there are five')
+    const members = idsOf([one, two, three])
+    await ended(mesh, coordinator.coalitions.form({ id: 'c', goal: GOAL, members, ttlMs: DAY_MS }))
+    await mesh.time.run(1_000)
+    mesh.draining.add(one.id)
+    await ended(mesh, three.coalitions.leave('c'))
+    await until(mesh, () => two.news.at(-1)?.leader === two.id)
+    const other = { id: 'd', goal: GOAL, members: idsOf([one, two]), ttlMs: DAY_MS, minMembers: 1 }
+    assert.deepEqual(membersOf(await ended(mesh, coordinator.coalitions.form(other))), idsOf([two]))
+    await ended(mesh, coordinator.coalitions.dissolve('c'))
+    await until(mesh, () => one.news.at(-1)?.type === 'dissolved')
+    assert.equal(one.coalitions.isIn('c') || one.coalitions.isIn('d'), false)
+  }))
+
 test('a member that was started anew is not left out because its program listens late', () =>
   withMesh(15, 4, async (mesh, all) => {
     const coordinator = mesh.leading()
