@@ -189,6 +189,7 @@ export class TaskNodes {
     })
     this.#peers.set(name, node.id)
     const working = await startTasks(node, mayVote ? this.#holdsOn(name) : undefined)
+    this.#toil.hearClaims(node, working.resources)
     const { tasks } = working
     this.#running.set(name, { node, ...working, isLeaving: false, asked: new Set(), ends: new Map() })
     const works = [

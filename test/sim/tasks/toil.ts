@@ -5,6 +5,8 @@
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { Json } from '../../../protocols/journal/state/command-kind.ts'
 import type { Stop } from '../../../protocols/port.ts'
+import type { Claim } from '../../../protocols/resource/api.ts'
+import type { ResourcesFeature } from '../../../protocols/resource/resources.ts'
 import type { TaskValue } from '../../../protocols/task/bytes/stored-bytes.ts'
 import type { TaskContext, WorkItem } from '../../../protocols/task/worker/task-context.ts'
 import type { JournalNode } from '../../support/journal-mesh.ts'
@@ -46,6 +48,8 @@ export class Toil {
   readonly #words = new Map<string, string>()
   /** By process, what each attempt that it works on requires. */
   readonly #using = new Map<JournalNode, Map<string, number>>()
+  /** By process, what it knows to have been given for which task. */
+  readonly #claims = new Map<JournalNode, Map<string, Claim>>()
   /** Who works, or worked, on each task on which nobody else may. */
   readonly #alone = new Map<string, Lone>()
   #runs = 0
@@ -53,6 +57,13 @@ export class Toil {
   constructor(random: () => number) {
     this.#random = random
     this.spending = new Spending(random, this.problems)
+  }
+
+  /** What this node knows that it gives. */
+  hearClaims(node: JournalNode, resources: Pick<ResourcesFeature, 'onClaim'>): void {
+    const claims = new Map<string, Claim>()
+    this.#claims.set(node, claims)
+    resources.onClaim((claim) => claims.set(claim.task ?? '', claim))
   }
 
   /** As the plan in its input says. */
@@ -125,6 +136,9 @@ export class Toil {
     this.#runs += 1
     using.set(key, needs)
     this.counts.needy += 1
+    const claim = this.#claims.get(node)?.get(id)
+    if (claim === undefined || claim.signal.aborted)
+      this.problems.push(`${node.name} begins ${id}, and does not know that it was given what that requires`)
     const stop = (): void => void using.delete(key)
     signal.addEventListener('abort', stop)
     const all = [...using.values()].reduce((sum, one) => sum + one, 0)
