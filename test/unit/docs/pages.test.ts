@@ -99,7 +99,7 @@ describe('the programs of the documents', { concurrency: 2 }, () => {
 
   test('each that is marked so runs, in a folder with a secret', async () => {
     const names = programs.filter(({ marks }) => marks.includes('run')).map(({ name }) => name)
-    const failed = await run(process.execPath, [join(folder, 'run-all.mjs'), ...names], { timeout: 110_000 }).catch(
+    const failed = await run(process.execPath, [join(folder, 'run-all.mjs'), ...names], { timeout: 140_000 }).catch(
       failureOf,
     )
     assert.equal(typeof failed === 'string' ? failed : '', '')
