@@ -120,7 +120,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     steps: PLANS_STEPS,
     needed: [
       ...['made', 'completed', 'failed', 'canceled', 'resumed', 'adjusted', 'moved', 'retried', 'refused', 'directed'],
-      ...['worked', 'kills', 'powerCuts', 'cuts', 'freezes', 'outages'],
+      ...['worked', 'kills', 'powerCuts', 'cuts', 'freezes', 'outages', 'wholes', 'given'],
     ],
     run: async (options) => ({ ...(await runPlansWorld(options)) }),
   },

@@ -69,8 +69,9 @@ export const startPlans = async (mesh: JournalMesh, name: string, options: PlanN
       : undefined,
   )
   // Where nobody coordinates it takes a while.
-  // One of them takes both, so that each task has somebody who does it.
-  for (const type of name === FIRST || random() < 0.7 ? ['a', 'b'] : ['a'])
+  // One of them takes all, so that each task has somebody who does it.
+  const types = name === FIRST ? ['a', 'b', 'c'] : random() < 0.7 ? ['a', 'b'] : ['a']
+  for (const type of types)
     tasks
       .work(
         type,

@@ -99,6 +99,12 @@ class PlansWorld {
     return Math.floor(this.#random() * count)
   }
 
+  /** The last one is done by the first node alone: a plan of it waits in error while that is away. */
+  #anyType(): string {
+    const drawn = this.#random()
+    return drawn < 0.65 ? 'a' : drawn < 0.92 ? 'b' : 'c'
+  }
+
   #anyOf<T>(list: readonly T[]): T | undefined {
     return list[this.#below(list.length)]
   }
@@ -151,7 +157,7 @@ class PlansWorld {
     const id = `p${this.#made.size}`
     this.#made.set(id, from.node.name)
     const tasks = Array.from({ length: 1 + this.#below(5) }, (_, i) => ({
-      ...{ id: `${id}-t${i}`, type: this.#happens(0.7) ? 'a' : 'b', retry: { max: 2, delayMs: 100 } },
+      ...{ id: `${id}-t${i}`, type: this.#anyType(), retry: { max: 2, delayMs: 100 } },
       ...{ input: { ms: this.#below(2_500), fails: this.#happens(0.1) } },
       ...(this.#happens(0.3) && { requirements: { resources: { cpu: 1 + this.#below(2) } } }),
     }))
@@ -169,7 +175,7 @@ class PlansWorld {
     if (from === undefined || this.#open().length > MOST_OPEN) return
     const id = `w${this.#wholes.size}`
     const parts = Array.from({ length: 1 + this.#below(3) }, () => ({
-      type: this.#happens(0.7) ? 'a' : 'b',
+      type: this.#anyType(),
       input: { ms: this.#below(2_500), fails: this.#happens(0.1) },
     }))
     this.#wholes.set(id, parts)
