@@ -31,7 +31,7 @@ const SIDE_BY_SIDE = [
   'partition doctor progress report control events-gap-proof stop recovery leave hostile store-cli trust',
   'control-life tasks overlay-killed cli events-direct config-cli load dead-letters reload founding messages-crash restored',
   'coordinator proof membership-end inbox llm-agent completion wire events-archive dht disk-quota quic gossip-foreign foreign-member tls',
-  'plans coalitions task-bytes tasks-time task-versions delegation report-again resources budgets task-budgets budget-calls',
+  'plans coalitions task-bytes tasks-time task-versions delegation report-again resources budgets task-budgets budget-calls golden backup interceptors parts',
 ].flatMap((names) => names.split(' '))
 /** Networks that are cut and nodes that are killed, for half a minute and longer each: `npm run test:faults`, in `.ci/run` as well. */
 const FAULTS =

@@ -12,7 +12,7 @@ import { isHeld, taskOf, workerOf } from './plan-facts.ts'
 
 /** Milliseconds that a task waits at its agent before it is moved to another one. */
 const WAITED_MS = 500
-/** Milliseconds between two moves of work of one plan, doubled each time that nothing else happened in between. */
+/** Milliseconds between two moves of work of one plan, doubled each time that none of its tasks ended in between. */
 const FIRST_MOVE_MS = 1_000
 const MAX_MOVE_MS = 30_000
 
@@ -56,7 +56,7 @@ export class PlanWatch {
     })
     if (open.length === 0) return this.#completed(plan, signal)
     const held = open.filter(({ record }) => isHeld(record))
-    return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held) ?? { do: 'wait' }
+    return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held, open.length) ?? { do: 'wait' }
   }
 
   async #completed({ tasks }: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
@@ -88,12 +88,12 @@ export class PlanWatch {
   }
 
   /** Work that waits where there is no room, and could begin elsewhere at once. */
-  #moveOf(plan: PlanRecord, held: readonly OpenTask[]): PlanFinding | undefined {
+  #moveOf(plan: PlanRecord, held: readonly OpenTask[], open: number): PlanFinding | undefined {
     const now = this.#deps.port.clock.now()
     const waiting = held.filter(({ record }) => record.status === 'queued' && this.#isStuck(record))
     if (waiting.length === 0) return undefined
     const waitedMs = Math.max(...waiting.map(({ record }) => now - record.changedAt))
-    const leftMs = Math.max(WAITED_MS - waitedMs, this.#sinceLastMove(plan, now))
+    const leftMs = Math.max(WAITED_MS - waitedMs, this.#sinceLastMove(plan, open, now))
     const types = new Map(waiting.map(({ record }) => [record.type, record]))
     const free = this.#freeAgent(types)
     if (free === undefined) return undefined
@@ -109,8 +109,8 @@ export class PlanWatch {
     return this.#deps.running(assignee, type) >= slots
   }
 
-  /** @returns milliseconds until another move may be made */
-  #sinceLastMove({ moves, changedAt }: PlanRecord, now: number): number {
+  /** @param open tasks of it @returns milliseconds until another move may be made */
+  #sinceLastMove({ moves, assignments, changedAt }: PlanRecord, open: number, now: number): number {
     const adjustments = moves.filter(({ trigger }) => trigger === 'adjustment_needed')
     let row = 0
     for (const { reason = '' } of adjustments.toReversed()) {
@@ -118,7 +118,9 @@ export class PlanWatch {
       row += 1
     }
     if (row === 0) return 0
-    return changedAt + Math.min(MAX_MOVE_MS, FIRST_MOVE_MS * 2 ** (row - 1)) - now
+    // Its newest assignments are of what was open then.
+    const doubled = open < assignments.length ? 0 : row - 1
+    return changedAt + Math.min(MAX_MOVE_MS, FIRST_MOVE_MS * 2 ** doubled) - now
   }
 
   #freeAgent(types: ReadonlyMap<string, TaskRecord>): { readonly peer: string; readonly type: string } | undefined {

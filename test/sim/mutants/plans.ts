@@ -32,8 +32,8 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'who is gone keeps what it was to do',
     file: `${COORDINATION}/runner/plan-watch.ts`,
-    find: 'return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held)',
-    replace: 'return this.#moveOf(plan, held)',
+    find: 'return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held, open.length)',
+    replace: 'return this.#moveOf(plan, held, open.length)',
   },
   {
     bug: 'a new coordinator does not read the plans that there are',
