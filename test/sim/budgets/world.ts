@@ -8,6 +8,7 @@
  * again: what nobody drew is there again, and all of a budget can be spent.
  */
 import type { Budget } from '../../../protocols/budget/api.ts'
+import { BUDGETS_PART } from '../../../protocols/budget/budget-record.ts'
 import type { HeldBudget } from '../../../protocols/budget/client/held-budget.ts'
 import { decideBudgets } from '../../../protocols/budget/journal/budget-kinds.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
@@ -368,6 +369,9 @@ class BudgetsWorld {
   #whatIsOpen(): string | undefined {
     const seen = this.#seen()
     if (seen === undefined) return 'nobody coordinates'
+    // A voter that was frozen as the mesh began has not said yet what it can decide.
+    const isAgreed = this.#mesh.leader()?.seat()?.machine.records.parts.agreed(BUDGETS_PART) !== undefined
+    if (!isAgreed) return 'nothing can be decided about budgets'
     const open = [...seen.budgets].filter(([, { status }]) => status !== 'closed')
     return open.length === 0 ? undefined : `stranded: ${open.map(([id, { status }]) => `${id} ${status}`).join(', ')}`
   }

@@ -30,10 +30,10 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
     replace: 'return known !== undefined\n        ? { ...known, agent }\n',
   },
   {
-    bug: 'who is gone keeps what it was to do',
+    bug: 'what waits at who is gone, or has no room, stays there',
     file: `${COORDINATION}/runner/plan-watch.ts`,
-    find: 'return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held, open.length)',
-    replace: 'return this.#moveOf(plan, held, open.length)',
+    find: 'return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held, open.length) ??',
+    replace: 'return (held.length > 99 ? this.#goneAgents(plan, held) : undefined) ??',
   },
   {
     bug: 'a new coordinator does not read the plans that there are',

@@ -1,0 +1,100 @@
+/** What is found of a plan that is being carried out: who is gone, what could be done sooner elsewhere, and when that is looked at. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { PlanRecord } from '../../../protocols/coordination/plan-record.ts'
+import { PlanWatch } from '../../../protocols/coordination/runner/plan-watch.ts'
+import type { JournalMember } from '../../../protocols/journal/journal-server.ts'
+import { taskKey, type WorkerRecord, workerKey } from '../../../protocols/task/task-record.ts'
+import type { TaskStatus } from '../../../protocols/task/task-status.ts'
+
+const SLOTS = 1
+const SIGNAL = new AbortController().signal
+
+/** Agents that take one task each, and what each has; a plan of tasks that were given out long ago. */
+const worldOf = (agents: readonly string[], given: Readonly<Record<string, readonly [agent: string, TaskStatus]>>) => {
+  const records = new Map<string, unknown>()
+  const gone = new Set<string>()
+  const workers = new Map<string, WorkerRecord>()
+  for (const agent of agents) {
+    const record = { registration: 1, offers: [{ type: 'sum', slots: SLOTS }] } as unknown as WorkerRecord
+    workers.set(agent, record)
+    records.set(workerKey(agent), record)
+  }
+  const set = (task: string, [assignee, status]: readonly [string, TaskStatus]): void =>
+    void records.set(taskKey(task), { type: 'sum', status, assignee, changedAt: 0 })
+  for (const [task, at] of Object.entries(given)) set(task, at)
+  const runningAt = (peer: string): number =>
+    [...records.values()].filter((one) => {
+      const { status, assignee } = one as { status?: string; assignee?: string }
+      return status === 'running' && assignee === peer
+    }).length
+  let now = 100_000
+  const get = (key: string) => (records.has(key) ? { value: records.get(key) } : undefined)
+  const watch = new PlanWatch({
+    port: { clock: { now: () => now, monotonic: () => now } },
+    member: { machine: { records: { get } } } as unknown as JournalMember,
+    presenceOf: (peer) => (gone.has(peer) ? 'gone' : 'there'),
+    running: runningAt,
+    workers: () => workers,
+    statusOf: async () => 'completed',
+  })
+  const plan = {
+    tasks: Object.keys(given),
+    assignments: Object.entries(given).map(([task, [agent]]) => ({ task, agent, directive: task })),
+    moves: [],
+    changedAt: 0,
+  } as unknown as PlanRecord
+  return {
+    gone,
+    set,
+    at: (ms: number) => {
+      now = ms
+    },
+    look: (moves: readonly string[] = [], changedAt = 0) =>
+      watch.look(
+        'p',
+        { ...plan, moves: moves.map((reason) => ({ trigger: 'adjustment_needed', reason })), changedAt } as PlanRecord,
+        SIGNAL,
+      ),
+  }
+}
+
+test('what waits at an agent that is gone is planned elsewhere at once, and that agent is marked offline', async () => {
+  const { gone, look } = worldOf(['a', 'b'], { one: ['a', 'queued'], two: ['b', 'running'] })
+  assert.deepEqual(await look(), { do: 'wait' })
+  gone.add('a')
+  const found = await look()
+  assert.equal(found.do === 'adjust' && found.adjustment, 'agent_unavailable')
+  assert.deepEqual(found.do === 'adjust' && found.offline, [{ agent: 'a', registration: 1 }])
+})
+
+test('what waits where there is no room goes where there is some', async () => {
+  const { look } = worldOf(['a', 'b'], { one: ['a', 'running'], two: ['a', 'queued'] })
+  const found = await look()
+  assert.equal(found.do === 'adjust' && found.adjustment, 'imbalance')
+  const full = worldOf(['a', 'b'], { one: ['a', 'running'], two: ['a', 'queued'], three: ['b', 'running'] })
+  assert.deepEqual(await full.look(), { do: 'wait' })
+})
+
+test('moves are put off longer and longer while no task of the plan ends, and no longer once one has', async () => {
+  const world = worldOf(['a', 'b'], { one: ['a', 'running'], two: ['a', 'queued'], three: ['b', 'queued'] })
+  const moves = ['imbalance: x', 'imbalance: x', 'imbalance: x']
+  world.set('three', ['a', 'queued'])
+  world.at(101_000)
+  assert.deepEqual(await world.look(moves, 100_000), { do: 'wait', dueMs: 3_000 })
+  world.at(104_000)
+  assert.equal((await world.look(moves, 100_000)).do, 'adjust')
+  world.set('three', ['b', 'completed'])
+  world.at(100_400)
+  assert.deepEqual(await world.look(moves, 100_000), { do: 'wait', dueMs: 600 })
+  world.at(101_000)
+  assert.equal((await world.look(moves, 100_000)).do, 'adjust')
+})
+
+test('it is over once nothing of it is open, as its tasks ended', async () => {
+  const { look, set } = worldOf(['a'], { one: ['a', 'completed'], two: ['a', 'completed'] })
+  assert.deepEqual(await look(), { do: 'complete', outcome: 'completed' })
+  set('two', ['a', 'failed'])
+  const found = await look()
+  assert.equal(found.do === 'complete' && found.outcome, 'failed')
+})
