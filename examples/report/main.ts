@@ -156,7 +156,7 @@ const run = async (job: Job, mesh: Mesh, signal: AbortSignal): Promise<ReportSum
 const coordination = async (mesh: Mesh, signal: AbortSignal): Promise<string> => {
   const plans = (await mesh.plans.list({ signal })).filter(({ id }) => id.startsWith(`${mesh.self.mesh}-`))
   const [tasks, again] = [plans.flatMap((plan) => plan.tasks), plans.filter(({ revision }) => revision > 1)]
-  const changed = again.length === 0 ? '' : `; ${again.length} of them had to be made anew`
+  const changed = again.length === 0 ? '' : `; ${again.length} made anew on the way`
   return `the coordinator directed ${tasks.length} tasks in ${plans.length} plan${plans.length === 1 ? '' : 's'}${changed}`
 }
 

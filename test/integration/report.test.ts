@@ -34,7 +34,7 @@ describe('the main job', { timeout: 110_000 }, () => {
       report: out,
     })
     assert.equal(output.stdout.trimEnd().split('\n').length, 1)
-    assert.match(output.stderr, /the coordinator directed 6 tasks in 1 plan\n/)
+    assert.match(output.stderr, /the coordinator directed 6 tasks in 1 plan[;\n]/)
     assert.match(output.stderr, /debug endpoint: http:\/\/127\.0\.0\.1:\d+/)
     const report = readFileSync(out, 'utf8')
     for (const expected of [

@@ -228,7 +228,7 @@ export class ManagedAgent {
 
   async #do(directive: Directive): Promise<DirectiveVerdict> {
     const { plan } = directive
-    if (directive.action === 'form_coalition') return this.#member(directive.parameters, directive.fence)
+    if (directive.action === 'form_coalition') return this.#joinOrLeave(directive.parameters, directive.fence)
     const work: DirectedWork =
       directive.action === 'assign_task'
         ? { action: 'assign_task', plan, parameters: directive.parameters }
@@ -241,8 +241,8 @@ export class ManagedAgent {
     return undefined
   }
 
-  /** While it stops it is in none; that one is over is always taken. */
-  #member(coalition: Coalition, fence: Fence): DirectiveVerdict | Promise<DirectiveVerdict> {
+  /** An agent that is about to stop is in no coalition; it always takes it that one is over. */
+  #joinOrLeave(coalition: Coalition, fence: Fence): DirectiveVerdict | Promise<DirectiveVerdict> {
     if (coalition.ttl_ms > 0 && this.#deps.work().isDraining) return STOPPING
     return this.#takeCoalition === undefined ? JOINS_NONE : this.#takeCoalition(coalition, fence)
   }

@@ -211,14 +211,20 @@ test('members leave it, its owner dissolves it, and nobody else does', () =>
     await until(mesh, () => !two.coalitions.isIn('e'))
   }))
 
+/** Three others than the coordinator, of which the first one leads. */
+const threeInOne = async (mesh: Mesh, all: readonly CoalitionNode[]) => {
+  const coordinator = mesh.leading()
+  const [one, two, three] = othersThan(all, coordinator)
+  if (one === undefined || two === undefined || three === undefined) throw new Error('there are five')
+  const members = idsOf([one, two, three])
+  await ended(mesh, coordinator.coalitions.form({ id: 'c', goal: GOAL, members, ttlMs: DAY_MS }))
+  await mesh.time.run(1_000)
+  return { coordinator, one, two, three }
+}
+
 test('a leader that is there and does not answer is followed by another one', () =>
   withMesh(14, 5, async (mesh, all) => {
-    const coordinator = mesh.leading()
-    const [one, two, three] = othersThan(all, coordinator)
-    if (one === undefined || two === undefined || three === undefined) throw new Error('there are five')
-    const members = idsOf([one, two, three])
-    await ended(mesh, coordinator.coalitions.form({ id: 'c', goal: GOAL, members, ttlMs: DAY_MS }))
-    await mesh.time.run(1_000)
+    const { coordinator, one, two, three } = await threeInOne(mesh, all)
     mesh.mute.add(one.id)
     await ended(mesh, three.coalitions.leave('c'))
     await until(mesh, () => two.news.at(-1)?.leader === two.id)
@@ -231,12 +237,7 @@ test('a leader that is there and does not answer is followed by another one', ()
 
 test('a member that is about to stop leads no more and joins none, and hears that one is over', () =>
   withMesh(14, 5, async (mesh, all) => {
-    const coordinator = mesh.leading()
-    const [one, two, three] = othersThan(all, coordinator)
-    if (one === undefined || two === undefined || three === undefined) throw new Error('there are five')
-    const members = idsOf([one, two, three])
-    await ended(mesh, coordinator.coalitions.form({ id: 'c', goal: GOAL, members, ttlMs: DAY_MS }))
-    await mesh.time.run(1_000)
+    const { coordinator, one, two, three } = await threeInOne(mesh, all)
     mesh.draining.add(one.id)
     await ended(mesh, three.coalitions.leave('c'))
     await until(mesh, () => two.news.at(-1)?.leader === two.id)
