@@ -22,7 +22,7 @@ import { createDissemination, randomSubset } from './exchange/dissemination.ts'
 import { OwnPresence } from './exchange/own-presence.ts'
 import { createRecordIntake } from './exchange/record-intake.ts'
 import { findAgent } from './find-agent.ts'
-import { createPeerLookup } from './peer-lookup.ts'
+import { createLookup, type Sought } from './lookup.ts'
 import { ALL_PUBLISHED, type DirectoryOptions, PRESENCE_TOPIC, readDirectoryOptions } from './protocol.ts'
 import type { Departure } from './record/agent-record.ts'
 import type { Announcement } from './record/own-record.ts'
@@ -62,8 +62,8 @@ export interface Directory {
   get(peer: string): Agent | undefined
   /** On whose word the addresses of a peer are known here, by accounts for a budget; none where that is not known. */
   announcers(peer: string): readonly string[]
-  /** Asks a few neighbours about an agent that is not in the view. Resolves when it is, or nobody told. Never rejects. */
-  seek(peer: string): Promise<void>
+  /** Asks a few neighbours about what is not in the view. Resolves when it is, or nobody told. Never rejects. */
+  seek(sought: Sought): Promise<void>
   /**
    * The peer cannot be reached any more: it leaves the view until a newer record or a new connection proves it alive.
    * Ignored for a peer that is connected.
@@ -180,9 +180,13 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
   const exchange = { port, state, packed, sum: createTableSum(packed, state, port.clock), expire, emit, receiveAll }
   const { maxConcurrentSyncs: maxConcurrent } = settings
   const sync = createDirectorySync({ ...exchange, counts, maxConcurrent, signal, push, onSynced: first.resolve })
-  const seek = createPeerLookup({
+  const seek = createLookup({
     clock: port.clock,
-    known: (peer) => state.get(peer) !== undefined,
+    isKnown: (sought) => {
+      if ('peer' in sought) return state.get(sought.peer) !== undefined
+      if ('name' in sought) return state.view().some(({ name }) => name === sought.name)
+      return state.offers(sought.protocol, sought.major).length > 0
+    },
     some: (count) => randomSubset(port.members(), count, random),
     compare: sync.compare,
   })

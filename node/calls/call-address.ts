@@ -1,5 +1,6 @@
 /** Agents by their names, as the directory has them at each call: who is called, who must not be, who gets the answer. */
 import { checkTarget, isPeerId, peerIdOf, resolveTarget } from '../../discovery/directory/find-agent.ts'
+import type { Sought } from '../../discovery/directory/lookup.ts'
 import type { Agent } from '../../discovery/directory/tables/agent-change.ts'
 import { isParleyError } from '../../protocols/errors.ts'
 import type { Clock } from '../../protocols/port.ts'
@@ -10,12 +11,15 @@ export interface AgentNamesDeps {
   clock: Clock
   /** Everyone in the directory. */
   agents(): readonly Agent[]
-  /** Resolves once the directory is worth asking; at once when it is. */
-  settled(timeoutMs: number): Promise<void>
+  /**
+   * Resolves once the directory knows this or has nobody left to ask, at the latest after this time, milliseconds.
+   * Never rejects.
+   */
+  seek(sought: Sought, timeoutMs: number): Promise<void>
 }
 
-/** How long a call waits for a directory that was never synced: a node that has just started. */
-export const SETTLE_MS = 2_000
+/** How long a call waits for word of an agent or an offer that is not known here, milliseconds. */
+export const SEEK_MS = 2_000
 const NOBODY: readonly string[] = []
 
 export class AgentNames {
@@ -55,14 +59,14 @@ export class AgentNames {
     )
   }
 
-  /** The peer id of a name; a node that has just started first hears of the others. @throws COM002, STA003 */
+  /** The peer id of a name; who is not known here is asked for among the neighbours. @throws COM002, STA003 */
   async #lookUp(nameOrId: string, withinMs: number): Promise<string> {
-    const { agents, settled } = this.#deps
+    const { agents, seek } = this.#deps
     try {
       return peerIdOf(agents, nameOrId)
     } catch (error) {
       if (!isParleyError(error, 'COM002')) throw error
-      await settled(Math.max(1, Math.min(SETTLE_MS, withinMs)))
+      await seek({ name: nameOrId }, Math.max(1, Math.min(SEEK_MS, withinMs)))
       return peerIdOf(agents, nameOrId)
     }
   }

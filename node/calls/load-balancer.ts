@@ -14,7 +14,7 @@ import { delay } from '../../protocols/async.ts'
 import type { Recoveries } from '../../protocols/delivery/recovery/error-recovery.ts'
 import { isBreakerOpenError, type PeerBreakers } from '../../protocols/delivery/recovery/peer-breakers.ts'
 import type { Timers } from '../../protocols/port.ts'
-import { AgentNames, type AgentNamesDeps, SETTLE_MS } from './call-address.ts'
+import { AgentNames, type AgentNamesDeps, SEEK_MS } from './call-address.ts'
 import { askedBefore, requireNew } from './call-parent.ts'
 import type { ByteCallOptions, ByteCalls, CallAddress, Reply } from './clients.ts'
 import { type ChoosePeer, FailoverPlan, type FailoverStep, nobodyOffers } from './failover-plan.ts'
@@ -114,11 +114,12 @@ export class LoadBalancer implements ByteCalls {
   }
 
   /** @throws COM004 where nobody offers it, or becomes known in time */
-  async #candidatesOf(target: MethodCodec, withinMs = SETTLE_MS): Promise<readonly Candidate[]> {
-    const found = this.#deps.candidates(target.protocol, target.major)
+  async #candidatesOf(target: MethodCodec, withinMs = SEEK_MS): Promise<readonly Candidate[]> {
+    const { protocol, major } = target
+    const found = this.#deps.candidates(protocol, major)
     if (found.length > 0) return found
-    await this.#deps.settled(Math.max(1, Math.min(SETTLE_MS, withinMs)))
-    const later = this.#deps.candidates(target.protocol, target.major)
+    await this.#deps.seek({ protocol, major }, Math.max(1, Math.min(SEEK_MS, withinMs)))
+    const later = this.#deps.candidates(protocol, major)
     if (later.length === 0) throw nobodyOffers(target)
     return later
   }

@@ -2,8 +2,10 @@
  * Calls of this node: whom they go to, how they are tried again, and the typed clients over that.
  * State: how often calls were tried again and went elsewhere; that of what it makes.
  */
+import type { Sought } from '../../discovery/directory/lookup.ts'
 import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
 import { pick } from '../../discovery/two-choices.ts'
+import { abortable } from '../../protocols/async.ts'
 import { createRecoveries } from '../../protocols/delivery/recovery/error-recovery.ts'
 import { PeerBreakers } from '../../protocols/delivery/recovery/peer-breakers.ts'
 import type { Startup } from '../lifecycle/startup.ts'
@@ -11,14 +13,13 @@ import type { NetworkExtensions } from '../network/extensions.ts'
 import type { Routing } from '../network/routing.ts'
 import { looksForOthers } from '../options/discovery-options.ts'
 import { chance, clock, timers } from '../platform/platform.ts'
+import { SEEK_MS } from './call-address.ts'
 import { createClients } from './clients.ts'
 import { createLoadBalancer } from './load-balancer.ts'
 import { createMethodCodecs } from './method-codecs.ts'
 import { recordOwnCalls } from './recorded-calls.ts'
 import { createRetryingCall } from './retrying-call.ts'
 
-/** How long the choice of a peer waits for a directory that was never compared with another one. */
-const SETTLE_MS = 2_000
 const NOBODY: readonly Candidate[] = []
 
 /** Whom calls may go to, as the directory and the peers themselves say. */
@@ -33,10 +34,14 @@ const createCandidates = (
     const own = extensions.ownCandidate.current(protocol, major)
     return own === undefined ? others : [...others, own]
   },
-  async settled(timeoutMs: number): Promise<void> {
-    if (!looksForOthers(options)) return
+  /** Once the directory was in step with any peer, a few neighbours are asked: an offer may be younger than that. */
+  async seek(sought: Sought, timeoutMs: number): Promise<void> {
+    const directory = extensions.directory.current
+    if (!looksForOthers(options) || directory === undefined) return
     // What is left of a call is no whole number, which such a signal needs.
-    await extensions.directory.current?.firstSync({ signal: AbortSignal.timeout(Math.ceil(timeoutMs)) }).catch(() => {})
+    const signal = AbortSignal.timeout(Math.ceil(timeoutMs))
+    const search = directory.firstSync({ signal }).then(() => abortable(directory.seek(sought), signal))
+    await search.catch(() => {})
   },
   loadOf(peer: string): number {
     if (peer === identity.id) return slots.active() + slots.queued()
@@ -72,7 +77,7 @@ export const createMeshCalls = (
     isExempt: (peer, protocolId) => peer === identity.id || router.isOwn(protocolId),
     recoveries,
   })
-  const { of: candidates, settled, loadOf } = createCandidates(startup, extensions, { links, slots })
+  const { of: candidates, seek, loadOf } = createCandidates(startup, extensions, { links, slots })
   const calls = createLoadBalancer({
     clock,
     timers,
@@ -81,7 +86,7 @@ export const createMeshCalls = (
     candidates,
     agents: () => extensions.directory.current?.agents() ?? [],
     loadOf,
-    settled,
+    seek,
     failedOver: () => {
       counts.failovers += 1
     },
@@ -105,7 +110,7 @@ export const createMeshCalls = (
       candidates(first, major).filter(({ peer }) =>
         more.every((name) => candidates(name, major).some((one) => one.peer === peer)),
       )
-    if (found().length === 0) await settled(SETTLE_MS)
+    if (found().length === 0) await seek({ protocol: first, major }, SEEK_MS)
     const all = found().filter(({ peer }) => !tried.has(peer))
     const closed = all.filter(({ peer }) => !breakers.isOpen(peer, clock.monotonic()))
     return pick(closed.length === 0 ? all : closed, loadOf, chance)?.peer

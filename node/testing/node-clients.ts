@@ -7,7 +7,6 @@
 import type { Directory } from '../../discovery/directory/directory.ts'
 import type { ProtocolRecord } from '../../discovery/directory/record/agent-record.ts'
 import type { Candidate } from '../../discovery/directory/tables/offer-index.ts'
-import { delay } from '../../protocols/async.ts'
 import { type AnyProtocol, kindOf, majorOf, wireId } from '../../protocols/define.ts'
 import { DeliveryOptionsSchema } from '../../protocols/delivery/options.ts'
 import { createRecoveries, type Undelivered } from '../../protocols/delivery/recovery/error-recovery.ts'
@@ -80,7 +79,7 @@ const linkTo = (port: Pick<Port, 'to'>, codecs: MethodCodecOf, peer: string, pro
 
 export interface NodeClientsDeps {
   readonly port: Port
-  readonly directory: Pick<Directory, 'agents' | 'offers'>
+  readonly directory: Pick<Directory, 'agents' | 'offers' | 'seek'>
   /** What this node serves. */
   own(): Iterable<ProtocolRecord>
   chance(): number
@@ -125,7 +124,7 @@ export const createNodeClients = ({ port, directory, own, chance, onDeadLetter }
     candidates: (protocol, major) => [...directory.offers(protocol, major), ...ownCandidate(protocol, major)],
     agents: directory.agents,
     loadOf: () => 0,
-    settled: (timeoutMs) => delay(timers, timeoutMs),
+    seek: directory.seek,
     failedOver: () => {},
     breakers,
     recoveries,

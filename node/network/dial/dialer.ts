@@ -67,7 +67,7 @@ export class Dialer {
   async dial(addresses: string[], peer: string | undefined, fresh: boolean): Promise<Connection> {
     const { directory, gate, options, waiters } = this.#deps
     const isUnheardOf = addresses.length === 0 && peer !== undefined
-    if (isUnheardOf) await directory()?.seek(peer)
+    if (isUnheardOf) await directory()?.seek({ peer })
     const targets = isUnheardOf ? this.addressesOf(peer) : addresses
     const connection = await this.#within(options.timings.dialTimeoutMs, (signal) =>
       this.#reached(targets, peer, fresh, signal),

@@ -13,7 +13,7 @@ test('who is known to a neighbour only is found by asking, without waiting for g
   connect(late, b)
   await time.settled(late.directory.firstSync(), 50)
   assert.equal(a.directory.get(late.id), undefined)
-  await time.settled(a.directory.seek(late.id), 50)
+  await time.settled(a.directory.seek({ peer: late.id }), 50)
   assert.equal(a.directory.get(late.id)?.state, 'alive')
 })
 
@@ -25,20 +25,20 @@ test('who is known to nobody is asked for once a second, however often it is cal
   assert.ok(a)
   const asked = () => a.directory.stats().sent['sync ok'] ?? 0
   const before = asked()
-  await time.settled(Promise.all(Array.from({ length: 50 }, () => a.directory.seek('nobody'))), 100)
-  await time.settled(a.directory.seek('nobody'), 1)
+  await time.settled(Promise.all(Array.from({ length: 50 }, () => a.directory.seek({ peer: 'nobody' }))), 100)
+  await time.settled(a.directory.seek({ peer: 'nobody' }), 1)
   assert.ok(asked() - before >= 1 && asked() - before <= 10, `${asked() - before} comparisons`)
   assert.equal(a.directory.get('nobody'), undefined)
   const then = asked()
   await time.run(1_001)
-  await time.settled(a.directory.seek('nobody'), 100)
+  await time.settled(a.directory.seek({ peer: 'nobody' }), 100)
   assert.ok(asked() > then)
 })
 
 test('a search asks nobody where there is nobody', async () => {
   const { start, time } = createDirectoryMesh()
   const alone = await start('alone')
-  await time.settled(alone.directory.seek('somebody'), 1)
+  await time.settled(alone.directory.seek({ peer: 'somebody' }), 1)
   assert.equal(alone.directory.get('somebody'), undefined)
 })
 
@@ -49,7 +49,34 @@ test('many searches at once are bounded, and those beyond the bound end at once'
   const [a] = ring
   assert.ok(a)
   const before = a.directory.stats().sent['sync ok'] ?? 0
-  await time.settled(Promise.all(Array.from({ length: 500 }, (_, n) => a.directory.seek(`nobody-${n}`))), 1_000)
+  await time.settled(
+    Promise.all(Array.from({ length: 500 }, (_, n) => a.directory.seek({ peer: `nobody-${n}` }))),
+    1_000,
+  )
   const asked = (a.directory.stats().sent['sync ok'] ?? 0) - before
   assert.ok(asked >= 16 && asked <= 16 * 3 + 4, `${asked} comparisons`)
+})
+
+test('what a neighbour began to offer a moment ago, and who has a name, are found by asking as well', async () => {
+  const { start, connect, time, startRing, isComplete } = createDirectoryMesh({ gossipLoss: 1 })
+  const ring = await startRing(3, 1)
+  await time.until(() => isComplete(ring), 15_000)
+  const [a, b] = ring
+  const late = await start('late')
+  assert.ok(a && b)
+  connect(late, b)
+  await time.settled(late.directory.firstSync(), 50)
+  assert.equal(a.directory.find('late'), undefined)
+  await time.settled(a.directory.seek({ name: 'late' }), 50)
+  assert.equal(a.directory.find('late')?.peer, late.id)
+  await time.settled(late.directory.announce({ protocols: [{ name: 'late-work', version: '1.0.0', methods: [] }] }), 50)
+  await time.settled(b.directory.seek({ protocol: 'late-work', major: 1 }), 50)
+  assert.deepEqual(a.directory.offers('late-work', 1), [])
+  await time.settled(a.directory.seek({ protocol: 'late-work', major: 1 }), 50)
+  assert.deepEqual(
+    a.directory.offers('late-work', 1).map(({ peer }) => peer),
+    [late.id],
+  )
+  await time.settled(a.directory.seek({ protocol: 'late-work', major: 2 }), 50)
+  assert.deepEqual(a.directory.offers('late-work', 2), [])
 })
