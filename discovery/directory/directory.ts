@@ -182,11 +182,7 @@ export const createDirectory = async (port: DirectoryPort, options: DirectoryOpt
   const sync = createDirectorySync({ ...exchange, counts, maxConcurrent, signal, push, onSynced: first.resolve })
   const seek = createLookup({
     clock: port.clock,
-    isKnown: (sought) => {
-      if ('peer' in sought) return state.get(sought.peer) !== undefined
-      if ('name' in sought) return state.view().some(({ name }) => name === sought.name)
-      return state.offers(sought.protocol, sought.major).length > 0
-    },
+    state,
     some: (count) => randomSubset(port.members(), count, random),
     compare: sync.compare,
   })

@@ -6,6 +6,7 @@
  * State: searches under way, and what was not found a moment ago. Both are bounded: beyond that nobody is asked.
  */
 import type { Clock, Member } from '../../protocols/port.ts'
+import type { DirectoryState } from './tables/directory-state.ts'
 
 /** Neighbours that one search asks. */
 const MAX_ASKED = 3
@@ -23,16 +24,24 @@ export type Sought =
 const keyOf = (sought: Sought): string =>
   'peer' in sought ? sought.peer : 'name' in sought ? `name ${sought.name}` : `offer ${sought.protocol} ${sought.major}`
 
+type Known = Pick<DirectoryState, 'get' | 'view' | 'offers'>
+
+const isKnown = (state: Known, sought: Sought): boolean => {
+  if ('peer' in sought) return state.get(sought.peer) !== undefined
+  if ('name' in sought) return state.view().some(({ name }) => name === sought.name)
+  return state.offers(sought.protocol, sought.major).length > 0
+}
+
 interface Seeking {
   readonly clock: Clock
-  isKnown(sought: Sought): boolean
+  readonly state: Known
   /** Neighbours in any order, `count` at most. */
   some(count: number): Member[]
   /** Never rejects. */
   compare(neighbour: string): Promise<void>
 }
 
-export const createLookup = ({ clock, isKnown, some, compare }: Seeking) => {
+export const createLookup = ({ clock, state, some, compare }: Seeking) => {
   const searches = new Map<string, Promise<void>>()
   /** When each was asked for in vain, the oldest first. */
   const notFound = new Map<string, number>()
@@ -47,7 +56,7 @@ export const createLookup = ({ clock, isKnown, some, compare }: Seeking) => {
   const search = async (sought: Sought, key: string): Promise<void> => {
     for (const { id } of some(MAX_ASKED)) {
       await compare(id)
-      if (isKnown(sought)) return
+      if (isKnown(state, sought)) return
     }
     const now = clock.monotonic()
     forget(now)
@@ -60,7 +69,7 @@ export const createLookup = ({ clock, isKnown, some, compare }: Seeking) => {
     const current = searches.get(key)
     if (current !== undefined) return current
     forget(clock.monotonic())
-    if (isKnown(sought) || notFound.has(key) || searches.size >= MAX_SEARCHES) return Promise.resolve()
+    if (isKnown(state, sought) || notFound.has(key) || searches.size >= MAX_SEARCHES) return Promise.resolve()
     const begun = search(sought, key).finally(() => searches.delete(key))
     searches.set(key, begun)
     return begun
