@@ -68,8 +68,7 @@ export const createNdjsonFeed = (
               const beat = new Promise<undefined>((resolve) => {
                 timer = setTimeout(() => resolve(undefined), beatMs)
               })
-              next = await Promise.race([pending, beat])
-              clearTimeout(timer)
+              next = await Promise.race([pending, beat]).finally(() => clearTimeout(timer))
               if (next === undefined) text = '{}\n'
             } else next = await soon(pending)
             if (next === undefined) break

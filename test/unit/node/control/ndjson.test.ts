@@ -60,7 +60,10 @@ test('bytes are written in base64, and large numbers as text', () => {
   assert.equal(ndjsonLine({ bytes: new Uint8Array([0, 255]), count: 2n }), '{"bytes":"AP8=","count":"2"}\n')
 })
 
+const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+
 test('what a stream fails with comes to the reader, with code, hint and whose error it is', async () => {
+  const before = timers()
   const failing = async function* () {
     yield { item: 1 }
     throw new ParleyError('STA003', 'full', { hint: 'empty it', details: { shelf: 7 }, remote: true })
@@ -78,6 +81,7 @@ test('what a stream fails with comes to the reader, with code, hint and whose er
   )
   const told = await failureOf(read(cut(await collect(unforeseen.stream), [])))
   assert.ok(isParleyError(told, 'APP001') && !/cellar/.test(told.message))
+  assert.equal(timers(), before)
 })
 
 test('a stream without an end was cut off; lines of a newer node are left out; what is no JSON is told', async () => {
