@@ -385,6 +385,17 @@ describe('the debug page in a browser', { skip: SKIP, concurrency: 1 }, () => {
     assert.equal(await canvas.count(), 0)
     await page.keyboard.press('g')
     await untilFocused(page, 'graph')
+    // Also where the node has not answered yet.
+    const answer = Promise.withResolvers<void>()
+    await page.route('**/api/overview*', (route) => answer.promise.then(() => route.continue()))
+    await page.reload()
+    await page.getByText('Asking the node').first().waitFor()
+    await page.keyboard.press('g')
+    await page.evaluate('new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown)))')
+    assert.notEqual((await focusOf(page)).name, 'graph')
+    answer.resolve()
+    await untilFocused(page, 'graph')
+    await page.unroute('**/api/overview*')
     // From here on as who never folded it sees it, and without motion.
     await page.evaluate("localStorage.removeItem('parley-graph')")
     await page.emulateMedia({ reducedMotion: 'reduce' })

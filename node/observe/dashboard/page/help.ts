@@ -1,6 +1,6 @@
 /** The shortcuts of the page and the list of them. State: whether the list is open (store). */
 import { useEffect, useRef } from 'preact/hooks'
-import { isTable, toggleTable } from './graph/mesh-graph.ts'
+import { goToGraph, toggleTable } from './graph/mesh-graph.ts'
 import { foldGraph, isGraphFolded } from './state/folding.ts'
 import * as store from './state/page-state.ts'
 import { nextChoice } from './state/theme.ts'
@@ -38,11 +38,8 @@ const onKey = (event: KeyboardEvent): void => {
   if (isTyping(event) || store.helpOpen.value) return
   const tab = store.TABS[(event.key === '0' ? 10 : Number(event.key)) - 1]
   if (event.key === '?') store.helpOpen.value = true
-  else if (event.key === 'g') {
-    isTable.value = false
-    foldGraph(false)
-    focusLater('graph')
-  } else if (event.key === 'f') foldGraph(!isGraphFolded.value)
+  else if (event.key === 'g') goToGraph()
+  else if (event.key === 'f') foldGraph(!isGraphFolded.value)
   else if (event.key === 'l') toggleTable()
   else if (event.key === 't') nextChoice()
   else if (event.key === 'p') togglePause()

@@ -1,6 +1,6 @@
 /**
  * The mesh as a picture, and as a table for who cannot see it or prefers one. Arrow keys go from node to node.
- * State: which of the two is shown.
+ * State: which of the two is shown, and where the focus was when somebody asked for the picture.
  */
 import { signal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
@@ -14,10 +14,26 @@ import { MAX_BODIES } from './force-layout.ts'
 import { GraphCanvas } from './graph-canvas.ts'
 import { STALE_MS } from './graph-scene.ts'
 
-export const isTable = signal(false)
+const isTable = signal(false)
 export const toggleTable = (): void => {
   isTable.value = isGraphFolded.value || !isTable.value
   foldGraph(false)
+}
+
+let awaitedFrom: Element | null = null
+
+/** Whoever asks before the node has answered goes there once there is something, unless the focus went elsewhere. */
+const focusAwaited = (canvas: HTMLElement | null): void => {
+  if (canvas === null || awaitedFrom === null) return
+  if (document.activeElement === awaitedFrom) canvas.focus()
+  awaitedFrom = null
+}
+
+export const goToGraph = (): void => {
+  isTable.value = false
+  foldGraph(false)
+  awaitedFrom = document.activeElement
+  requestAnimationFrame(() => focusAwaited(document.getElementById('graph')))
 }
 
 const DIRECTIONS: Record<string, [number, number]> = {
@@ -51,6 +67,7 @@ const Picture = (): Markup => {
   useEffect(() => {
     const pen = canvas.current?.getContext('2d') ?? undefined
     if (canvas.current !== null && pen !== undefined) stage.current = new GraphCanvas(canvas.current, pen)
+    focusAwaited(canvas.current)
     return () => stage.current?.stop()
   }, [])
   const onKeyDown = (event: KeyboardEvent): void => {
