@@ -133,6 +133,7 @@ describe('the server of the debug endpoint', () => {
     const again = await startDebugServer(source, { port: Number(new URL(url).port) })
     assert.equal(again.url, url)
     await again.close()
+    stream.close()
     stalled.close()
   })
 
