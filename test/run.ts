@@ -1,7 +1,8 @@
 /**
  * Runs all tests. First the integration tests that can do with half of the machine, two at a time; then the others one at a
- * time, since each of those keeps several processes busy and measures times. Beside the latter run the unit tests, at the
- * lowest priority, several files in one process: they take what is left. One report and one summary for all, with the slowest files above it.
+ * time, since each of those keeps several processes busy and measures times. Beside them run the unit tests, at the lowest
+ * priority, several files in one process: they take what is left. One report and one summary for all, with the slowest
+ * files above it.
  * `node test/run.ts [PATTERN...]`; without a pattern all but those of FAULTS, which `--faults` runs. With TEST_SKIPS=fail, as
  * `.ci/run` has it, tests that are skipped for want of something that `.ci/setup` installs are named, and the exit code is 1.
  * With TEST_AGAIN=2 at most two files that failed run once more at the end, alone (second-run.ts).
@@ -31,6 +32,7 @@ const SIDE_BY_SIDE = [
   'partition doctor progress report control events-gap-proof stop recovery leave hostile store-cli trust',
   'control-life tasks overlay-killed cli events-direct config-cli load dead-letters reload founding messages-crash restored',
   'coordinator proof membership-end inbox llm-agent completion wire events-archive dht disk-quota quic gossip-foreign foreign-member tls',
+  'relay discovery-mdns group discovery-dns agent-worker events discovery-dead commands dns calls discovery-ipv6 traps',
   'plans coalitions task-bytes tasks-time task-versions delegation report-again resources budgets task-budgets budget-calls golden backup interceptors parts',
 ].flatMap((names) => names.split(' '))
 /** Networks that are cut and nodes that are killed, for half a minute and longer each: `npm run test:faults`, in `.ci/run` as well. */
@@ -146,8 +148,8 @@ async function* play(phases: readonly Phase[], isFirst = true): AsyncGenerator<u
 async function* events(): AsyncGenerator<unknown> {
   const startedAt = performance.now()
   const later = new TransformStream<unknown>({}, { highWaterMark: Number.POSITIVE_INFINITY })
-  yield* play(FIRST)
   const beside = ReadableStream.from(play(BESIDE)).pipeTo(later.writable)
+  yield* play(FIRST)
   yield* play(ALONE)
   yield* later.readable
   await beside
