@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { makeSecret } from '../../node/index.ts'
+import { DEBT, PEER_DIALS, PEER_DIALS_PER_MINUTE } from '../../node/network/dial/dial-budget.ts'
 import { type Canary, startCanary } from '../support/canary.ts'
 import { endProcesses, forkProcess, type Peer, startPeer } from '../support/processes.ts'
 import { until } from '../support/until.ts'
@@ -9,8 +10,8 @@ import { until } from '../support/until.ts'
 const secret = makeSecret()
 const LIARS = 6
 const WATCH_MS = 6_000
-/** What strangers together get at once, what they get meanwhile, and some for a slow machine. */
-const MAX_DIALS = 128 + 16 + 60
+/** What those who were members are dialled at once, what they get within this time, and the races that have begun. */
+const mostDials = (ms: number): number => LIARS * (PEER_DIALS + DEBT + (PEER_DIALS_PER_MINUTE * ms) / 60_000)
 const HOSTS = ['127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5', '127.0.0.6', '127.0.0.7', '127.0.0.8', '127.0.0.9']
 
 describe('a node whose neighbours announce what is not theirs', { timeout: 60_000 }, () => {
@@ -39,13 +40,15 @@ describe('a node whose neighbours announce what is not theirs', { timeout: 60_00
   it('dials a bounded number of them', async () => {
     const victim = await startPeer({ name: 'victim', mesh: 'scanned', secret })
     const before = canary.count()
+    const startedAt = performance.now()
     const announce = HOSTS.flatMap((host) => [`/ip4/${host}/tcp/${canary.port}`, `/ip4/${host}/tcp/${canary.port}/ws`])
     await lie(victim, 'scanned', announce)
     const endsAt = performance.now() + WATCH_MS
     await until('the time is over', () => performance.now() > endsAt, 2 * WATCH_MS, 50)
     const dialled = canary.count() - before
     assert.ok(dialled > 0, 'they are on this machine, as the victim is')
-    assert.ok(dialled <= MAX_DIALS, `${dialled} connections`)
+    const most = mostDials(performance.now() - startedAt)
+    assert.ok(dialled <= most, `${dialled} connections, and at most ${most} should be`)
     const { budget = 0, announcer = 0 } = await refused(victim)
     assert.ok(budget + announcer > 0)
     await victim.kill()
