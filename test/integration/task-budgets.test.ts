@@ -65,6 +65,27 @@ describe('tasks with a budget', { timeout: 60_000 }, () => {
     assert.deepEqual(slice.remaining(), { tokens: 200, fanOut: 8 })
   })
 
+  it('are tasks of plans as well, each with a part of its own', async () => {
+    const slice = new Slice({ amounts: { tokens: 200, fanOut: 30 }, limits: { depth: 3 } })
+    const part = { of: slice, amounts: { tokens: 60, fanOut: 2 } }
+    const tasks = [20, 30].map((spends, i) => {
+      return { id: `planned-${i}`, type: 'pay', input: { draws: [50], spends }, budget: part }
+    })
+    const plan = await ann.plans.make({ id: 'paid', goal: 'two that pay', tasks })
+    assert.equal(slice.remaining().tokens, 80)
+    assert.equal((await plan.ended({ timeoutMs: 20_000 })).outcome, 'completed')
+    await until('the rest is back', () => slice.remaining().tokens === 200 - 22 - 32)
+    // The same plan again takes nothing.
+    await ann.plans.make({ id: 'paid', goal: 'two that pay', tasks })
+    await until('all of it is back', () => slice.remaining().tokens === 200 - 22 - 32)
+    // One that cannot be paid is not left behind, and nothing of it is spent.
+    const beyond = [...tasks, ...tasks].map((task, i) => ({ ...task, id: `beyond-${i}` }))
+    const error = await failureOf(ann.plans.make({ id: 'beyond', goal: 'more than there is', tasks: beyond }))
+    assert.ok(isParleyError(error, 'COM003') && error.reason === 'budget-exhausted', String(error))
+    await until('what was not submitted is back', () => slice.remaining().tokens === 200 - 22 - 32)
+    await until('it is canceled', async () => (await (await ann.plans.get('beyond')).status()).outcome === 'canceled')
+  })
+
   it('have no more after their process was killed: what it drew is spent, and the next attempt has the rest', async () => {
     const slice = slices()
     const task = await ann.tasks.submit({
