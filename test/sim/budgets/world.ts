@@ -89,14 +89,14 @@ class BudgetsWorld {
     await this.#nodes.found(FOUND_MS)
     for (let step = 0; step < steps; step += 1) {
       for (const one of this.#nodes.all()) this.#act(one)
-      if (this.#happens(0.3)) await this.#nodes.strike()
+      if (this.#happens(0.3)) await this.#nodes.mortals.strike()
       await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
       this.#look()
     }
     if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage((peer) => this.#lookAtOutage(peer))
     await this.#conclude()
-    this.#nodes.endAll()
-    return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts }
+    this.#nodes.mortals.endAll()
+    return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts() }
   }
 
   #happens(share: number): boolean {
@@ -338,14 +338,14 @@ class BudgetsWorld {
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
     this.#tell('everything heals')
-    await this.#nodes.heal()
-    await time.settled(this.#nodes.answered(), HEAL_MS)
+    await this.#nodes.mortals.heal()
+    await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
     this.#look()
     for (const one of this.#nodes.all()) {
       for (const held of one.draws) this.#ask(one, `settles ${held.draw.id}`, () => this.#settled(one, held))
       for (const chunks of one.chunks.values()) this.#ask(one, 'settles a chunk', () => chunks.settle())
     }
-    await time.settled(this.#nodes.answered(), HEAL_MS)
+    await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
     await this.#until(() => {
       this.#closeAll()
       return this.#whatIsOpen()

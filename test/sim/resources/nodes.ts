@@ -1,4 +1,4 @@
-/** The nodes of the simulated mesh that give and hold, and what befalls them. State: those that run. */
+/** The nodes of the simulated mesh that give and hold, and what befalls them. State: that of each. */
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { JournalPart } from '../../../protocols/journal/part-kinds.ts'
 import type { Claim, HeldAllocation } from '../../../protocols/resource/api.ts'
@@ -8,16 +8,18 @@ import { LEASE_MARGIN_MS, LEASE_MS } from '../../../protocols/resource/planner/r
 import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
 import { createResources, type ResourcesFeature } from '../../../protocols/resource/resources.ts'
 import { amountOf, type Units } from '../../../protocols/resource/units.ts'
-import type { JournalMesh, JournalNode } from '../../support/journal-mesh.ts'
+import type { JournalMesh } from '../../support/journal-mesh.ts'
+import { type Birth, type Mortal, Mortals } from '../mortals.ts'
 
 const PARTS: readonly JournalPart[] = [{ ...resourceJournal, name: RESOURCES_PART }]
-const COUNTS = [3, 3, 4, 5]
-/** A node without a data directory: it has no vote, and gives all the same. */
-const DISKLESS = 'd0'
+const SIZES = [3, 3, 4, 5]
+/** A node without a vote gives all the same. */
 const DISKLESS_SHARE = 0.3
 const LEAVE_MS = 3_000
-const LEADER_MS = 30_000
 const MOST_CUT_MS = 4_500
+const MOST_FROZEN_MS = 2_500
+/** So that some are cut off, or away, for longer than a lease. */
+const LONG_SHARE = 0.1
 /** Until another one coordinates, who gives inherited leases their full length. */
 const ELECTED_MS = 15_000
 const SOON_MS = 2_000
@@ -25,18 +27,13 @@ const SOON_MS = 2_000
 const ANSWER_MS = 60
 const ROLL_EACH_MS = 600
 const ROLLED_MS = 2_000
-/** So that some are cut off, or away, for longer than a lease. */
-const LONG_SHARE = 0.1
 
-export interface ResourceNode {
-  readonly node: JournalNode
+export interface ResourceNode extends Mortal {
   readonly resources: ResourcesFeature
   /** The most that it may give, by name: what it offers, and what it offered before while that is not decided. */
   readonly most: Map<string, number>
   readonly held: Map<string, HeldAllocation>
   readonly claims: Map<string, Claim>
-  readonly asked: Set<Promise<unknown>>
-  isLeaving: boolean
   /** How often it has offered something. */
   offers: number
   /** Until when it is frozen, and for a moment after: virtual milliseconds. */
@@ -59,32 +56,40 @@ export const moreThanMost = ({
 }
 
 export class ResourceNodes {
-  readonly counts = { kills: 0, powerCuts: 0, cuts: 0, freezes: 0, leaves: 0, outages: 0, rolls: 0 }
+  readonly mortals: Mortals<ResourceNode>
   readonly #mesh: JournalMesh
   readonly #tell: (line: string) => void
   readonly #problem: (what: string) => void
-  readonly #running = new Map<string, ResourceNode>()
-  readonly #names: readonly string[]
+  readonly #counts = { outages: 0, rolls: 0 }
 
   constructor(mesh: JournalMesh, tell: (line: string) => void, problem: (what: string) => void) {
     this.#mesh = mesh
     this.#tell = tell
     this.#problem = problem
-    const { random } = mesh.network
-    const count = COUNTS[Math.floor(random() * COUNTS.length)] ?? 3
-    const names = Array.from({ length: count }, (_, i) => `m${i}`)
-    this.#names = random() < DISKLESS_SHARE ? [...names, DISKLESS] : names
+    this.mortals = new Mortals(mesh, {
+      ...{ sizes: SIZES, disklessShare: DISKLESS_SHARE, leaveMs: LEAVE_MS, tell, problem },
+      ...{ cutBelow: 0.3, frozenBelow: 0.4, leavesBelow: 0.5 },
+      cutMs: (random) => 200 + (random() < LONG_SHARE ? 2 * LEASE_MS : MOST_CUT_MS) * random(),
+      frozenMs: (random) => 200 + (random() < LONG_SHARE ? 2 * LEASE_MS : MOST_FROZEN_MS) * random(),
+      start: (name, birth, add) => this.#start(name, birth, add),
+      // It gives back what it has.
+      stop: ({ resources }) => resources.stop(),
+      frozen(one, forMs) {
+        one.frozenUntil = mesh.time.now() + forMs + 2_000
+      },
+    })
   }
 
-  /** Those that run, and do not leave. */
-  all(): ResourceNode[] {
-    return [...this.#running.values()].filter(({ isLeaving }) => !isLeaving)
+  all = (): ResourceNode[] => this.mortals.all()
+
+  counts() {
+    return { ...this.mortals.counts, ...this.#counts }
   }
 
   async found(mostMs: number): Promise<void> {
-    const founders = this.#names.filter((name) => name !== DISKLESS)
-    for (const name of this.#names) await this.#start(name, founders.length)
-    const isThere = (): boolean => this.all().some(({ resources }) => resources.figures().nodes >= this.#names.length)
+    await this.mortals.found()
+    const { length } = this.mortals.names
+    const isThere = (): boolean => this.all().some(({ resources }) => resources.figures().nodes >= length)
     await this.#mesh.time.until(isThere, mostMs)
   }
 
@@ -117,47 +122,23 @@ export class ResourceNodes {
     )
   }
 
-  async answered(): Promise<void> {
-    await Promise.allSettled(this.all().flatMap(({ asked }) => [...asked]))
-  }
-
-  /** Something befalls one of them. */
-  async strike(): Promise<void> {
-    const { random } = this.#mesh.network
-    const [first, ...others] = this.#names.filter((name) => !this.#running.has(name))
-    if (first !== undefined && (others.length > 0 || random() < 0.5)) return this.#start(first)
-    const all = this.all()
-    const leader = all.find(({ node }) => node === this.#mesh.leader())
-    const one = random() < 0.4 && leader !== undefined ? leader : all[Math.floor(random() * all.length)]
-    if (one === undefined) return
-    const what = random()
-    if (what < 0.3) this.#cut(one)
-    else if (what < 0.4) this.#freeze(one)
-    else if (what < 0.5) this.#leave(one)
-    else this.#kill(one, random() < 0.4)
-  }
-
   /**
    * One is cut off for longer than its lease lasts.
    * @param look at its peer id, before it is connected again, where one and the same coordinated for longer than that, too
    */
   async outage(look: (peer: string) => void): Promise<void> {
     const { random, time } = this.#mesh.network
-    const all = this.all()
-    const one = all[Math.floor(random() * all.length)]
+    const one = this.mortals.any()
     if (one === undefined) return
-    this.counts.outages += 1
+    this.#counts.outages += 1
     this.#tell(`${one.node.name} is cut off for long`)
-    this.#mesh.cut(
-      [one.node],
-      this.#mesh.up().filter((other) => other !== one.node),
-    )
+    this.mortals.cutOff(one)
     if (random() < 0.5) await time.run(LEASE_MS + 1_000 + 6_000 * random())
     else {
       await time.run(ELECTED_MS)
-      const before = this.#acting()
+      const before = this.mortals.acting()
       await time.run(LEASE_MS + LEASE_MARGIN_MS + SOON_MS)
-      if (before !== undefined && before === this.#acting()) look(one.node.id)
+      if (before !== undefined && before === this.mortals.acting()) look(one.node.id)
     }
     this.#mesh.heal()
   }
@@ -171,54 +152,25 @@ export class ResourceNodes {
     const seated = this.all().filter(({ node }) => node.seat() !== undefined && node !== this.#mesh.leader())
     const away = seated.toSorted((a, b) => b.held.size - a.held.size)[0]
     if (away === undefined) return
-    this.counts.rolls += 1
+    this.#counts.rolls += 1
     this.#tell(`${away.node.name} is cut off, and the others are started anew`)
     const others = this.all().filter((one) => one !== away)
-    const cutOff = (): void =>
-      this.#mesh.cut(
-        [away.node],
-        this.#mesh.up().filter((node) => node !== away.node),
-      )
     giveBack(away)
     await time.run(ANSWER_MS * random())
-    cutOff()
+    this.mortals.cutOff(away)
     for (const one of others) {
       await time.run(ROLL_EACH_MS)
       if (!one.node.isUp()) continue
-      this.#kill(one, false)
-      await this.#start(one.node.name)
-      cutOff()
+      this.mortals.kill(one, false)
+      await this.mortals.start(one.node.name)
+      this.mortals.cutOff(away)
     }
     await time.run(ROLLED_MS)
     this.#mesh.heal()
   }
 
-  /** Who coordinates, in which epoch; undefined: nobody is known to. */
-  #acting(): string | undefined {
-    const leader = this.#mesh.leader()
-    const status = leader?.coordinator.status()
-    return status?.acting === true ? `${leader?.id} ${status.epoch}` : undefined
-  }
-
-  async heal(): Promise<void> {
-    const { time } = this.#mesh
-    await time.until(() => [...this.#running.values()].every(({ isLeaving }) => !isLeaving), 2 * LEAVE_MS)
-    for (const name of this.#names) if (!this.#running.has(name)) await this.#start(name)
-    this.#mesh.heal()
-    await this.#mesh.untilLeader(LEADER_MS)
-  }
-
-  endAll(): void {
-    for (const { node } of this.#running.values()) this.#mesh.kill(node)
-    this.#running.clear()
-  }
-
-  async #start(name: string, expect?: number): Promise<void> {
-    const mayVote = name !== DISKLESS
-    const node = await this.#mesh.start(name, {
-      ...{ parts: PARTS, mayVote },
-      ...(expect !== undefined && mayVote && { expect }),
-    })
+  async #start(name: string, birth: Birth, add: (one: ResourceNode) => void): Promise<void> {
+    const node = await this.#mesh.start(name, { parts: PARTS, ...birth })
     const { port, journal, coordinator, events } = node
     const resources = createResources({ port, journal, coordinator, events, member: node.seat })
     await port.serve(resourceProtocol, resources.handlers)
@@ -226,7 +178,7 @@ export class ResourceNodes {
       ...{ node, resources, most: new Map(), held: new Map(), claims: new Map(), asked: new Set() },
       ...{ isLeaving: false, offers: 0, frozenUntil: 0 },
     }
-    this.#running.set(name, one)
+    add(one)
     resources.onClaim((claim) => {
       if (one.claims.has(claim.id)) this.#problem(`${name} was told of ${claim.id} twice`)
       one.claims.set(claim.id, claim)
@@ -237,59 +189,5 @@ export class ResourceNodes {
       })
     })
     this.offer(one, this.drawCapacity())
-    this.#tell(`${name} starts`)
-  }
-
-  #kill({ node }: ResourceNode, power: boolean): void {
-    this.counts.kills += 1
-    if (power) this.counts.powerCuts += 1
-    this.#tell(`${node.name} ${power ? 'loses power' : 'is killed'}`)
-    this.#end(node, power)
-  }
-
-  #end(node: JournalNode, power: boolean): void {
-    this.#mesh.kill(node, power)
-    if (this.#running.get(node.name)?.node === node) this.#running.delete(node.name)
-  }
-
-  #cut({ node }: ResourceNode): void {
-    this.counts.cuts += 1
-    this.#tell(`${node.name} is cut off`)
-    const { random, time } = this.#mesh.network
-    const others = this.#mesh.up().filter((other) => other !== node)
-    this.#mesh.cut([node], others)
-    const most = random() < LONG_SHARE ? 2 * LEASE_MS : MOST_CUT_MS
-    time.after(200 + most * random(), this.#mesh.heal)
-  }
-
-  /** As SIGSTOP does, for a while. */
-  #freeze(one: ResourceNode): void {
-    const { node } = one
-    const { random, time } = this.#mesh.network
-    this.counts.freezes += 1
-    const forMs = 200 + (random() < LONG_SHARE ? 2 * LEASE_MS : 2_500) * random()
-    this.#tell(`${node.name} is frozen for ${Math.round(forMs)} ms`)
-    one.frozenUntil = time.now() + forMs + 2_000
-    node.life.freeze()
-    time.after(forMs, () => {
-      this.#tell(`${node.name} goes on`)
-      node.life.thaw()
-    })
-  }
-
-  /** It gives back what it has, and stops; where that takes too long it is killed. */
-  #leave(one: ResourceNode): void {
-    const { node, resources } = one
-    this.counts.leaves += 1
-    this.#tell(`${node.name} leaves`)
-    one.isLeaving = true
-    const stop = this.#mesh.time.after(LEAVE_MS, () => this.#end(node, false))
-    const left = async (): Promise<void> => {
-      await resources.stop()
-      await node.stop()
-      stop()
-      this.#end(node, false)
-    }
-    left().catch((error: unknown) => this.#problem(`${node.name} cannot leave: ${error}`))
   }
 }

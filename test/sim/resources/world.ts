@@ -68,15 +68,15 @@ class ResourcesWorld {
       if (this.#happens(0.5)) this.#ask()
       if (this.#happens(0.4)) this.#release()
       if (this.#happens(0.05)) this.#offer()
-      if (this.#happens(0.3)) await this.#nodes.strike()
+      if (this.#happens(0.3)) await this.#nodes.mortals.strike()
       await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
       this.#look()
     }
     if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage((peer) => this.#lookAtOutage(peer))
     else if (this.#happens(ROLL_SHARE)) await this.#nodes.rollOver((one) => this.#giveAllBack(one))
     await this.#conclude()
-    this.#nodes.endAll()
-    return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts }
+    this.#nodes.mortals.endAll()
+    return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts() }
   }
 
   #happens(share: number): boolean {
@@ -237,13 +237,13 @@ class ResourcesWorld {
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
     this.#tell('everything heals')
-    await this.#nodes.heal()
+    await this.#nodes.mortals.heal()
     // Whoever asks now is answered: no two wait for each other.
-    await time.settled(this.#nodes.answered(), HEAL_MS)
+    await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
     this.#look()
     await this.#until(() => this.#whoIsWrong())
     for (const one of this.#nodes.all()) this.#giveAllBack(one)
-    await time.settled(this.#nodes.answered(), HEAL_MS)
+    await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
     await this.#until(() => {
       const seen = this.#seen()
       if (seen === undefined) return 'nobody coordinates'

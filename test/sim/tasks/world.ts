@@ -89,7 +89,7 @@ class TasksWorld {
       if (this.#happens(0.2)) this.#control()
       if (this.#happens(0.2)) this.#giveWord()
       if (this.#happens(0.2)) this.#watch()
-      if (this.#happens(0.3) && step < rollStep) await this.#nodes.strike()
+      if (this.#happens(0.3) && step < rollStep) await this.#nodes.mortals.strike()
       this.#values.strike()
       await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
       await this.#values.look(this.#known.values())
@@ -103,8 +103,8 @@ class TasksWorld {
     await this.#values.conclude(this.#known.values())
     this.#look()
     const { runs: effects, repeated, refused } = this.#toil.sink
-    this.#nodes.endAll()
-    const done = { ...this.#counts, ...this.#asked, ...this.#nodes.counts, ...this.#values.counts() }
+    this.#nodes.mortals.endAll()
+    const done = { ...this.#counts, ...this.#asked, ...this.#nodes.counts(), ...this.#values.counts() }
     const { spending, counts } = this.#toil
     return { steps, ...done, ...counts, ...spending.counts, effects, repeated, refused, ticks }
   }
@@ -263,7 +263,7 @@ class TasksWorld {
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
     this.#tell('everything heals')
-    await this.#nodes.heal()
+    await this.#nodes.mortals.heal()
     const [first, ...others] = this.#nodes.all()
     if (first === undefined) throw new Error('no node is there')
     const known = [...this.#known.values()]
@@ -273,7 +273,7 @@ class TasksWorld {
     for (const end of ends) end?.catch(() => {})
     const until = time.now() + HEAL_MS
     // Whoever submits now is answered.
-    await time.settled(this.#nodes.answered(), HEAL_MS)
+    await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
     for (this.#look(); this.#open().length > 0; this.#look()) {
       await this.#values.look(this.#known.values())
       if (time.now() > until) throw new Error(`still open: ${this.#openText()}`)
