@@ -351,6 +351,8 @@ class BudgetsWorld {
       return this.#whatIsOpen()
     })
     this.#lookAtRoots()
+    // A process that stands still for long finds its own waits over.
+    await time.until(() => this.#nodes.all().every(({ isFrozen }) => !isFrozen), HEAL_MS)
     await this.#spendAll()
     await this.#stopWithDraw()
     await this.#until(() => {
