@@ -12,7 +12,8 @@ import { BUDGETS_PART } from '../../../protocols/budget/budget-record.ts'
 import type { HeldBudget } from '../../../protocols/budget/client/held-budget.ts'
 import { decideBudgets } from '../../../protocols/budget/journal/budget-kinds.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
-import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
+import type { JournalMesh } from '../../support/journal-mesh.ts'
+import { Scene, type SceneOptions } from '../scene.ts'
 import { type BudgetNode, BudgetNodes, type HeldDraw } from './nodes.ts'
 import { BudgetObserver, readBudgets } from './observer.ts'
 
@@ -32,12 +33,6 @@ const PATIENT_MS = 10_000
 const MOST_HELD = 6
 const MOST_DRAWS = 8
 
-export interface BudgetsWorldOptions {
-  readonly seed: number
-  readonly steps: number
-  readonly trace?: ((line: string) => void) | undefined
-}
-
 /** Of one root, in tokens, as it really is. */
 interface Root {
   readonly amount: number
@@ -52,12 +47,10 @@ interface Taken {
 }
 
 class BudgetsWorld {
+  readonly #scene: Scene
   readonly #mesh: JournalMesh
   readonly #nodes: BudgetNodes
   readonly #observer = new BudgetObserver()
-  readonly #problems: string[] = []
-  readonly #random: () => number
-  readonly #trace: ((line: string) => void) | undefined
   readonly #roots = new Map<string, Root>()
   /** Of each budget. */
   readonly #rootOf = new Map<string, string>()
@@ -66,54 +59,32 @@ class BudgetsWorld {
   readonly #counts = { spends: 0, chunked: 0, settled: 0, refused: 0, failed: 0, away: 0 }
   #ids = 0
 
-  constructor({ seed, trace }: BudgetsWorldOptions) {
-    this.#mesh = createJournalMesh({
-      ...{ seed, snapshotEvery: SNAPSHOT_EVERY },
-      autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
-    })
-    this.#random = this.#mesh.network.random
-    this.#trace = trace
+  constructor(options: SceneOptions) {
+    this.#scene = new Scene(options, SNAPSHOT_EVERY)
+    this.#mesh = this.#scene.mesh
     this.#nodes = new BudgetNodes(this.#mesh, {
-      tell: (line) => this.#tell(line),
-      problem: (what) => void this.#problems.push(what),
+      tell: this.#scene.tell,
+      problem: this.#scene.problem,
       started: (one) => this.#started(one),
       decided: (decision) => {
         const wrong = this.#observer.decided(decision)
-        if (wrong !== undefined) this.#problems.push(wrong)
+        if (wrong !== undefined) this.#scene.problem(wrong)
       },
     })
   }
 
   async run(steps: number): Promise<Record<string, number>> {
-    const { time } = this.#mesh
     await this.#nodes.found(FOUND_MS)
     for (let step = 0; step < steps; step += 1) {
       for (const one of this.#nodes.all()) this.#act(one)
-      if (this.#happens(0.3)) await this.#nodes.mortals.strike()
-      await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
+      if (this.#scene.happens(0.3)) await this.#nodes.mortals.strike()
+      await this.#scene.pass(STEP_MS)
       this.#look()
     }
-    if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage((peer) => this.#lookAtOutage(peer))
+    if (this.#scene.happens(OUTAGE_SHARE)) await this.#nodes.outage((peer) => this.#lookAtOutage(peer))
     await this.#conclude()
     this.#nodes.mortals.endAll()
     return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts() }
-  }
-
-  #happens(share: number): boolean {
-    return this.#random() < share
-  }
-
-  #anyOf<T>(list: Iterable<T>): T | undefined {
-    const all = [...list]
-    return all[Math.floor(this.#random() * all.length)]
-  }
-
-  #below(count: number): number {
-    return Math.floor(this.#random() * count)
-  }
-
-  #tell(line: string): void {
-    this.#trace?.(`${Math.round(this.#mesh.time.now())} ${line}`)
   }
 
   /** Its life before this one may have asked for something that comes only now. */
@@ -123,7 +94,7 @@ class BudgetsWorld {
     if (before === undefined) return
     this.#take(one, before.id)
     for (let n = 0; n < STALE_DRAWS; n += 1)
-      this.#mesh.time.after(this.#below(STALE_MS), () => this.#drawAsBefore(one, before, `late${n}`))
+      this.#mesh.time.after(this.#scene.below(STALE_MS), () => this.#drawAsBefore(one, before, `late${n}`))
   }
 
   #drawAsBefore(one: BudgetNode, { id, registration }: Taken, draw: string): void {
@@ -137,7 +108,7 @@ class BudgetsWorld {
 
   /** One thing that a program does, or none. */
   #act(one: BudgetNode): void {
-    const what = this.#random()
+    const what = this.#scene.random()
     if (what < 0.12) this.#open(one)
     else if (what < 0.3) this.#lend(one)
     else if (what < 0.55) this.#draw(one)
@@ -151,8 +122,8 @@ class BudgetsWorld {
   #ask(one: BudgetNode, what: string, work: () => Promise<void>): void {
     const asked = work().catch((error: unknown) => {
       this.#counts[isParleyError(error, 'COM003') ? 'refused' : 'failed'] += 1
-      this.#tell(`${one.node.name} ${what}: ${error}`)
-      if (!isParleyError(error)) this.#problems.push(`${one.node.name} ${what}: ${error}`)
+      this.#scene.tell(`${one.node.name} ${what}: ${error}`)
+      if (!isParleyError(error)) this.#scene.problem(`${one.node.name} ${what}: ${error}`)
     })
     one.asked.add(asked)
     void asked.finally(() => one.asked.delete(asked))
@@ -171,11 +142,11 @@ class BudgetsWorld {
     if (one.held.size >= MOST_HELD) return
     this.#ids += 1
     const id = `r${this.#ids}`
-    const amount = 10 + this.#below(60)
+    const amount = 10 + this.#scene.below(60)
     this.#roots.set(id, { amount, spent: 0, most: 0 })
     this.#rootOf.set(id, id)
     // Some are decided only after nobody waits for them any more.
-    const timeoutMs = this.#happens(HASTY_SHARE) ? this.#below(HASTY_MS) : PATIENT_MS
+    const timeoutMs = this.#scene.happens(HASTY_SHARE) ? this.#scene.below(HASTY_MS) : PATIENT_MS
     this.#ask(one, `opens ${id}`, async () => {
       this.#hold(one, await one.budgets.open({ id, amounts: { tokens: amount }, limits: this.#limits(one), timeoutMs }))
     })
@@ -183,35 +154,37 @@ class BudgetsWorld {
 
   /** Most have none. */
   #limits({ node }: BudgetNode): { deadlineAt?: number } {
-    return this.#happens(DEADLINE_SHARE) ? { deadlineAt: Math.round(node.port.clock.now()) + this.#below(6_000) } : {}
+    return this.#scene.happens(DEADLINE_SHARE)
+      ? { deadlineAt: Math.round(node.port.clock.now()) + this.#scene.below(6_000) }
+      : {}
   }
 
   #lend(one: BudgetNode): void {
-    const from = this.#anyOf(one.held.values())
-    const to = this.#anyOf(this.#nodes.all())
+    const from = this.#scene.anyOf(one.held.values())
+    const to = this.#scene.anyOf(this.#nodes.all())
     if (from === undefined || to === undefined) return
     this.#ids += 1
     const id = `l${this.#ids}`
     this.#rootOf.set(id, this.#rootOf.get(from.id) ?? '')
     this.#ask(one, `lends ${id}`, async () => {
-      const lent = await from.lend(to.node.id, { tokens: 1 + this.#below(30) }, { id, limits: this.#limits(one) })
+      const lent = await from.lend(to.node.id, { tokens: 1 + this.#scene.below(30) }, { id, limits: this.#limits(one) })
       one.lent.add(lent)
     })
   }
 
   /** Most loans are taken, some of them late. */
   #take(one: BudgetNode, id: string): void {
-    if (this.#happens(0.1)) return
-    this.#mesh.time.after(this.#below(400), () => {
+    if (this.#scene.happens(0.1)) return
+    this.#mesh.time.after(this.#scene.below(400), () => {
       if (!one.node.isUp() || one.isLeaving) return
       this.#ask(one, `takes ${id}`, async () => this.#hold(one, await one.budgets.get(id)))
     })
   }
 
   #draw(one: BudgetNode): void {
-    const budget = this.#anyOf(one.held.values())
+    const budget = this.#scene.anyOf(one.held.values())
     if (budget === undefined || one.draws.size >= MOST_DRAWS) return
-    const tokens = 1 + this.#below(20)
+    const tokens = 1 + this.#scene.below(20)
     const root = this.#rootOf.get(budget.id) ?? ''
     this.#ask(one, `draws ${tokens} of ${budget.id}`, async () => {
       this.#mayBeDrawn(root, tokens)
@@ -234,7 +207,7 @@ class BudgetsWorld {
   #spendSome(one: BudgetNode): void {
     for (const { root, draw } of one.draws) {
       if (draw.slice.isClosed()) continue
-      const tokens = this.#below(1 + (draw.slice.remaining().tokens ?? 0))
+      const tokens = this.#scene.below(1 + (draw.slice.remaining().tokens ?? 0))
       draw.slice.spend({ tokens })
       this.#spent(root, tokens)
     }
@@ -245,20 +218,20 @@ class BudgetsWorld {
     if (found === undefined || tokens === 0) return
     this.#counts.spends += 1
     found.spent += tokens
-    if (found.spent > found.amount) this.#problems.push(`${found.spent} of ${found.amount} of ${root} were spent`)
+    if (found.spent > found.amount) this.#scene.problem(`${found.spent} of ${found.amount} of ${root} were spent`)
     this.#watch()
     const committed = this.#observer.committed.get(root) ?? 0
     if (found.spent > committed)
-      this.#problems.push(`${found.spent} of ${root} were spent, and ${committed} of it are drawn or spent`)
+      this.#scene.problem(`${found.spent} of ${root} were spent, and ${committed} of it are drawn or spent`)
   }
 
   #spendInChunks(one: BudgetNode): void {
-    const budget = this.#anyOf(one.held.values())
+    const budget = this.#scene.anyOf(one.held.values())
     if (budget === undefined) return
-    const chunks = one.chunks.get(budget.id) ?? budget.chunks({ tokens: 1 + this.#below(6) })
+    const chunks = one.chunks.get(budget.id) ?? budget.chunks({ tokens: 1 + this.#scene.below(6) })
     one.chunks.set(budget.id, chunks)
     const root = this.#rootOf.get(budget.id) ?? ''
-    const tokens = 1 + this.#below(4)
+    const tokens = 1 + this.#scene.below(4)
     this.#ask(one, `spends ${tokens} of ${budget.id} in chunks`, async () => {
       // A chunk of its own, at the most.
       this.#mayBeDrawn(root, 6 + tokens)
@@ -269,7 +242,7 @@ class BudgetsWorld {
   }
 
   #settle(one: BudgetNode): void {
-    const held = this.#anyOf(one.draws)
+    const held = this.#scene.anyOf(one.draws)
     if (held === undefined) return
     one.draws.delete(held)
     this.#ask(one, `settles ${held.draw.id}`, () => this.#settled(one, held))
@@ -285,13 +258,13 @@ class BudgetsWorld {
   }
 
   #close(one: BudgetNode): void {
-    const lent = this.#anyOf(one.lent)
-    if (lent !== undefined && this.#happens(0.5)) {
+    const lent = this.#scene.anyOf(one.lent)
+    if (lent !== undefined && this.#scene.happens(0.5)) {
       one.lent.delete(lent)
       this.#ask(one, `takes ${lent.id} back`, async () => void (await lent.close()))
       return
     }
-    const budget = this.#anyOf(one.held.values())
+    const budget = this.#scene.anyOf(one.held.values())
     if (budget !== undefined) this.#ask(one, `closes ${budget.id}`, async () => void (await budget.close()))
   }
 
@@ -299,14 +272,13 @@ class BudgetsWorld {
   #watch(): void {
     for (const { node } of this.#nodes.all()) {
       const seat = node.seat()
-      if (seat !== undefined) this.#observer.watch(seat.machine, (what) => void this.#problems.push(what))
+      if (seat !== undefined) this.#observer.watch(seat.machine, this.#scene.problem)
     }
   }
 
   #look(): void {
     this.#watch()
-    const [first] = this.#problems
-    if (first !== undefined) throw new Error(first)
+    this.#scene.requireWell()
   }
 
   #seen() {
@@ -322,22 +294,16 @@ class BudgetsWorld {
     this.#counts.away += 1
     for (const [id, { holder, status, draws }] of seen.budgets)
       if (holder === peer && (status === 'open' || status === 'offered' || draws > 0))
-        this.#problems.push(`${id} of ${peer} is ${status}, with ${draws} draws, although it is away`)
+        this.#scene.problem(`${id} of ${peer} is ${status}, with ${draws} draws, although it is away`)
   }
 
-  async #until(what: () => string | undefined): Promise<void> {
-    const { time } = this.#mesh
-    const until = time.now() + HEAL_MS
-    for (let why = what(); why !== undefined; why = what()) {
-      if (time.now() > until) throw new Error(why)
-      await time.run(LOOK_MS)
-      this.#look()
-    }
+  #until(what: () => string | undefined): Promise<void> {
+    return this.#scene.until(what, { everyMs: LOOK_MS, mostMs: HEAL_MS, look: () => this.#look() })
   }
 
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
-    this.#tell('everything heals')
+    this.#scene.tell('everything heals')
     await this.#nodes.mortals.heal()
     await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
     this.#look()
@@ -383,8 +349,8 @@ class BudgetsWorld {
     for (const [id, { spent, most }] of this.#roots) {
       const committed = this.#observer.committed.get(id)
       if (committed === undefined) continue
-      if (committed < spent) this.#problems.push(`${spent} of ${id} were spent, and ${committed} count as spent`)
-      if (committed > most) this.#problems.push(`${committed} of ${id} count as spent, and ${most} were drawn`)
+      if (committed < spent) this.#scene.problem(`${spent} of ${id} were spent, and ${committed} count as spent`)
+      if (committed > most) this.#scene.problem(`${committed} of ${id} count as spent, and ${most} were drawn`)
     }
     this.#look()
   }
@@ -442,5 +408,5 @@ class BudgetsWorld {
   }
 }
 
-export const runBudgetsWorld = (options: BudgetsWorldOptions): Promise<Record<string, number>> =>
+export const runBudgetsWorld = (options: SceneOptions): Promise<Record<string, number>> =>
   new BudgetsWorld(options).run(options.steps)

@@ -7,7 +7,8 @@
  */
 import { START_MS } from '../../../node/testing/virtual/virtual-time.ts'
 import { COALITIONS_PART, peersOf } from '../../../protocols/coordination/coalition/coalition-record.ts'
-import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
+import type { JournalMesh } from '../../support/journal-mesh.ts'
+import { Scene, type SceneOptions } from '../scene.ts'
 import { MemberWatch } from './members.ts'
 import type { CoalitionNode } from './node.ts'
 import { CoalitionNodes } from './nodes.ts'
@@ -22,39 +23,27 @@ const SNAPSHOT_EVERY = 40
 const OUTAGE_SHARE = 0.35
 /** Longer than members of one that is dissolved are told by themselves. */
 const OUTAGE_MS = 66_000
-export interface CoalitionsWorldOptions {
-  readonly seed: number
-  readonly steps: number
-  readonly trace?: ((line: string) => void) | undefined
-}
-
 class CoalitionsWorld {
+  readonly #scene: Scene
   readonly #mesh: JournalMesh
   readonly #nodes: CoalitionNodes
   readonly #observer: CoalitionObserver
   readonly #members: MemberWatch
-  readonly #problems: string[] = []
-  readonly #random: () => number
-  readonly #trace: ((line: string) => void) | undefined
   readonly #programs: CoalitionPrograms
   #outages = 0
 
-  constructor({ seed, trace }: CoalitionsWorldOptions) {
-    this.#mesh = createJournalMesh({
-      ...{ seed, snapshotEvery: SNAPSHOT_EVERY },
-      autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
-    })
-    this.#random = this.#mesh.network.random
-    this.#trace = trace
-    const problem = (what: string): void => void this.#problems.push(what)
+  constructor(options: SceneOptions) {
+    this.#scene = new Scene(options, SNAPSHOT_EVERY)
+    this.#mesh = this.#scene.mesh
+    const { problem } = this.#scene
     this.#observer = new CoalitionObserver(
       (id, peer) => this.#members.hasAgreed(id, peer),
       () => START_MS + this.#mesh.time.now(),
     )
     this.#members = new MemberWatch(this.#observer, problem)
-    const tell = (line: string): void => this.#tell(line)
+    const { tell } = this.#scene
     this.#programs = new CoalitionPrograms({
-      ...{ time: this.#mesh.time, random: this.#random, observer: this.#observer, members: this.#members },
+      ...{ time: this.#mesh.time, random: this.#scene.random, observer: this.#observer, members: this.#members },
       ...{ nodes: () => this.#nodes, seen: () => this.#watch(), tell, problem },
     })
     this.#nodes = new CoalitionNodes(
@@ -73,11 +62,11 @@ class CoalitionsWorld {
     for (let step = 0; step < steps; step += 1) {
       this.#look()
       this.#programs.act()
-      if (this.#happens(0.22)) await this.#nodes.strike()
-      await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
+      if (this.#scene.happens(0.22)) await this.#nodes.strike()
+      await this.#scene.pass(STEP_MS)
     }
     this.#look()
-    if (this.#happens(OUTAGE_SHARE)) await this.#outage()
+    if (this.#scene.happens(OUTAGE_SHARE)) await this.#outage()
     await this.#conclude()
     this.#nodes.endAll()
     return {
@@ -90,22 +79,10 @@ class CoalitionsWorld {
     }
   }
 
-  #happens(share: number): boolean {
-    return this.#random() < share
-  }
-
-  #anyOf<T>(list: readonly T[]): T | undefined {
-    return list[Math.floor(this.#random() * list.length)]
-  }
-
-  #tell(line: string): void {
-    this.#trace?.(`${Math.round(this.#mesh.time.now())} ${line}`)
-  }
-
   #watch(): void {
     for (const node of this.#mesh.up()) {
       const machine = node.seat()?.machine
-      if (machine !== undefined) this.#observer.watch(machine, (problem) => void this.#problems.push(problem))
+      if (machine !== undefined) this.#observer.watch(machine, this.#scene.problem)
     }
   }
 
@@ -115,10 +92,9 @@ class CoalitionsWorld {
     for (const { life, coalitions } of this.#nodes.all()) this.#members.look(life, coalitions.isIn, now)
     for (const [id, { one, endsAt }] of this.#programs.asked) {
       if (!one.node.isUp()) this.#programs.asked.delete(id)
-      else if (now > endsAt) this.#problems.push(`the forming of ${id} does not end`)
+      else if (now > endsAt) this.#scene.problem(`the forming of ${id} does not end`)
     }
-    const [problem] = this.#problems
-    if (problem !== undefined) throw new Error(problem)
+    this.#scene.requireWell()
   }
 
   /** One is cut off for long, and coalitions go on without it, and end. It may come back just as another one coordinates. */
@@ -127,7 +103,7 @@ class CoalitionsWorld {
     await this.#nodes.heal()
     this.#programs.isCalm = true
     const leading = this.#nodes.leading()
-    const away = this.#anyOf(this.#nodes.all().filter((one) => one !== leading))
+    const away = this.#scene.anyOf(this.#nodes.all().filter((one) => one !== leading))
     if (leading === undefined || away === undefined) return
     // The first one that is there leads where the leader is gone.
     const members = [away.node.id, ...this.#nodes.peers().filter((peer) => peer !== away.node.id)]
@@ -145,8 +121,8 @@ class CoalitionsWorld {
     await time.run(OUTAGE_MS)
     this.#look()
     this.#mesh.heal()
-    if (this.#happens(0.5)) {
-      await time.run(this.#random() * 100)
+    if (this.#scene.happens(0.5)) {
+      await time.run(this.#scene.random() * 100)
       this.#nodes.kill(this.#nodes.leading() ?? leading)
     }
     this.#outages += 1
@@ -168,7 +144,7 @@ class CoalitionsWorld {
   }
 
   async #conclude(): Promise<void> {
-    this.#tell('everything heals')
+    this.#scene.tell('everything heals')
     this.#programs.isCalm = true
     await this.#nodes.heal()
     await this.#until(() => {
@@ -198,16 +174,10 @@ class CoalitionsWorld {
     })
   }
 
-  async #until(what: () => string | undefined): Promise<void> {
-    const { time } = this.#mesh
-    const until = time.now() + HEAL_MS
-    for (let why = what(); why !== undefined; why = what()) {
-      if (time.now() > until) throw new Error(why)
-      await time.run(LOOK_MS)
-      this.#look()
-    }
+  #until(what: () => string | undefined): Promise<void> {
+    return this.#scene.until(what, { everyMs: LOOK_MS, mostMs: HEAL_MS, look: () => this.#look() })
   }
 }
 
-export const runCoalitionsWorld = (options: CoalitionsWorldOptions): Promise<Record<string, number>> =>
+export const runCoalitionsWorld = (options: SceneOptions): Promise<Record<string, number>> =>
   new CoalitionsWorld(options).run(options.steps)

@@ -10,7 +10,8 @@ import { isOver, PLAN_PREFIX, type PlanRecord, planKey, readPlan } from '../../.
 import { isParleyError } from '../../../protocols/errors.ts'
 import { readTask, TASK_PREFIX, type TaskRecord } from '../../../protocols/task/task-record.ts'
 import { isFinal } from '../../../protocols/task/task-status.ts'
-import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
+import type { JournalMesh } from '../../support/journal-mesh.ts'
+import { Scene, type SceneOptions } from '../scene.ts'
 import { decidedParts, FIRST, type Part, PLAN_PARTS, type PlanNode, startPlans, wholePlan } from './nodes.ts'
 import { PlanObserver } from './observer.ts'
 
@@ -28,18 +29,10 @@ const OUTAGE_SHARE = 0.3
 /** Until what an agent that is gone was to do is planned elsewhere, also where a plan waits after failures. */
 const REPLANNED_MS = 40_000
 
-export interface PlansOptions {
-  readonly seed: number
-  readonly steps: number
-  readonly trace?: ((line: string) => void) | undefined
-}
-
 class PlansWorld {
+  readonly #scene: Scene
   readonly #mesh: JournalMesh
   readonly #observer = new PlanObserver()
-  readonly #problems: string[] = []
-  readonly #random: () => number
-  readonly #trace: ((line: string) => void) | undefined
   readonly #running = new Map<string, PlanNode>()
   readonly #names: readonly string[]
   readonly #made = new Map<string, string>()
@@ -60,14 +53,10 @@ class PlansWorld {
     wholes: 0,
   }
 
-  constructor({ seed, trace }: PlansOptions) {
-    this.#mesh = createJournalMesh({
-      ...{ seed, snapshotEvery: SNAPSHOT_EVERY },
-      autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
-    })
-    this.#random = this.#mesh.network.random
-    this.#trace = trace
-    this.#names = Array.from({ length: COUNTS[this.#below(COUNTS.length)] ?? 3 }, (_, i) => `m${i}`)
+  constructor(options: SceneOptions) {
+    this.#scene = new Scene(options, SNAPSHOT_EVERY)
+    this.#mesh = this.#scene.mesh
+    this.#names = Array.from({ length: COUNTS[this.#scene.below(COUNTS.length)] ?? 3 }, (_, i) => `m${i}`)
   }
 
   async run(steps: number): Promise<Record<string, number>> {
@@ -77,51 +66,35 @@ class PlansWorld {
     await time.until(() => decidedParts(this.#mesh).length === PLAN_PARTS.length, FOUND_MS)
     for (let step = 0; step < steps; step += 1) {
       this.#look()
-      if (this.#happens(0.4)) this.#make()
-      if (this.#happens(0.04)) this.#cancel()
-      if (this.#happens(0.08)) this.#submitWhole()
-      if (this.#happens(0.05)) this.#intrude()
-      if (this.#happens(0.2)) await this.#strike()
-      await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
+      if (this.#scene.happens(0.4)) this.#make()
+      if (this.#scene.happens(0.04)) this.#cancel()
+      if (this.#scene.happens(0.08)) this.#submitWhole()
+      if (this.#scene.happens(0.05)) this.#intrude()
+      if (this.#scene.happens(0.2)) await this.#strike()
+      await this.#scene.pass(STEP_MS)
       this.#look()
     }
-    if (this.#happens(OUTAGE_SHARE)) await this.#outage()
+    if (this.#scene.happens(OUTAGE_SHARE)) await this.#outage()
     await this.#conclude()
     for (const { node } of this.#running.values()) this.#mesh.kill(node)
     return { steps, ...this.#counts, ...this.#observer.counts }
   }
 
-  #happens(share: number): boolean {
-    return this.#random() < share
-  }
-
-  #below(count: number): number {
-    return Math.floor(this.#random() * count)
-  }
-
   /** The last one is done by the first node alone: a plan of it waits in error while that is away. */
   #anyType(): string {
-    const drawn = this.#random()
+    const drawn = this.#scene.random()
     return drawn < 0.65 ? 'a' : drawn < 0.92 ? 'b' : 'c'
-  }
-
-  #anyOf<T>(list: readonly T[]): T | undefined {
-    return list[this.#below(list.length)]
-  }
-
-  #tell(line: string): void {
-    this.#trace?.(`${Math.round(this.#mesh.time.now())} ${line}`)
   }
 
   async #start(name: string, expect?: number): Promise<void> {
     const one = await startPlans(this.#mesh, name, {
       ...(expect !== undefined && { expect }),
-      random: this.#random,
+      random: this.#scene.random,
       judged: (plan, task, agent) => this.#judged(plan, task, agent),
       worked: (task, agent) => this.#worked(task, agent),
     })
     this.#running.set(name, one)
-    this.#tell(`${name} starts`)
+    this.#scene.tell(`${name} starts`)
   }
 
   /** An agent is directed. @returns whether it refuses */
@@ -130,8 +103,8 @@ class PlansWorld {
     // A node that has just begun to coordinate may not be looked at yet.
     this.#watch()
     if (!this.#observer.saidBy(plan, task, agent) && !this.#isPlanned(plan, task, agent))
-      this.#problems.push(`${agent} is directed to ${task}: no plan says so`)
-    const refuses = this.#happens(0.1)
+      this.#scene.problem(`${agent} is directed to ${task}: no plan says so`)
+    const refuses = this.#scene.happens(0.1)
     if (refuses) this.#counts.refused += 1
     this.#refuses.set(`${task} ${agent}`, refuses)
     return refuses
@@ -142,7 +115,7 @@ class PlansWorld {
     this.#counts.worked += 1
     const refuses = this.#refuses.get(`${task} ${agent}`)
     if (refuses !== false)
-      this.#problems.push(`${agent} works on ${task}, which it ${refuses ? 'refused' : 'never agreed to'}`)
+      this.#scene.problem(`${agent} works on ${task}, which it ${refuses ? 'refused' : 'never agreed to'}`)
   }
 
   /** As any of them has it. */
@@ -152,58 +125,58 @@ class PlansWorld {
   }
 
   #make(): void {
-    const from = this.#anyOf([...this.#running.values()])
+    const from = this.#scene.anyOf([...this.#running.values()])
     if (from === undefined || this.#open().length > MOST_OPEN) return
     const id = `p${this.#made.size}`
     this.#made.set(id, from.node.name)
-    const tasks = Array.from({ length: 1 + this.#below(5) }, (_, i) => ({
+    const tasks = Array.from({ length: 1 + this.#scene.below(5) }, (_, i) => ({
       ...{ id: `${id}-t${i}`, type: this.#anyType(), retry: { max: 2, delayMs: 100 } },
-      ...{ input: { ms: this.#below(2_500), fails: this.#happens(0.1) } },
-      ...(this.#happens(0.3) && { requirements: { resources: { cpu: 1 + this.#below(2) } } }),
+      ...{ input: { ms: this.#scene.below(2_500), fails: this.#scene.happens(0.1) } },
+      ...(this.#scene.happens(0.3) && { requirements: { resources: { cpu: 1 + this.#scene.below(2) } } }),
     }))
-    this.#tell(`${from.node.name} makes ${id} of ${tasks.length}`)
+    this.#scene.tell(`${from.node.name} makes ${id} of ${tasks.length}`)
     from.plans.make({ id, goal: 'simulated', tasks, timeoutMs: 60_000 }).catch((error: unknown) => {
       // Its maker may be gone, or cut off.
       this.#counts.unmade += 1
-      this.#tell(`${id} was not made: ${error}`)
+      this.#scene.tell(`${id} was not made: ${error}`)
     })
   }
 
   /** A task whose work is a plan. */
   #submitWhole(): void {
-    const from = this.#anyOf([...this.#running.values()])
+    const from = this.#scene.anyOf([...this.#running.values()])
     if (from === undefined || this.#open().length > MOST_OPEN) return
     const id = `w${this.#wholes.size}`
-    const parts = Array.from({ length: 1 + this.#below(3) }, () => ({
+    const parts = Array.from({ length: 1 + this.#scene.below(3) }, () => ({
       type: this.#anyType(),
-      input: { ms: this.#below(2_500), fails: this.#happens(0.1) },
+      input: { ms: this.#scene.below(2_500), fails: this.#scene.happens(0.1) },
     }))
     this.#wholes.set(id, parts)
-    this.#tell(`${from.node.name} submits ${id} of ${parts.length}`)
+    this.#scene.tell(`${from.node.name} submits ${id} of ${parts.length}`)
     const retry = { max: 20, delayMs: 100, maxDelayMs: 1_000 }
     from.tasks
       .submit(
         { id, type: 'whole', input: parts.map(({ type, input }) => ({ type, input })), retry },
         { timeoutMs: 60_000 },
       )
-      .catch((error: unknown) => this.#tell(`${id} was not submitted: ${error}`))
+      .catch((error: unknown) => this.#scene.tell(`${id} was not submitted: ${error}`))
   }
 
   /** Somebody makes the plan of a task, whoever works on that. */
   #intrude(): void {
-    const [one, whole] = [this.#anyOf([...this.#running.values()]), this.#anyOf([...this.#wholes])]
+    const [one, whole] = [this.#scene.anyOf([...this.#running.values()]), this.#scene.anyOf([...this.#wholes])]
     if (one === undefined || whole === undefined) return
     const [id, parts] = whole
-    this.#tell(`${one.node.name} makes the plan of ${id}`)
+    this.#scene.tell(`${one.node.name} makes the plan of ${id}`)
     one.plans.make({ ...wholePlan(id, parts), timeoutMs: 10_000 }).catch(() => {})
   }
 
   #cancel(): void {
     const open = this.#open().filter(([id]) => this.#running.has(this.#made.get(id) ?? ''))
-    const one = this.#anyOf(open)
+    const one = this.#scene.anyOf(open)
     const owner = one && this.#running.get(this.#made.get(one[0]) ?? '')
     if (one === undefined || owner === undefined) return
-    this.#tell(`${one[0]} is canceled`)
+    this.#scene.tell(`${one[0]} is canceled`)
     owner.plans
       .get(one[0], { timeoutMs: 10_000 })
       .then((plan) => plan.cancel('no need'))
@@ -213,29 +186,29 @@ class PlansWorld {
   async #strike(): Promise<void> {
     const away = this.#names.filter((name) => !this.#running.has(name))
     const [first] = away
-    if (first !== undefined && (away.length > 1 || this.#happens(0.6))) return this.#start(first)
+    if (first !== undefined && (away.length > 1 || this.#scene.happens(0.6))) return this.#start(first)
     const all = [...this.#running.values()]
     const leader = all.find(({ node }) => node === this.#mesh.leader())
-    const one = this.#happens(0.5) && leader !== undefined ? leader : this.#anyOf(all)
+    const one = this.#scene.happens(0.5) && leader !== undefined ? leader : this.#scene.anyOf(all)
     if (one === undefined) return
     const { node } = one
     const { time } = this.#mesh
-    const what = this.#random()
+    const what = this.#scene.random()
     if (what < 0.25) {
       this.#counts.cuts += 1
-      this.#tell(`${node.name} is cut off`)
+      this.#scene.tell(`${node.name} is cut off`)
       const others = this.#mesh.up().filter((other) => other !== node)
       this.#mesh.cut([node], others)
-      time.after(CUT_MS[0] + CUT_MS[1] * this.#random(), this.#mesh.heal)
+      time.after(CUT_MS[0] + CUT_MS[1] * this.#scene.random(), this.#mesh.heal)
     } else if (what < 0.4) {
       this.#counts.freezes += 1
-      this.#tell(`${node.name} is frozen`)
+      this.#scene.tell(`${node.name} is frozen`)
       node.life.freeze()
-      time.after(FROZEN_MS * this.#random(), () => node.life.thaw())
+      time.after(FROZEN_MS * this.#scene.random(), () => node.life.thaw())
     } else {
-      const power = this.#happens(0.4)
+      const power = this.#scene.happens(0.4)
       this.#counts[power ? 'powerCuts' : 'kills'] += 1
-      this.#tell(`${node.name} ${power ? 'loses power' : 'is killed'}`)
+      this.#scene.tell(`${node.name} ${power ? 'loses power' : 'is killed'}`)
       this.#mesh.kill(node, power)
       this.#running.delete(node.name)
     }
@@ -248,11 +221,11 @@ class PlansWorld {
     this.#mesh.heal()
     await this.#mesh.untilLeader(LEADER_MS)
     // The first one does whatever there is to do.
-    const gone = this.#anyOf([...this.#running.values()].filter(({ node }) => node.name !== FIRST))
+    const gone = this.#scene.anyOf([...this.#running.values()].filter(({ node }) => node.name !== FIRST))
     if (gone === undefined) return
     for (let i = 0; i < 3; i += 1) this.#make()
     await time.run(STEP_MS[1])
-    this.#tell(`${gone.node.name} is gone for long`)
+    this.#scene.tell(`${gone.node.name} is gone for long`)
     this.#mesh.kill(gone.node)
     this.#running.delete(gone.node.name)
     await time.run(REPLANNED_MS)
@@ -270,14 +243,13 @@ class PlansWorld {
   #watch(): void {
     for (const node of this.#mesh.up()) {
       const machine = node.seat()?.machine
-      if (machine !== undefined) this.#observer.watch(machine, (problem) => void this.#problems.push(problem))
+      if (machine !== undefined) this.#observer.watch(machine, this.#scene.problem)
     }
   }
 
   #look(): void {
     this.#watch()
-    const [problem] = this.#problems
-    if (problem !== undefined) throw new Error(problem)
+    this.#scene.requireWell()
   }
 
   /** As the coordinator has them. */
@@ -299,7 +271,7 @@ class PlansWorld {
 
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
-    this.#tell('everything heals')
+    this.#scene.tell('everything heals')
     for (const name of this.#names) if (!this.#running.has(name)) await this.#start(name)
     this.#mesh.heal()
     await this.#mesh.untilLeader(LEADER_MS)
@@ -338,28 +310,25 @@ class PlansWorld {
         this.#counts.wholes += 1
       } catch (error) {
         if (isParleyError(error, 'STA003') && error.details.reason === 'exists') throw new Error(`${id}: ${error}`)
-        this.#tell(`${id} failed: ${error}`)
+        this.#scene.tell(`${id} failed: ${error}`)
       }
     }
   }
 
   #tellOpen(): void {
-    for (const [id, record] of [...this.#open(), ...this.#openTasks()]) this.#tell(`${id} ${JSON.stringify(record)}`)
+    for (const [id, record] of [...this.#open(), ...this.#openTasks()])
+      this.#scene.tell(`${id} ${JSON.stringify(record)}`)
   }
 
   async #until(what: () => string | undefined): Promise<void> {
-    const { time } = this.#mesh
-    const until = time.now() + HEAL_MS
-    for (let why = what(); why !== undefined; why = what()) {
-      if (time.now() > until) {
-        this.#tellOpen()
-        throw new Error(why)
-      }
-      await time.run(LOOK_MS)
-      this.#look()
+    try {
+      await this.#scene.until(what, { everyMs: LOOK_MS, mostMs: HEAL_MS, look: () => this.#look() })
+    } catch (error) {
+      this.#tellOpen()
+      throw error
     }
   }
 }
 
-export const runPlansWorld = (options: PlansOptions): Promise<Record<string, number>> =>
+export const runPlansWorld = (options: SceneOptions): Promise<Record<string, number>> =>
   new PlansWorld(options).run(options.steps)

@@ -11,7 +11,8 @@ import { isParleyError } from '../../../protocols/errors.ts'
 import type { AllocateOptions } from '../../../protocols/resource/api.ts'
 import { LEASE_MARGIN_MS, LEASE_MS } from '../../../protocols/resource/planner/resource-board.ts'
 import { amountOf } from '../../../protocols/resource/units.ts'
-import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
+import type { JournalMesh } from '../../support/journal-mesh.ts'
+import { Scene, type SceneOptions } from '../scene.ts'
 import { type ResourceNode, ResourceNodes } from './nodes.ts'
 import { grantOf, openOnes, ResourceObserver, readAll } from './observer.ts'
 
@@ -34,92 +35,63 @@ const ANOTHER_LIFE = new Error('a node is not what it was')
 const LATE_MS = LEASE_MS + LEASE_MARGIN_MS + 2_000
 const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const
 
-export interface ResourcesOptions {
-  readonly seed: number
-  readonly steps: number
-  readonly trace?: ((line: string) => void) | undefined
-}
-
 class ResourcesWorld {
+  readonly #scene: Scene
   readonly #mesh: JournalMesh
   readonly #nodes: ResourceNodes
   readonly #observer = new ResourceObserver()
-  readonly #problems: string[] = []
-  readonly #random: () => number
-  readonly #trace: ((line: string) => void) | undefined
   readonly #counts = { asked: 0, had: 0, refused: 0, released: 0, lost: 0, claimed: 0, dismissed: 0 }
 
-  constructor({ seed, trace }: ResourcesOptions) {
-    this.#mesh = createJournalMesh({
-      ...{ seed, snapshotEvery: SNAPSHOT_EVERY },
-      autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
-    })
-    this.#random = this.#mesh.network.random
-    this.#trace = trace
-    const problem = (what: string): void => void this.#problems.push(what)
-    this.#nodes = new ResourceNodes(this.#mesh, (line) => this.#tell(line), problem)
+  constructor(options: SceneOptions) {
+    this.#scene = new Scene(options, SNAPSHOT_EVERY)
+    this.#mesh = this.#scene.mesh
+    const { problem } = this.#scene
+    this.#nodes = new ResourceNodes(this.#mesh, this.#scene.tell, problem)
   }
 
   async run(steps: number): Promise<Record<string, number>> {
-    const { time } = this.#mesh
     await this.#nodes.found(FOUND_MS)
     for (let step = 0; step < steps; step += 1) {
       this.#ask()
-      if (this.#happens(0.5)) this.#ask()
-      if (this.#happens(0.4)) this.#release()
-      if (this.#happens(0.05)) this.#offer()
-      if (this.#happens(0.3)) await this.#nodes.mortals.strike()
-      await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
+      if (this.#scene.happens(0.5)) this.#ask()
+      if (this.#scene.happens(0.4)) this.#release()
+      if (this.#scene.happens(0.05)) this.#offer()
+      if (this.#scene.happens(0.3)) await this.#nodes.mortals.strike()
+      await this.#scene.pass(STEP_MS)
       this.#look()
     }
-    if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage((peer) => this.#lookAtOutage(peer))
-    else if (this.#happens(ROLL_SHARE)) await this.#nodes.rollOver((one) => this.#giveAllBack(one))
+    if (this.#scene.happens(OUTAGE_SHARE)) await this.#nodes.outage((peer) => this.#lookAtOutage(peer))
+    else if (this.#scene.happens(ROLL_SHARE)) await this.#nodes.rollOver((one) => this.#giveAllBack(one))
     await this.#conclude()
     this.#nodes.mortals.endAll()
     return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts() }
   }
 
-  #happens(share: number): boolean {
-    return this.#random() < share
-  }
-
-  #anyOf<T>(list: readonly T[]): T | undefined {
-    return list[Math.floor(this.#random() * list.length)]
-  }
-
-  #below(count: number): number {
-    return Math.floor(this.#random() * count)
-  }
-
-  #tell(line: string): void {
-    this.#trace?.(`${Math.round(this.#mesh.time.now())} ${line}`)
-  }
-
   #draw(): AllocateOptions {
-    const gpu = this.#happens(0.3) ? 1 + this.#below(2) : 0
-    const units = { cpu: 1 + this.#below(5), ...(gpu > 0 && { gpu }) }
-    const owner = this.#happens(0.2) ? this.#anyOf(this.#nodes.all())?.node.id : undefined
-    const count = this.#happens(0.3) ? 2 + this.#below(2) : 1
+    const gpu = this.#scene.happens(0.3) ? 1 + this.#scene.below(2) : 0
+    const units = { cpu: 1 + this.#scene.below(5), ...(gpu > 0 && { gpu }) }
+    const owner = this.#scene.happens(0.2) ? this.#scene.anyOf(this.#nodes.all())?.node.id : undefined
+    const count = this.#scene.happens(0.3) ? 2 + this.#scene.below(2) : 1
     const what = owner === undefined ? { units, count } : { parts: [{ units, owner }, { units: { cpu: 1 } }] }
     return {
       ...what,
-      ...(this.#happens(0.3) && { spread: true }),
-      ...(this.#happens(0.4) && { preemptible: true }),
-      ...(this.#happens(0.3) && { preempts: true }),
-      priority: PRIORITIES[this.#below(4)] ?? 'normal',
-      timeoutMs: this.#happens(0.2) ? 0 : this.#below(6_000),
+      ...(this.#scene.happens(0.3) && { spread: true }),
+      ...(this.#scene.happens(0.4) && { preemptible: true }),
+      ...(this.#scene.happens(0.3) && { preempts: true }),
+      priority: PRIORITIES[this.#scene.below(4)] ?? 'normal',
+      timeoutMs: this.#scene.happens(0.2) ? 0 : this.#scene.below(6_000),
     }
   }
 
   #ask(): void {
-    const from = this.#anyOf(this.#nodes.all())
+    const from = this.#scene.anyOf(this.#nodes.all())
     if (from === undefined || from.held.size > MOST_HELD) return
     this.#counts.asked += 1
     const id = `a${this.#counts.asked}`
     const asked = from.resources.allocate({ id, ...this.#draw() }).then(
       (held) => {
         this.#counts.had += 1
-        this.#tell(`${from.node.name} has ${id}`)
+        this.#scene.tell(`${from.node.name} has ${id}`)
         from.held.set(id, held)
         held.signal.addEventListener('abort', () => {
           if (from.held.delete(id)) this.#counts.lost += 1
@@ -129,7 +101,7 @@ class ResourcesWorld {
       },
       (error: unknown) => {
         this.#counts.refused += 1
-        if (!isParleyError(error)) this.#problems.push(`${id}: ${error}`)
+        if (!isParleyError(error)) this.#scene.problem(`${id}: ${error}`)
       },
     )
     from.asked.add(asked)
@@ -142,15 +114,15 @@ class ResourcesWorld {
     one?.resources.claim(id, { fence, timeoutMs: 20_000 }).then(
       (claim) => {
         this.#counts.claimed += 1
-        if (grantOf(id, claim) !== grantOf(id, { fence })) this.#problems.push(`${id} was claimed by another grant`)
+        if (grantOf(id, claim) !== grantOf(id, { fence })) this.#scene.problem(`${id} was claimed by another grant`)
       },
       () => {},
     )
   }
 
   #release(): void {
-    const one = this.#anyOf(this.#nodes.all().filter(({ held }) => held.size > 0))
-    const id = one && this.#anyOf([...one.held.keys()])
+    const one = this.#scene.anyOf(this.#nodes.all().filter(({ held }) => held.size > 0))
+    const id = one && this.#scene.anyOf([...one.held.keys()])
     if (one !== undefined && id !== undefined) this.#giveBack(one, id)
   }
 
@@ -164,12 +136,12 @@ class ResourcesWorld {
     const asked = held?.release().then(
       () => {
         this.#counts.released += 1
-        if (!held.signal.aborted) this.#problems.push(`${id} was released, and is held`)
+        if (!held.signal.aborted) this.#scene.problem(`${id} was released, and is held`)
       },
       (error: unknown) => {
         // It has it still, as far as it knows.
         if (!held.signal.aborted) one.held.set(id, held)
-        if (!isParleyError(error)) this.#problems.push(`${id} was not released: ${error}`)
+        if (!isParleyError(error)) this.#scene.problem(`${id} was not released: ${error}`)
       },
     )
     if (asked === undefined) return
@@ -178,20 +150,19 @@ class ResourcesWorld {
   }
 
   #offer(): void {
-    const one = this.#anyOf(this.#nodes.all())
+    const one = this.#scene.anyOf(this.#nodes.all())
     if (one !== undefined) this.#nodes.offer(one, this.#nodes.drawCapacity())
   }
 
   #look(): void {
     const { time } = this.#mesh
-    const problem = (what: string): void => void this.#problems.push(what)
+    const { problem } = this.#scene
     for (const { node } of this.#nodes.all()) {
       const seat = node.seat()
       if (seat !== undefined) this.#observer.watch(seat.machine, () => time.now(), problem)
     }
     for (const one of this.#nodes.all()) this.#lookAt(one, time.now())
-    const [first] = this.#problems
-    if (first !== undefined) throw new Error(first)
+    this.#scene.requireWell()
   }
 
   /** What it believes. */
@@ -200,10 +171,10 @@ class ResourcesWorld {
     for (const [id, one] of [...claims, ...held]) {
       const endedAt = this.#observer.endedAt.get(grantOf(id, one))
       if (endedAt !== undefined && now - endedAt > LATE_MS)
-        this.#problems.push(`${node.name} works on ${id}, which was over ${Math.round(now - endedAt)} ms ago`)
+        this.#scene.problem(`${node.name} works on ${id}, which was over ${Math.round(now - endedAt)} ms ago`)
       const overMs = this.#observer.overFor(grantOf(id, one), node.id, now)
       if (overMs !== undefined && overMs > OVER_MS)
-        this.#problems.push(`${node.name} works on ${id}, and its lease was over ${Math.round(overMs)} ms ago`)
+        this.#scene.problem(`${node.name} works on ${id}, and its lease was over ${Math.round(overMs)} ms ago`)
     }
   }
 
@@ -215,18 +186,12 @@ class ResourcesWorld {
     if (!isAway || seen === undefined) return
     const record = seen.nodes.get(peer)
     if (record !== undefined && record.isOver !== true)
-      this.#problems.push(`${peer} is away for longer than its lease, and counts as there`)
+      this.#scene.problem(`${peer} is away for longer than its lease, and counts as there`)
     this.#counts.dismissed += 1
   }
 
-  async #until(what: () => string | undefined): Promise<void> {
-    const { time } = this.#mesh
-    const until = time.now() + HEAL_MS
-    for (let why = what(); why !== undefined; why = what()) {
-      if (time.now() > until) throw new Error(why)
-      await time.run(LOOK_MS)
-      this.#look()
-    }
+  #until(what: () => string | undefined): Promise<void> {
+    return this.#scene.until(what, { everyMs: LOOK_MS, mostMs: HEAL_MS, look: () => this.#look() })
   }
 
   #seen() {
@@ -236,7 +201,7 @@ class ResourcesWorld {
 
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
-    this.#tell('everything heals')
+    this.#scene.tell('everything heals')
     await this.#nodes.mortals.heal()
     // Whoever asks now is answered: no two wait for each other.
     await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
@@ -276,7 +241,7 @@ class ResourcesWorld {
   /** What cannot be had is denied in time, and says why. */
   async #beDenied(): Promise<void> {
     const [first] = this.#nodes.all()
-    const asked = first?.resources.allocate({ units: { cpu: 1_000_000 }, timeoutMs: this.#below(2) * 1_000 })
+    const asked = first?.resources.allocate({ units: { cpu: 1_000_000 }, timeoutMs: this.#scene.below(2) * 1_000 })
     if (asked === undefined) throw new Error('no node is there')
     try {
       await this.#mesh.time.settled(asked, HEAL_MS)
@@ -352,5 +317,5 @@ class ResourcesWorld {
   }
 }
 
-export const runResourcesWorld = (options: ResourcesOptions): Promise<Record<string, number>> =>
+export const runResourcesWorld = (options: SceneOptions): Promise<Record<string, number>> =>
   new ResourcesWorld(options).run(options.steps)

@@ -10,8 +10,9 @@
 import { isParleyError } from '../../../protocols/errors.ts'
 import type { SubmitTask, TaskState } from '../../../protocols/task/client/task-api.ts'
 import type { TaskRecord } from '../../../protocols/task/task-record.ts'
-import { createJournalMesh, type JournalMesh } from '../../support/journal-mesh.ts'
+import type { JournalMesh } from '../../support/journal-mesh.ts'
 import { openOnes, ResourceObserver, readAll } from '../resources/observer.ts'
+import { Scene, type SceneOptions } from '../scene.ts'
 import { HeldCopies } from './bytes/held-copies.ts'
 import { LargeValues } from './bytes/large-world.ts'
 import { checkClock, startClock } from './clock.ts'
@@ -41,15 +42,10 @@ const CLOCK_OWNER = 'm0'
 const HASTY_SHARE = 0.1
 const HASTY_MS = 300
 
-export interface TasksOptions {
-  readonly seed: number
-  readonly steps: number
-  readonly trace?: ((line: string) => void) | undefined
-}
-
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 class TasksWorld {
+  readonly #scene: Scene
   readonly #mesh: JournalMesh
   readonly #toil: Toil
   readonly #nodes: TaskNodes
@@ -59,21 +55,15 @@ class TasksWorld {
   readonly #draws = new DrawObserver()
   readonly #known = new Map<string, KnownTask>()
   readonly #told = new ToldEnds()
-  readonly #random: () => number
-  readonly #trace: ((line: string) => void) | undefined
   readonly #counts = { submitted: 0, completed: 0, failed: 0, canceled: 0, expired: 0, inputLost: 0 }
   readonly #asked = { pauses: 0, watched: 0 }
 
-  constructor({ seed, trace }: TasksOptions) {
-    this.#mesh = createJournalMesh({
-      ...{ seed, snapshotEvery: SNAPSHOT_EVERY },
-      autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
-    })
-    this.#random = this.#mesh.network.random
-    this.#trace = trace
-    this.#toil = new Toil(this.#random)
+  constructor(options: SceneOptions) {
+    this.#scene = new Scene(options, SNAPSHOT_EVERY)
+    this.#mesh = this.#scene.mesh
+    this.#toil = new Toil(this.#scene.random)
     const copies = new HeldCopies((problem) => this.#toil.problems.push(problem))
-    this.#nodes = new TaskNodes(this.#mesh, this.#toil, copies, (line) => this.#tell(line))
+    this.#nodes = new TaskNodes(this.#mesh, this.#toil, copies, this.#scene.tell)
     this.#values = new LargeValues(this.#mesh, this.#nodes, copies, this.#toil.problems)
   }
 
@@ -82,21 +72,21 @@ class TasksWorld {
     await this.#nodes.found(FOUND_MS)
     const owner = this.#clockOwner()
     await time.settled(startClock(owner.tasks), HEAL_MS)
-    const rollStep = this.#happens(ROLL_SHARE) ? ROLL_STEP : steps
+    const rollStep = this.#scene.happens(ROLL_SHARE) ? ROLL_STEP : steps
     for (let step = 0; step < steps; step += 1) {
       if (step === rollStep) this.#nodes.rollOver()
       this.#submit()
-      if (this.#happens(0.2)) this.#control()
-      if (this.#happens(0.2)) this.#giveWord()
-      if (this.#happens(0.2)) this.#watch()
-      if (this.#happens(0.3) && step < rollStep) await this.#nodes.mortals.strike()
+      if (this.#scene.happens(0.2)) this.#control()
+      if (this.#scene.happens(0.2)) this.#giveWord()
+      if (this.#scene.happens(0.2)) this.#watch()
+      if (this.#scene.happens(0.3) && step < rollStep) await this.#nodes.mortals.strike()
       this.#values.strike()
-      await time.run(STEP_MS[0] + this.#random() * (STEP_MS[1] - STEP_MS[0]))
+      await this.#scene.pass(STEP_MS)
       await this.#values.look(this.#known.values())
       this.#look()
     }
     if (rollStep < steps) await time.run(ROLLED_MS)
-    else if (this.#happens(OUTAGE_SHARE)) await this.#nodes.outage()
+    else if (this.#scene.happens(OUTAGE_SHARE)) await this.#nodes.outage()
     await this.#conclude()
     const ticks = await this.#stopClock()
     await this.#allGivenBack()
@@ -136,34 +126,22 @@ class TasksWorld {
     }
   }
 
-  #happens(share: number): boolean {
-    return this.#random() < share
-  }
-
-  #anyOf<T>(list: readonly T[]): T | undefined {
-    return list[Math.floor(this.#random() * list.length)]
-  }
-
-  #tell(line: string): void {
-    this.#trace?.(`${Math.round(this.#mesh.time.now())} ${line}`)
-  }
-
   #accepted(): KnownTask[] {
     return [...this.#known.values()].filter(({ isAccepted }) => isAccepted)
   }
 
   #submit(): void {
-    const from = this.#anyOf(this.#nodes.all())
+    const from = this.#scene.anyOf(this.#nodes.all())
     if (from === undefined) return
-    const plan = drawPlan(this.#known.size + 1, this.#random)
-    const task = drawTask(plan, this.#random, from.node.port.clock.now(), this.#anyOf(this.#accepted())?.id)
+    const plan = drawPlan(this.#known.size + 1, this.#scene.random)
+    const task = drawTask(plan, this.#scene.random, from.node.port.clock.now(), this.#scene.anyOf(this.#accepted())?.id)
     const id = `t${plan.number}`
     const known: KnownTask = {
       ...{ id, plan, task, by: from.node.id, words: new Set() },
       ...{ isAccepted: false, isCanceled: false },
     }
     this.#known.set(id, known)
-    const hasty = this.#happens(HASTY_SHARE) ? { timeoutMs: this.#random() * HASTY_MS } : {}
+    const hasty = this.#scene.happens(HASTY_SHARE) ? { timeoutMs: this.#scene.random() * HASTY_MS } : {}
     this.#nodes.waitFor(from, from.tasks.submit(task, hasty)).then(
       (handle) => {
         this.#counts.submitted += 1
@@ -173,7 +151,7 @@ class TasksWorld {
         from.ends.set(id, end)
         if (plan.large !== 'input') this.#submitAgain(from, task)
       },
-      (error: unknown) => this.#tell(`${id} was not submitted: ${textOf(error)}`),
+      (error: unknown) => this.#scene.tell(`${id} was not submitted: ${textOf(error)}`),
     )
   }
 
@@ -185,20 +163,20 @@ class TasksWorld {
   /** Mostly by who submitted it; anybody else asks the coordinator. */
   #handleOf({ id, by }: KnownTask) {
     const own = this.#nodes.all().find(({ node }) => node.id === by)
-    const one = own !== undefined && this.#happens(0.7) ? own : this.#anyOf(this.#nodes.all())
+    const one = own !== undefined && this.#scene.happens(0.7) ? own : this.#scene.anyOf(this.#nodes.all())
     return one?.tasks.get(id)
   }
 
   #control(): void {
-    const known = this.#anyOf(this.#accepted())
+    const known = this.#scene.anyOf(this.#accepted())
     const handle = known && this.#handleOf(known)
     if (known === undefined || handle === undefined) return
-    const what = this.#random()
+    const what = this.#scene.random()
     if (what < 0.6) {
       this.#toil.paused.add(known.id)
       const paused = handle.pause('a test').then(() => {
         this.#asked.pauses += 1
-        this.#mesh.time.after(this.#random() * 1_000, () => void handle.resume().catch(() => {}))
+        this.#mesh.time.after(this.#scene.random() * 1_000, () => void handle.resume().catch(() => {}))
       })
       this.#ask(`${known.id} is paused`, paused)
     } else if (what < 0.8) {
@@ -208,7 +186,7 @@ class TasksWorld {
   }
 
   #giveWord(): void {
-    const known = this.#anyOf(this.#accepted().filter(({ plan }) => plan.waitMs !== undefined))
+    const known = this.#scene.anyOf(this.#accepted().filter(({ plan }) => plan.waitMs !== undefined))
     const handle = known && this.#handleOf(known)
     if (known !== undefined && handle !== undefined) this.#give(known, handle)
   }
@@ -221,7 +199,7 @@ class TasksWorld {
 
   #ask(what: string, asked: Promise<unknown>): void {
     asked.then(
-      () => this.#tell(what),
+      () => this.#scene.tell(what),
       (error: unknown) => {
         if (!isParleyError(error)) this.#toil.problems.push(textOf(error))
       },
@@ -229,8 +207,8 @@ class TasksWorld {
   }
 
   #watch(): void {
-    const id = this.#anyOf(this.#accepted())?.id
-    const from = this.#anyOf(this.#nodes.all())
+    const id = this.#scene.anyOf(this.#accepted())?.id
+    const from = this.#scene.anyOf(this.#nodes.all())
     if (id === undefined || from === undefined) return
     from.tasks
       .get(id)
@@ -262,13 +240,13 @@ class TasksWorld {
 
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
-    this.#tell('everything heals')
+    this.#scene.tell('everything heals')
     await this.#nodes.mortals.heal()
     const [first, ...others] = this.#nodes.all()
     if (first === undefined) throw new Error('no node is there')
     const known = [...this.#known.values()]
     const ends = known.map(({ id, isAccepted }) =>
-      isAccepted ? (this.#anyOf(others) ?? first).tasks.get(id).ended({ timeoutMs: HEAL_MS }) : undefined,
+      isAccepted ? (this.#scene.anyOf(others) ?? first).tasks.get(id).ended({ timeoutMs: HEAL_MS }) : undefined,
     )
     for (const end of ends) end?.catch(() => {})
     const until = time.now() + HEAL_MS
@@ -280,7 +258,7 @@ class TasksWorld {
       for (const [id, { status }] of this.#open()) this.#help(id, status)
       await time.run(LOOK_MS)
     }
-    this.#tell('all have ended')
+    this.#scene.tell('all have ended')
     for (const [i, one] of known.entries()) {
       const end = ends[i] ?? (one.isAccepted ? first.tasks.get(one.id).ended({ timeoutMs: HEAL_MS }) : undefined)
       if (end !== undefined) await this.#judge(one, await time.settled(end, HEAL_MS))
@@ -288,7 +266,7 @@ class TasksWorld {
     // Who submitted a task, and lived on, hears of its end.
     for (const { node, tasks, ends: own } of this.#nodes.all())
       for (const [id, end] of own) {
-        this.#tell(`${node.name} waits for ${id}`)
+        this.#scene.tell(`${node.name} waits for ${id}`)
         const state = await time.settled(end, HEAL_MS)
         this.#note(state)
         this.#judgeBudget(id, state.record, tasks.figures().budgets_written_off_total === 0)
@@ -342,4 +320,4 @@ class TasksWorld {
   }
 }
 
-export const runTasksWorld = (options: TasksOptions): Promise<TasksTotals> => new TasksWorld(options).run(options.steps)
+export const runTasksWorld = (options: SceneOptions): Promise<TasksTotals> => new TasksWorld(options).run(options.steps)
