@@ -18,6 +18,10 @@ import { Spending } from './spending.ts'
 
 /** Milliseconds; a clock that counts in fractions is never quite there. */
 const CLOCK_MS = 0.001
+/** Of attempts with requirements: their node gives up what it has for them. */
+const RELEASED_SHARE = 0.05
+/** Within so many milliseconds of the end of what an attempt requires, it has ended. */
+const ENDS_MS = 20
 
 const waitsForParent = (number: number): boolean => number % 2 === 0
 
@@ -41,7 +45,7 @@ export class Toil {
   /** What is wrong. */
   readonly problems: string[] = []
   readonly spending: Spending
-  readonly counts = { again: 0, slept: 0, given: 0, late: 0, children: 0, needy: 0, alone: 0 }
+  readonly counts = { again: 0, slept: 0, given: 0, late: 0, children: 0, needy: 0, givenUp: 0, alone: 0 }
   readonly #random: () => number
   readonly #sleeps = new Map<string, Begun>()
   readonly #waits = new Map<string, number>()
@@ -50,6 +54,7 @@ export class Toil {
   readonly #using = new Map<JournalNode, Map<string, number>>()
   /** By process, what it knows to have been given for which task. */
   readonly #claims = new Map<JournalNode, Map<string, Claim>>()
+  readonly #release = new Map<JournalNode, (id: string) => Promise<void>>()
   /** Who works, or worked, on each task on which nobody else may. */
   readonly #alone = new Map<string, Lone>()
   #runs = 0
@@ -60,9 +65,10 @@ export class Toil {
   }
 
   /** What this node knows that it gives. */
-  hearClaims(node: JournalNode, resources: Pick<ResourcesFeature, 'onClaim'>): void {
+  hearClaims(node: JournalNode, resources: Pick<ResourcesFeature, 'onClaim' | 'release'>): void {
     const claims = new Map<string, Claim>()
     this.#claims.set(node, claims)
+    this.#release.set(node, (id) => resources.release(id))
     resources.onClaim((claim) => claims.set(claim.task ?? '', claim))
   }
 
@@ -139,11 +145,27 @@ export class Toil {
     const claim = this.#claims.get(node)?.get(id)
     if (claim === undefined || claim.signal.aborted)
       this.problems.push(`${node.name} begins ${id}, and does not know that it was given what that requires`)
+    claim?.signal.addEventListener('abort', () =>
+      node.port.timers.after(ENDS_MS, () => {
+        if (using.has(key)) this.problems.push(`${node.name} works on ${id}, and what that requires has ended`)
+      }),
+    )
+    if (claim !== undefined && this.#random() < RELEASED_SHARE) this.#releaseSoon(node, claim.id)
     const stop = (): void => void using.delete(key)
     signal.addEventListener('abort', stop)
     const all = [...using.values()].reduce((sum, one) => sum + one, 0)
     if (all > CAPACITY.cpu) this.problems.push(`${node.name} works with ${all} cpu, and has ${CAPACITY.cpu}`)
     return stop
+  }
+
+  /** As a program of this node may do, for whatever reason. */
+  #releaseSoon(node: JournalNode, id: string): void {
+    this.counts.givenUp += 1
+    const release = (): void =>
+      void this.#release
+        .get(node)?.(id)
+        .catch(() => {})
+    node.port.timers.after(this.#random() * 150, release)
   }
 
   /** @returns how far an attempt before was; undefined: it saved nothing */

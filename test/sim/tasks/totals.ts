@@ -30,8 +30,9 @@ export interface TasksTotals {
   readonly given: number
   readonly late: number
   readonly children: number
-  /** Attempts with what their task requires. */
+  /** Attempts with what their task requires; those whose node gave that up. */
   readonly needy: number
+  readonly givenUp: number
   /** Attempts at tasks on which no two may work. */
   readonly alone: number
   /** Draws of budgets; those that were refused; attempts that gave back what was not theirs; tokens that were spent. */
