@@ -44,6 +44,8 @@ const SOON_MS = 2_000
 export interface HeldDraw {
   readonly root: string
   readonly draw: Draw
+  /** How many draws its node had written off when it was made. */
+  readonly writtenOff: number
 }
 
 export interface BudgetNode extends Mortal {

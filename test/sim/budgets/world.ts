@@ -189,7 +189,8 @@ class BudgetsWorld {
     this.#ask(one, `draws ${tokens} of ${budget.id}`, async () => {
       this.#mayBeDrawn(root, tokens)
       try {
-        one.draws.add({ root, draw: await budget.draw({ tokens }) })
+        const draw = await budget.draw({ tokens })
+        one.draws.add({ root, draw, writtenOff: one.budgets.counts().writtenOff })
       } catch (error) {
         // It was not drawn.
         if (isParleyError(error, 'COM003', 'STA001', 'SEC002')) this.#mayBeDrawn(root, -tokens)
@@ -248,13 +249,12 @@ class BudgetsWorld {
     this.#ask(one, `settles ${held.draw.id}`, () => this.#settled(one, held))
   }
 
-  async #settled({ budgets }: BudgetNode, { root, draw }: HeldDraw): Promise<void> {
-    const before = budgets.counts().writtenOff
+  async #settled({ budgets }: BudgetNode, { root, draw, writtenOff }: HeldDraw): Promise<void> {
     await draw.settle()
     this.#counts.settled += 1
     const spent = draw.slice.counts().spent.tokens ?? 0
-    // Otherwise this one may have been written off: all of it counts as spent.
-    if (budgets.counts().writtenOff === before) this.#mayBeDrawn(root, spent - (draw.amounts.tokens ?? 0))
+    // Otherwise this one may have been written off, also before: all of it counts as spent.
+    if (budgets.counts().writtenOff === writtenOff) this.#mayBeDrawn(root, spent - (draw.amounts.tokens ?? 0))
   }
 
   #close(one: BudgetNode): void {
