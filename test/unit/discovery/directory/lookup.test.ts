@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createDirectoryMesh } from '../../../support/directory-mesh.ts'
 
-test('who is known to a neighbour only is found by asking, without waiting for gossip or the next comparison', async () => {
+/** Three in a ring, without gossip, and one that came later and is connected to the second alone. */
+const startWithLate = async () => {
   const { start, connect, time, startRing, isComplete } = createDirectoryMesh({ gossipLoss: 1 })
   const ring = await startRing(3, 1)
   await time.until(() => isComplete(ring), 15_000)
@@ -12,6 +13,11 @@ test('who is known to a neighbour only is found by asking, without waiting for g
   assert.ok(a && b)
   connect(late, b)
   await time.settled(late.directory.firstSync(), 50)
+  return { a, b, late, time }
+}
+
+test('who is known to a neighbour only is found by asking, without waiting for gossip or the next comparison', async () => {
+  const { a, late, time } = await startWithLate()
   assert.equal(a.directory.get(late.id), undefined)
   await time.settled(a.directory.seek({ peer: late.id }), 50)
   assert.equal(a.directory.get(late.id)?.state, 'alive')
@@ -58,14 +64,7 @@ test('many searches at once are bounded, and those beyond the bound end at once'
 })
 
 test('what a neighbour began to offer a moment ago, and who has a name, are found by asking as well', async () => {
-  const { start, connect, time, startRing, isComplete } = createDirectoryMesh({ gossipLoss: 1 })
-  const ring = await startRing(3, 1)
-  await time.until(() => isComplete(ring), 15_000)
-  const [a, b] = ring
-  const late = await start('late')
-  assert.ok(a && b)
-  connect(late, b)
-  await time.settled(late.directory.firstSync(), 50)
+  const { a, b, late, time } = await startWithLate()
   assert.equal(a.directory.find('late'), undefined)
   await time.settled(a.directory.seek({ name: 'late' }), 50)
   assert.equal(a.directory.find('late')?.peer, late.id)
