@@ -9,7 +9,7 @@ import type { AnyCommandKind } from '../../../protocols/journal/state/command-ki
 import type { Port } from '../../../protocols/port.ts'
 import { LEASE_MARGIN_MS, LEASE_MS } from '../../../protocols/resource/planner/resource-board.ts'
 import type { JournalMesh } from '../../support/journal-mesh.ts'
-import { type Birth, type Mortal, Mortals } from '../mortals.ts'
+import { type KillableNode, KillableNodes, type StartOptions } from '../killable-nodes.ts'
 import type { Decision } from './draw-account.ts'
 
 type Decided = (decision: Decision) => void
@@ -48,7 +48,7 @@ export interface HeldDraw {
   readonly writtenOff: number
 }
 
-export interface BudgetNode extends Mortal {
+export interface BudgetNode extends KillableNode {
   readonly budgets: BudgetsFeature
   /** By id. */
   readonly held: Map<string, Budget>
@@ -66,7 +66,7 @@ interface Heard {
 }
 
 export class BudgetNodes {
-  readonly mortals: Mortals<BudgetNode>
+  readonly killable: KillableNodes<BudgetNode>
   readonly #mesh: JournalMesh
   readonly #on: Heard
   readonly #parts: readonly JournalPart[]
@@ -76,13 +76,13 @@ export class BudgetNodes {
     this.#mesh = mesh
     this.#on = on
     this.#parts = partsFor(on.decided)
-    this.mortals = new Mortals(mesh, {
+    this.killable = new KillableNodes(mesh, {
       ...{ sizes: SIZES, disklessShare: DISKLESS_SHARE, leaveMs: LEAVE_MS },
       ...{ cutBelow: 0.3, frozenBelow: 0.4, leavesBelow: 0.5 },
       ...{ tell: on.tell, problem: on.problem },
       cutMs: (random) => 200 + (random() < LONG_SHARE ? 2 * LEASE_MS : MOST_CUT_MS) * random(),
       frozenMs: (random) => 200 + (random() < LONG_SHARE ? 2 * LEASE_MS : MOST_FROZEN_MS) * random(),
-      start: (name, birth, add) => this.#start(name, birth, add),
+      start: (name, options, add) => this.#start(name, options, add),
       // It writes its receipts.
       stop: ({ budgets }) => budgets.stop(),
       frozen(one) {
@@ -94,43 +94,43 @@ export class BudgetNodes {
     })
   }
 
-  all = (): BudgetNode[] => this.mortals.all()
+  all = (): BudgetNode[] => this.killable.all()
 
   counts() {
-    return { ...this.mortals.counts, outages: this.#outages }
+    return { ...this.killable.counts, outages: this.#outages }
   }
 
   async found(mostMs: number): Promise<void> {
-    await this.mortals.found()
+    await this.killable.found()
     await this.#mesh.untilLeader(mostMs)
   }
 
   /** One is cut off for longer than its lease. @param look at its peer id, where one and the same coordinated for so long, too */
   async outage(look: (peer: string) => void): Promise<void> {
     const { time } = this.#mesh
-    const one = this.mortals.any()
+    const one = this.killable.any()
     if (one === undefined) return
     this.#outages += 1
     this.#on.tell(`${one.node.name} is cut off for long`)
-    this.mortals.cutOff(one)
+    this.killable.cutOff(one)
     await time.run(ELECTED_MS)
-    const before = this.mortals.acting()
+    const before = this.killable.acting()
     const decidesAtFirst = this.#isMajority(one)
     await time.run(LEASE_MS + LEASE_MARGIN_MS + SOON_MS)
-    const isSame = before !== undefined && before === this.mortals.acting()
+    const isSame = before !== undefined && before === this.killable.acting()
     if (decidesAtFirst && this.#isMajority(one) && isSame) look(one.node.id)
     this.#mesh.heal()
   }
 
   /** Whether the others decide: a coordinator that is frozen, or has no majority, does not, and does not know of it. */
   #isMajority(without: BudgetNode): boolean {
-    const voters = this.mortals.voters()
+    const voters = this.killable.voters()
     const there = this.all().filter((one) => one !== without && !one.isFrozen && voters.includes(one.node.name))
     return 2 * there.length > voters.length
   }
 
-  async #start(name: string, birth: Birth, add: (one: BudgetNode) => void): Promise<void> {
-    const node = await this.#mesh.start(name, { parts: this.#parts, ...birth })
+  async #start(name: string, options: StartOptions, add: (one: BudgetNode) => void): Promise<void> {
+    const node = await this.#mesh.start(name, { parts: this.#parts, ...options })
     const { port, journal, coordinator } = node
     const budgets = createBudgets({ port: this.#drifting(port), journal, coordinator, member: node.seat })
     await port.serve(budgetProtocol, budgets.handlers)

@@ -77,13 +77,13 @@ class BudgetsWorld {
     await this.#nodes.found(FOUND_MS)
     for (let step = 0; step < steps; step += 1) {
       for (const one of this.#nodes.all()) this.#act(one)
-      if (this.#scene.happens(0.3)) await this.#nodes.mortals.strike()
+      if (this.#scene.happens(0.3)) await this.#nodes.killable.strike()
       await this.#scene.pass(STEP_MS)
       this.#look()
     }
     if (this.#scene.happens(OUTAGE_SHARE)) await this.#nodes.outage((peer) => this.#lookAtOutage(peer))
     await this.#conclude()
-    this.#nodes.mortals.endAll()
+    this.#nodes.killable.endAll()
     return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts() }
   }
 
@@ -304,14 +304,14 @@ class BudgetsWorld {
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
     this.#scene.tell('everything heals')
-    await this.#nodes.mortals.heal()
-    await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
+    await this.#nodes.killable.heal()
+    await time.settled(this.#nodes.killable.answered(), HEAL_MS)
     this.#look()
     for (const one of this.#nodes.all()) {
       for (const held of one.draws) this.#ask(one, `settles ${held.draw.id}`, () => this.#settled(one, held))
       for (const chunks of one.chunks.values()) this.#ask(one, 'settles a chunk', () => chunks.settle())
     }
-    await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
+    await time.settled(this.#nodes.killable.answered(), HEAL_MS)
     await this.#until(() => {
       this.#closeAll()
       return this.#whatIsOpen()

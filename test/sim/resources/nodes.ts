@@ -9,7 +9,7 @@ import { RESOURCES_PART } from '../../../protocols/resource/resource-record.ts'
 import { createResources, type ResourcesFeature } from '../../../protocols/resource/resources.ts'
 import { amountOf, type Units } from '../../../protocols/resource/units.ts'
 import type { JournalMesh } from '../../support/journal-mesh.ts'
-import { type Birth, type Mortal, Mortals } from '../mortals.ts'
+import { type KillableNode, KillableNodes, type StartOptions } from '../killable-nodes.ts'
 
 const PARTS: readonly JournalPart[] = [{ ...resourceJournal, name: RESOURCES_PART }]
 const SIZES = [3, 3, 4, 5]
@@ -28,7 +28,7 @@ const ANSWER_MS = 60
 const ROLL_EACH_MS = 600
 const ROLLED_MS = 2_000
 
-export interface ResourceNode extends Mortal {
+export interface ResourceNode extends KillableNode {
   readonly resources: ResourcesFeature
   /** The most that it may give, by name: what it offers, and what it offered before while that is not decided. */
   readonly most: Map<string, number>
@@ -56,7 +56,7 @@ export const moreThanMost = ({
 }
 
 export class ResourceNodes {
-  readonly mortals: Mortals<ResourceNode>
+  readonly killable: KillableNodes<ResourceNode>
   readonly #mesh: JournalMesh
   readonly #tell: (line: string) => void
   readonly #problem: (what: string) => void
@@ -66,12 +66,12 @@ export class ResourceNodes {
     this.#mesh = mesh
     this.#tell = tell
     this.#problem = problem
-    this.mortals = new Mortals(mesh, {
+    this.killable = new KillableNodes(mesh, {
       ...{ sizes: SIZES, disklessShare: DISKLESS_SHARE, leaveMs: LEAVE_MS, tell, problem },
       ...{ cutBelow: 0.3, frozenBelow: 0.4, leavesBelow: 0.5 },
       cutMs: (random) => 200 + (random() < LONG_SHARE ? 2 * LEASE_MS : MOST_CUT_MS) * random(),
       frozenMs: (random) => 200 + (random() < LONG_SHARE ? 2 * LEASE_MS : MOST_FROZEN_MS) * random(),
-      start: (name, birth, add) => this.#start(name, birth, add),
+      start: (name, options, add) => this.#start(name, options, add),
       // It gives back what it has.
       stop: ({ resources }) => resources.stop(),
       frozen(one, forMs) {
@@ -80,15 +80,15 @@ export class ResourceNodes {
     })
   }
 
-  all = (): ResourceNode[] => this.mortals.all()
+  all = (): ResourceNode[] => this.killable.all()
 
   counts() {
-    return { ...this.mortals.counts, ...this.#counts }
+    return { ...this.killable.counts, ...this.#counts }
   }
 
   async found(mostMs: number): Promise<void> {
-    await this.mortals.found()
-    const { length } = this.mortals.names
+    await this.killable.found()
+    const { length } = this.killable.names
     const isThere = (): boolean => this.all().some(({ resources }) => resources.figures().nodes >= length)
     await this.#mesh.time.until(isThere, mostMs)
   }
@@ -128,17 +128,17 @@ export class ResourceNodes {
    */
   async outage(look: (peer: string) => void): Promise<void> {
     const { random, time } = this.#mesh.network
-    const one = this.mortals.any()
+    const one = this.killable.any()
     if (one === undefined) return
     this.#counts.outages += 1
     this.#tell(`${one.node.name} is cut off for long`)
-    this.mortals.cutOff(one)
+    this.killable.cutOff(one)
     if (random() < 0.5) await time.run(LEASE_MS + 1_000 + 6_000 * random())
     else {
       await time.run(ELECTED_MS)
-      const before = this.mortals.acting()
+      const before = this.killable.acting()
       await time.run(LEASE_MS + LEASE_MARGIN_MS + SOON_MS)
-      if (before !== undefined && before === this.mortals.acting()) look(one.node.id)
+      if (before !== undefined && before === this.killable.acting()) look(one.node.id)
     }
     this.#mesh.heal()
   }
@@ -157,20 +157,20 @@ export class ResourceNodes {
     const others = this.all().filter((one) => one !== away)
     giveBack(away)
     await time.run(ANSWER_MS * random())
-    this.mortals.cutOff(away)
+    this.killable.cutOff(away)
     for (const one of others) {
       await time.run(ROLL_EACH_MS)
       if (!one.node.isUp()) continue
-      this.mortals.kill(one, false)
-      await this.mortals.start(one.node.name)
-      this.mortals.cutOff(away)
+      this.killable.kill(one, false)
+      await this.killable.start(one.node.name)
+      this.killable.cutOff(away)
     }
     await time.run(ROLLED_MS)
     this.#mesh.heal()
   }
 
-  async #start(name: string, birth: Birth, add: (one: ResourceNode) => void): Promise<void> {
-    const node = await this.#mesh.start(name, { parts: PARTS, ...birth })
+  async #start(name: string, options: StartOptions, add: (one: ResourceNode) => void): Promise<void> {
+    const node = await this.#mesh.start(name, { parts: PARTS, ...options })
     const { port, journal, coordinator, events } = node
     const resources = createResources({ port, journal, coordinator, events, member: node.seat })
     await port.serve(resourceProtocol, resources.handlers)

@@ -56,14 +56,14 @@ class ResourcesWorld {
       if (this.#scene.happens(0.5)) this.#ask()
       if (this.#scene.happens(0.4)) this.#release()
       if (this.#scene.happens(0.05)) this.#offer()
-      if (this.#scene.happens(0.3)) await this.#nodes.mortals.strike()
+      if (this.#scene.happens(0.3)) await this.#nodes.killable.strike()
       await this.#scene.pass(STEP_MS)
       this.#look()
     }
     if (this.#scene.happens(OUTAGE_SHARE)) await this.#nodes.outage((peer) => this.#lookAtOutage(peer))
     else if (this.#scene.happens(ROLL_SHARE)) await this.#nodes.rollOver((one) => this.#giveAllBack(one))
     await this.#conclude()
-    this.#nodes.mortals.endAll()
+    this.#nodes.killable.endAll()
     return { steps, ...this.#counts, ...this.#observer.counts, ...this.#nodes.counts() }
   }
 
@@ -202,13 +202,13 @@ class ResourcesWorld {
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
     this.#scene.tell('everything heals')
-    await this.#nodes.mortals.heal()
+    await this.#nodes.killable.heal()
     // Whoever asks now is answered: no two wait for each other.
-    await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
+    await time.settled(this.#nodes.killable.answered(), HEAL_MS)
     this.#look()
     await this.#until(() => this.#whoIsWrong())
     for (const one of this.#nodes.all()) this.#giveAllBack(one)
-    await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
+    await time.settled(this.#nodes.killable.answered(), HEAL_MS)
     await this.#until(() => {
       const seen = this.#seen()
       if (seen === undefined) return 'nobody coordinates'

@@ -6,7 +6,7 @@ import { createFaultyDisk, type FaultyDisk } from '../../../node/testing/virtual
 import type { TaskState } from '../../../protocols/task/client/task-api.ts'
 import { LEASE_MS } from '../../../protocols/task/scheduler/worker-table.ts'
 import type { JournalMesh } from '../../support/journal-mesh.ts'
-import { type Birth, type Mortal, Mortals } from '../mortals.ts'
+import { type KillableNode, KillableNodes, type StartOptions } from '../killable-nodes.ts'
 import type { HeldCopies, Holder } from './bytes/held-copies.ts'
 import { slowDisk } from './bytes/slow-disk.ts'
 import { startTasks, TASK_PARTS, type WorkingNode } from './node-tasks.ts'
@@ -28,13 +28,13 @@ const MOST_FROZEN_MS = 2_500
 const ROLL_AFTER_MS = 1_000
 const ROLL_EACH_MS = 600
 
-export interface TaskNode extends WorkingNode, Mortal {
+export interface TaskNode extends WorkingNode, KillableNode {
   /** What it submitted, and waits for. */
   readonly ends: Map<string, Promise<TaskState>>
 }
 
 export class TaskNodes {
-  readonly mortals: Mortals<TaskNode>
+  readonly killable: KillableNodes<TaskNode>
   readonly #mesh: JournalMesh
   readonly #toil: Toil
   readonly #copies: HeldCopies
@@ -49,12 +49,12 @@ export class TaskNodes {
     this.#toil = toil
     this.#copies = copies
     this.#tell = tell
-    this.mortals = new Mortals(mesh, {
+    this.killable = new KillableNodes(mesh, {
       ...{ sizes: SIZES, disklessShare: DISKLESS_SHARE, leaveMs: LEAVE_MS, tell },
       ...{ cutBelow: 0.25, frozenBelow: 0.35, leavesBelow: 0.45 },
       cutMs: (random) => 200 + MOST_CUT_MS * random(),
       frozenMs: (random) => 200 + MOST_FROZEN_MS * random(),
-      start: (name, birth, add) => this.#start(name, birth, add),
+      start: (name, options, add) => this.#start(name, options, add),
       async stop({ tasks, resources }) {
         await tasks.drain(200)
         await tasks.stop()
@@ -66,15 +66,15 @@ export class TaskNodes {
     })
   }
 
-  all = (): TaskNode[] => this.mortals.all()
+  all = (): TaskNode[] => this.killable.all()
 
   counts() {
-    return { ...this.mortals.counts, ...this.#counts }
+    return { ...this.killable.counts, ...this.#counts }
   }
 
   /** Resolves once somebody works. */
   async found(mostMs: number): Promise<void> {
-    await this.mortals.found()
+    await this.killable.found()
     const isWorking = (): boolean => this.all().some(({ tasks }) => tasks.figures().workers > 0)
     await this.#mesh.time.until(isWorking, mostMs)
   }
@@ -89,7 +89,7 @@ export class TaskNodes {
 
   /** Those that run and hold large values. */
   holding(): Holder[] {
-    return this.mortals
+    return this.killable
       .running()
       .flatMap(({ node: { name, id } }) => (this.#disks.has(name) ? [{ name, peer: id }] : []))
   }
@@ -107,8 +107,8 @@ export class TaskNodes {
   leaveForGood(): void {
     const { random } = this.#mesh.network
     const holding = this.holding()
-    const one = this.mortals.find(holding[Math.floor(random() * holding.length)]?.name ?? '')
-    if (one !== undefined) this.mortals.kill(one, random() < 0.5)
+    const one = this.killable.find(holding[Math.floor(random() * holding.length)]?.name ?? '')
+    if (one !== undefined) this.killable.kill(one, random() < 0.5)
   }
 
   async #loseCopies(name: string): Promise<void> {
@@ -125,12 +125,12 @@ export class TaskNodes {
     if (away === undefined) return
     this.#counts.rolls += 1
     this.#tell(`${away.node.name} is cut off, and the others are started anew`)
-    this.mortals.cutOff(away)
+    this.killable.cutOff(away)
     for (const [i, one] of others.entries())
       time.after(ROLL_AFTER_MS + i * ROLL_EACH_MS, async () => {
-        this.mortals.kill(one, false)
-        await this.mortals.start(one.node.name)
-        this.mortals.cutOff(away)
+        this.killable.kill(one, false)
+        await this.killable.start(one.node.name)
+        this.killable.cutOff(away)
       })
   }
 
@@ -141,14 +141,14 @@ export class TaskNodes {
     const stays = all[Math.floor(random() * all.length)]
     if (stays === undefined || stays.node.seat() === undefined) return
     this.#counts.outages += 1
-    for (const one of all) if (one !== stays) this.mortals.kill(one, random() < 0.4)
+    for (const one of all) if (one !== stays) this.killable.kill(one, random() < 0.4)
     await time.run(LEASE_MS + 1_000 + 4_000 * random())
   }
 
-  async #start(name: string, birth: Birth, add: (one: TaskNode) => void): Promise<void> {
-    const node = await this.#mesh.start(name, { parts: TASK_PARTS, ...birth })
+  async #start(name: string, options: StartOptions, add: (one: TaskNode) => void): Promise<void> {
+    const node = await this.#mesh.start(name, { parts: TASK_PARTS, ...options })
     this.#peers.set(name, node.id)
-    const working = await startTasks(node, birth.mayVote ? this.#holdsOn(name) : undefined)
+    const working = await startTasks(node, options.mayVote ? this.#holdsOn(name) : undefined)
     this.#toil.hearClaims(node, working.resources)
     const { tasks } = working
     add({ node, ...working, isLeaving: false, asked: new Set(), ends: new Map() })

@@ -79,7 +79,7 @@ class TasksWorld {
       if (this.#scene.happens(0.2)) this.#control()
       if (this.#scene.happens(0.2)) this.#giveWord()
       if (this.#scene.happens(0.2)) this.#watch()
-      if (this.#scene.happens(0.3) && step < rollStep) await this.#nodes.mortals.strike()
+      if (this.#scene.happens(0.3) && step < rollStep) await this.#nodes.killable.strike()
       this.#values.strike()
       await this.#scene.pass(STEP_MS)
       await this.#values.look(this.#known.values())
@@ -93,7 +93,7 @@ class TasksWorld {
     await this.#values.conclude(this.#known.values())
     this.#look()
     const { runs: effects, repeated, refused } = this.#toil.sink
-    this.#nodes.mortals.endAll()
+    this.#nodes.killable.endAll()
     const done = { ...this.#counts, ...this.#asked, ...this.#nodes.counts(), ...this.#values.counts() }
     const { spending, counts } = this.#toil
     return { steps, ...done, ...counts, ...spending.counts, effects, repeated, refused, ticks }
@@ -241,7 +241,7 @@ class TasksWorld {
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
     this.#scene.tell('everything heals')
-    await this.#nodes.mortals.heal()
+    await this.#nodes.killable.heal()
     const [first, ...others] = this.#nodes.all()
     if (first === undefined) throw new Error('no node is there')
     const known = [...this.#known.values()]
@@ -251,7 +251,7 @@ class TasksWorld {
     for (const end of ends) end?.catch(() => {})
     const until = time.now() + HEAL_MS
     // Whoever submits now is answered.
-    await time.settled(this.#nodes.mortals.answered(), HEAL_MS)
+    await time.settled(this.#nodes.killable.answered(), HEAL_MS)
     for (this.#look(); this.#open().length > 0; this.#look()) {
       await this.#values.look(this.#known.values())
       if (time.now() > until) throw new Error(`still open: ${this.#openText()}`)

@@ -11,7 +11,7 @@ const LEADER_SHARE = 0.4
 const POWER_SHARE = 0.4
 const LEADER_MS = 30_000
 
-export interface Mortal {
+export interface KillableNode {
   readonly node: JournalNode
   /** It stops by itself. */
   isLeaving: boolean
@@ -19,13 +19,13 @@ export interface Mortal {
   readonly asked: Set<Promise<unknown>>
 }
 
-export interface Birth {
+export interface StartOptions {
   readonly mayVote: boolean
   /** Of who founds the mesh: how many do so. */
   readonly expect?: number
 }
 
-export interface MortalsOptions<N extends Mortal> {
+export interface KillableOptions<N extends KillableNode> {
   /** How many there may be, apart from the one without a vote. */
   readonly sizes: readonly number[]
   /** How often there is one without a vote. */
@@ -39,7 +39,7 @@ export interface MortalsOptions<N extends Mortal> {
   cutMs(random: () => number): number
   frozenMs(random: () => number): number
   /** Starts it, and gives it to `add` as soon as it is there. */
-  start(name: string, birth: Birth, add: (one: N) => void): Promise<void>
+  start(name: string, options: StartOptions, add: (one: N) => void): Promise<void>
   /** What it does before its node stops. */
   stop(one: N): Promise<void>
   /** It is about to start again. */
@@ -51,16 +51,16 @@ export interface MortalsOptions<N extends Mortal> {
   problem(what: string): void
 }
 
-export class Mortals<N extends Mortal> {
+export class KillableNodes<N extends KillableNode> {
   readonly counts = { kills: 0, powerCuts: 0, cuts: 0, freezes: 0, leaves: 0 }
   readonly names: readonly string[]
   readonly #mesh: JournalMesh
-  readonly #the: MortalsOptions<N>
+  readonly #options: KillableOptions<N>
   readonly #running = new Map<string, N>()
 
-  constructor(mesh: JournalMesh, options: MortalsOptions<N>) {
+  constructor(mesh: JournalMesh, options: KillableOptions<N>) {
     this.#mesh = mesh
-    this.#the = options
+    this.#options = options
     const { random } = mesh.network
     const { sizes, disklessShare } = options
     const size = sizes[Math.floor(random() * sizes.length)] ?? 3
@@ -98,9 +98,9 @@ export class Mortals<N extends Mortal> {
 
   async start(name: string, founders?: number): Promise<void> {
     const mayVote = name !== DISKLESS
-    const birth = { mayVote, ...(founders !== undefined && mayVote && { expect: founders }) }
-    await this.#the.start(name, birth, (one) => this.#running.set(name, one))
-    this.#the.tell(`${name} starts`)
+    const options = { mayVote, ...(founders !== undefined && mayVote && { expect: founders }) }
+    await this.#options.start(name, options, (one) => this.#running.set(name, one))
+    this.#options.tell(`${name} starts`)
   }
 
   async answered(): Promise<void> {
@@ -110,7 +110,7 @@ export class Mortals<N extends Mortal> {
   /** Something befalls one of them. */
   async strike(): Promise<void> {
     const { random } = this.#mesh.network
-    const { cutBelow, frozenBelow, leavesBelow, returns } = this.#the
+    const { cutBelow, frozenBelow, leavesBelow, returns } = this.#options
     const [first, ...others] = this.names.filter((name) => !this.#running.has(name))
     if (first !== undefined && (others.length > 0 || random() < 0.5)) {
       const returning = returns?.(first)
@@ -130,7 +130,7 @@ export class Mortals<N extends Mortal> {
   kill({ node }: N, power: boolean): void {
     this.counts.kills += 1
     if (power) this.counts.powerCuts += 1
-    this.#the.tell(`${node.name} ${power ? 'loses power' : 'is killed'}`)
+    this.#options.tell(`${node.name} ${power ? 'loses power' : 'is killed'}`)
     this.#end(node, power)
   }
 
@@ -151,7 +151,7 @@ export class Mortals<N extends Mortal> {
 
   /** All are there, connected, and led. */
   async heal(): Promise<void> {
-    await this.#mesh.time.until(() => this.running().every(({ isLeaving }) => !isLeaving), 2 * this.#the.leaveMs)
+    await this.#mesh.time.until(() => this.running().every(({ isLeaving }) => !isLeaving), 2 * this.#options.leaveMs)
     for (const name of this.names) if (!this.#running.has(name)) await this.start(name)
     this.#mesh.heal()
     await this.#mesh.untilLeader(LEADER_MS)
@@ -166,28 +166,28 @@ export class Mortals<N extends Mortal> {
     this.#mesh.kill(node, power)
     if (this.#running.get(node.name)?.node !== node) return
     this.#running.delete(node.name)
-    this.#the.ended?.(node.name, power)
+    this.#options.ended?.(node.name, power)
   }
 
   #cut(one: N): void {
     this.counts.cuts += 1
-    this.#the.tell(`${one.node.name} is cut off`)
+    this.#options.tell(`${one.node.name} is cut off`)
     this.cutOff(one)
-    this.#mesh.time.after(this.#the.cutMs(this.#mesh.network.random), this.#mesh.heal)
+    this.#mesh.time.after(this.#options.cutMs(this.#mesh.network.random), this.#mesh.heal)
   }
 
   /** As SIGSTOP does, for a while. */
   #freeze(one: N): void {
     const { node } = one
     this.counts.freezes += 1
-    const forMs = this.#the.frozenMs(this.#mesh.network.random)
-    this.#the.tell(`${node.name} is frozen for ${Math.round(forMs)} ms`)
-    this.#the.frozen?.(one, forMs)
+    const forMs = this.#options.frozenMs(this.#mesh.network.random)
+    this.#options.tell(`${node.name} is frozen for ${Math.round(forMs)} ms`)
+    this.#options.frozen?.(one, forMs)
     node.life.freeze()
     this.#mesh.time.after(forMs, () => {
-      this.#the.tell(`${node.name} goes on`)
+      this.#options.tell(`${node.name} goes on`)
       node.life.thaw()
-      this.#the.thawed?.(one)
+      this.#options.thawed?.(one)
     })
   }
 
@@ -195,15 +195,15 @@ export class Mortals<N extends Mortal> {
   #leave(one: N): void {
     const { node } = one
     this.counts.leaves += 1
-    this.#the.tell(`${node.name} leaves`)
+    this.#options.tell(`${node.name} leaves`)
     one.isLeaving = true
-    const stop = this.#mesh.time.after(this.#the.leaveMs, () => this.#end(node, false))
+    const stop = this.#mesh.time.after(this.#options.leaveMs, () => this.#end(node, false))
     const left = async (): Promise<void> => {
-      await this.#the.stop(one)
+      await this.#options.stop(one)
       await node.stop()
       stop()
       this.#end(node, false)
     }
-    left().catch((error: unknown) => this.#the.problem(`${node.name} cannot leave: ${error}`))
+    left().catch((error: unknown) => this.#options.problem(`${node.name} cannot leave: ${error}`))
   }
 }
