@@ -23,6 +23,7 @@ const SNAPSHOT_EVERY = 40
 const OUTAGE_SHARE = 0.35
 /** Longer than members of one that is dissolved are told by themselves. */
 const OUTAGE_MS = 66_000
+
 class CoalitionsWorld {
   readonly #scene: Scene
   readonly #mesh: JournalMesh
