@@ -1,5 +1,6 @@
 /** What travels over the control socket for `parley plan`: POST `/api/plans/list`, `make`, `show` and `cancel`. */
 import * as z from 'zod'
+import { AmountsSchema } from '../../protocols/budget/amounts.ts'
 import {
   AssignmentSchema,
   MAX_PLAN_TASKS,
@@ -36,6 +37,7 @@ export const PlanShownSchema = z.object({
   assignments: z.array(AssignmentSchema),
   offline: z.array(z.string()),
   failures: z.number(),
+  budget: z.object({ amounts: AmountsSchema, used: AmountsSchema, left: AmountsSchema }).optional(),
   moves: z.array(
     z.object({
       at: z.number(),

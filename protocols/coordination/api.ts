@@ -1,6 +1,8 @@
 /** Plans as a program uses them: `mesh.plans`. */
 
 import type * as z from 'zod'
+import type { Amounts } from '../budget/amounts.ts'
+import type { BudgetShare } from '../budget/carried/budget-share.ts'
 import type { Registration } from '../registration.ts'
 import type { SubmitTask, TaskHandle } from '../task/client/task-api.ts'
 import type { AdjustResources, AssignTask, Refusal } from './messages.ts'
@@ -26,6 +28,11 @@ export interface MakePlan extends PlanWaitOptions {
    * at whichever node, that makes the same plan goes on with it: it is that node's from then on.
    */
   readonly parent?: string
+  /**
+   * A part of a budget, that is all its tasks' together: attempts at tasks that have no budget by themselves draw of it. What they
+   * leave comes back once the plan is over; each task takes one of the fan-out of where it comes from.
+   */
+  readonly budget?: BudgetShare
   /** Who chooses the agents: `default`, or one that nodes that may coordinate have (`generator`). */
   readonly generator?: string
   /** How much each counts for the default one; 1, 0.25 and 0.25 unless told. */
@@ -34,6 +41,13 @@ export interface MakePlan extends PlanWaitOptions {
   readonly zone?: string
   /** Coordinations that may fail one after another before it is given up; 16 unless told. */
   readonly maxFailures?: number
+}
+
+export interface PlanBudgetStatus {
+  readonly amounts: Amounts
+  /** What its tasks drew and did not give back. */
+  readonly used: Amounts
+  readonly left: Amounts
 }
 
 export interface PlanStatus {
@@ -53,6 +67,8 @@ export interface PlanStatus {
   readonly assignments: readonly Assignment[]
   /** Peer ids of agents that it has marked offline. */
   readonly offline: readonly string[]
+  /** What all its tasks have together; undefined: nothing of it is limited. */
+  readonly budget: PlanBudgetStatus | undefined
   /** Coordinations that failed since the last one that did not. */
   readonly failures: number
   /** Its newest moves, the oldest first. */
@@ -102,6 +118,8 @@ export interface AgentTraits {
 export interface PlansCounts {
   /** Plans that this node made. */
   readonly made: number
+  /** Parts of budgets that count as spent, since nothing is heard of their plans. */
+  readonly writtenOff: number
   /** Directives that this node was given, and what became of them. */
   readonly directed: number
   readonly accepted: number
@@ -114,7 +132,7 @@ export interface Plans {
   /**
    * Has a goal reached by agents that the elected coordinator directs. Resolves once the plan and its tasks are decided.
    * @throws MSG001; STA003 `exists` where there is another plan of this id; COM003 `plan-share`; COM001 where nobody coordinates;
-   *   what submitting its tasks throws
+   *   what submitting its tasks throws; of its budget COM003 `budget-exhausted` and `budget-depth`, MSG005, STA003 `ended`
    */
   make(what: MakePlan): Promise<PlanHandle>
   /** One that was made before, by whichever node. @throws STA001 */

@@ -7,6 +7,10 @@ export const PLAN_FIGURES = {
   open: { kind: 'gauge', help: 'Plans that are not over, where this node coordinates' },
   over: { kind: 'gauge', help: 'Plans that are over and kept to be read, where this node coordinates' },
   made_total: { kind: 'counter', help: 'Plans that this node made' },
+  budgets_written_off_total: {
+    kind: 'counter',
+    help: 'Parts of budgets that count as spent, since nothing is heard of their plans',
+  },
   directives_sent_total: { kind: 'counter', help: 'Directives that this node sent as the coordinator' },
   directives_accepted_total: { kind: 'counter', help: 'Directives of this node that were acknowledged' },
   directives_refused_total: {
@@ -33,6 +37,7 @@ export interface CountedPlans {
 
 export const planFigures = ({ plans, own, sent, decided, untold }: CountedPlans): PlanFigures => ({
   ...{ open: plans.open, over: plans.over, made_total: own.made },
+  budgets_written_off_total: own.writtenOff,
   ...{ directives_sent_total: sent.sent, directives_accepted_total: sent.accepted },
   ...{ directives_refused_total: sent.refused, directives_retried_total: sent.retries },
   ...{ directed_total: own.directed, refused_total: own.refused, repeated_total: own.repeated },

@@ -5,6 +5,7 @@
  * that the plan says. A plan that is over has an outcome: in `idle`, or where it was when it was canceled.
  */
 import * as z from 'zod'
+import { AmountsSchema } from '../budget/amounts.ts'
 import { FenceSchema } from '../journal/fencing/fence.ts'
 import { partPrefix } from '../part.ts'
 import { AllocationId, PeerId } from '../resource/resource-record.ts'
@@ -15,8 +16,11 @@ export const PLANS_PART = 'plans'
 const PREFIX = partPrefix(PLANS_PART)
 export const PLAN_PREFIX = `${PREFIX}p/`
 const USAGE_PREFIX = `${PREFIX}u/`
+const BUDGET_PREFIX = `${PREFIX}b/`
 export const planKey = (id: string): string => PLAN_PREFIX + id
 export const planUsageKey = (peer: string): string => USAGE_PREFIX + peer
+/** What is used of the budget of a plan that is not over. */
+export const planBudgetKey = (id: string): string => BUDGET_PREFIX + id
 
 /** Tasks of one plan. */
 export const MAX_PLAN_TASKS = 128
@@ -92,6 +96,22 @@ const MoveSchema = z.object({
 })
 export type PlanMove = z.output<typeof MoveSchema>
 
+/** What the attempt in work at one of its tasks has drawn of its budget. */
+const TaskDrawsSchema = z.object({
+  task: TaskId,
+  /** Of the attempt: another one has drawn nothing yet. */
+  fence: FenceSchema,
+  draws: Count,
+  open: AmountsSchema,
+})
+export const PlanBudgetSchema = z.object({
+  /** All that counts as spent: what attempts drew and did not give back. */
+  used: AmountsSchema,
+  tasks: z.array(TaskDrawsSchema).max(MAX_PLAN_TASKS),
+})
+/** Beside the plan: nobody who follows the plan is told of each draw. */
+export type PlanBudget = z.output<typeof PlanBudgetSchema>
+
 export const OUTCOMES = ['completed', 'failed', 'canceled'] as const
 export type PlanOutcome = (typeof OUTCOMES)[number]
 
@@ -106,6 +126,8 @@ export const PlanRecordSchema = GoalSchema.extend({
   /** Coordinations that failed since the last one that did not. */
   failures: Count,
   outcome: z.enum(OUTCOMES).optional(),
+  /** What all its tasks draw of, and once it is over what they used of that; level 3. Absent: nothing of it is limited. */
+  budget: z.object({ amounts: AmountsSchema, used: AmountsSchema.optional() }).optional(),
   reason: PlanReason.optional(),
   madeAt: Millis,
   changedAt: Millis,
@@ -119,4 +141,5 @@ export type PlanRecord = z.output<typeof PlanRecordSchema>
 
 /** Of a record that this part wrote. */
 export const readPlan = (value: unknown): PlanRecord | undefined => value as PlanRecord | undefined
+export const readPlanBudget = (value: unknown): PlanBudget | undefined => value as PlanBudget | undefined
 export const isOver = ({ outcome }: Pick<PlanRecord, 'outcome'>): boolean => outcome !== undefined

@@ -15,28 +15,28 @@ import type { Events } from '../events/api.ts'
 import { EventTeller } from '../events/event-teller.ts'
 import { ChangeBatcher } from '../journal/client/change-batcher.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
-import { onceLevelIsKnown } from '../journal/client/level-wait.ts'
+import { needsNewer, onceLevelIsKnown } from '../journal/client/level-wait.ts'
 import type { Fences } from '../journal/fencing/fence-guard.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import type { TableData, TimelineData } from '../part.ts'
 import type { Port } from '../port.ts'
 import { createRegistration, type Registration } from '../registration.ts'
-import type { SubmitTask, TaskHandle } from '../task/client/task-api.ts'
-import { limitedWait, nobodyDecides } from '../task/client/wait-limit.ts'
+import type { TaskHandle } from '../task/client/task-api.ts'
 import type { Detected } from '../task/scheduler/worker-presence.ts'
 import type { TaskStatus } from '../task/task-status.ts'
 import type { PlanTasks } from '../task/tasks-for-plans.ts'
 import { AgentReports } from './agent/agent-reports.ts'
 import { ManagedAgent } from './agent/managed-agent.ts'
 import type { AgentTraits, MakePlan, PlanHandle, Plans, PlansCounts, PlanWaitOptions } from './api.ts'
-import { PlanReader, submissions, wantedPlan } from './client/plan-client.ts'
+import { MadePlans } from './client/made-plans.ts'
+import { PlanReader } from './client/plan-client.ts'
 import { type coordinationProtocol, directiveEvent } from './contract.ts'
-import { MAX_CHANGES_AT_ONCE, type PlanChange } from './journal/plan-changes.ts'
-import { decidePlans } from './journal/plan-kinds.ts'
+import { levelOfPlanChange, MAX_CHANGES_AT_ONCE, type PlanChange } from './journal/plan-changes.ts'
+import { decidePlans, spendPlans } from './journal/plan-kinds.ts'
 import { AgentStatusResponse, type Directive, type MetricValues } from './messages.ts'
 import { type PlanFigures, planFigures } from './plan-figures.ts'
 import { type CoalitionDirectives, NO_SERVICES, type PlanResources, type PlanServices } from './plan-needs.ts'
-import { GeneratorName, planReason } from './plan-record.ts'
+import { GeneratorName, PLANS_PART } from './plan-record.ts'
 import type { PlanGenerator } from './planner/generator.ts'
 import { AgentSurvey } from './runner/agent-survey.ts'
 import { DirectiveSender } from './runner/directive-sender.ts'
@@ -45,7 +45,6 @@ import { taskOf } from './runner/plan-facts.ts'
 import { PlanMaker } from './runner/plan-maker.ts'
 import { PlanRunner } from './runner/plan-runner.ts'
 
-const MAKE_MS = 30_000
 const TASK_MS = 5_000
 const MAX_GENERATORS = 64
 
@@ -85,6 +84,7 @@ class NodePlans implements PlansFeature {
   readonly #deps: PlansDeps
   readonly #batcher: ChangeBatcher<PlanChange>
   readonly #reader: PlanReader
+  readonly #own: MadePlans
   readonly #agent: ManagedAgent
   readonly #survey: AgentSurvey
   readonly #services: PlanServices
@@ -92,9 +92,8 @@ class NodePlans implements PlansFeature {
   readonly #teller: EventTeller
   readonly #reports: AgentReports
   readonly #acting: Registration
-  readonly #hearing: Registration
+  readonly #hearing: readonly Registration[]
   readonly #end = new AbortController()
-  #made = 0
   #runner: PlanRunner | undefined
 
   constructor(deps: PlansDeps) {
@@ -104,10 +103,13 @@ class NodePlans implements PlansFeature {
     this.#batcher = new ChangeBatcher({
       of: 'plans',
       maxAtOnce: MAX_CHANGES_AT_ONCE,
-      levelOf: () => 1,
-      submit: (_level, changes) => this.#submit(changes),
+      levelOf: levelOfPlanChange,
+      submit: (level, changes) => this.#submit(level, changes),
     })
     this.#reader = new PlanReader(journal, port)
+    this.#own = new MadePlans({
+      ...{ port, batcher: this.#batcher, reader: this.#reader, tasks, stopped: this.#end.signal },
+    })
     this.#survey = new AgentSurvey(port)
     this.#teller = new EventTeller(port.log, 'plans')
     this.#reports = new AgentReports({ ...deps, teller: this.#teller })
@@ -126,40 +128,16 @@ class NodePlans implements PlansFeature {
       },
       onCoalition: (take) => this.#agent.onCoalition(take),
     }
-    this.#hearing = tasks.onAttempt((news) => this.#agent.onAttempt(news))
+    this.#hearing = [
+      tasks.onAttempt((news) => this.#agent.onAttempt(news)),
+      tasks.onDraw((id, { id: task, ...draw }) => this.#batcher.decide({ ...draw, id, task })),
+    ]
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
 
   async make(what: MakePlan): Promise<PlanHandle> {
-    const { port } = this.#deps
-    const { id, goal, tasks: wanted } = wantedPlan(port, what)
-    const { timeoutMs = MAKE_MS } = what
-    const { signal: limited, stop } = limitedWait(port, { ...what, timeoutMs }, () => nobodyDecides(timeoutMs))
-    const signal = AbortSignal.any([this.#end.signal, ...(limited === undefined ? [] : [limited])])
-    try {
-      const { result } = await this.#batcher.decide({ do: 'propose', id, goal }, { signal })
-      const isKnown = Reflect.get(Object(result), 'isKnown') === true
-      const handles = await this.#submitTasks(wanted, signal).catch((error: unknown) => {
-        // A plan without its tasks is none; one that was made before may have them.
-        if (!isKnown) void this.#cancel(id, 'its tasks were not submitted').catch(() => {})
-        throw error
-      })
-      this.#made += 1
-      return this.#handle(id, handles)
-    } finally {
-      stop()
-    }
-  }
-
-  async #submitTasks(wanted: readonly SubmitTask[], signal: AbortSignal): Promise<TaskHandle[]> {
-    const handles: TaskHandle[] = []
-    for (const together of submissions(wanted))
-      handles.push(...(await this.#deps.tasks.submitAll(together, { signal })))
-    return handles
-  }
-
-  async #cancel(id: string, reason: string | undefined): Promise<void> {
-    await this.#batcher.decide({ do: 'cancel', id, ...(reason !== undefined && { reason: planReason(reason) }) })
+    const { id, tasks } = await this.#own.make(what)
+    return this.#handle(id, tasks)
   }
 
   async get(id: string, options: PlanWaitOptions = {}): Promise<PlanHandle> {
@@ -176,7 +154,7 @@ class NodePlans implements PlansFeature {
       status: (options) => this.#reader.get(id, options),
       updates: ({ signal } = {}) => this.#reader.updates(id, signal),
       ended: (options = {}) => this.#reader.ended(id, options),
-      cancel: (reason) => this.#cancel(id, reason),
+      cancel: (reason) => this.#own.cancel(id, reason),
     }
   }
 
@@ -207,7 +185,7 @@ class NodePlans implements PlansFeature {
   }
 
   counts(): PlansCounts {
-    return { made: this.#made, ...this.#agent.counts() }
+    return { ...this.#own.counts(), ...this.#agent.counts() }
   }
 
   figures(): PlanFigures {
@@ -225,7 +203,7 @@ class NodePlans implements PlansFeature {
     this.#end.abort(
       new ParleyError('COM002', 'this node stops', { hint: 'ask another node', details: { reason: 'stopped' } }),
     )
-    await this.#hearing.stop()
+    for (const hearing of this.#hearing) await hearing.stop()
     await this.#acting.stop()
   }
 
@@ -283,9 +261,12 @@ class NodePlans implements PlansFeature {
     if (events.hasAudience(directiveEvent.topic)) this.#teller.tell(() => events.publish(directiveEvent, directive))
   }
 
-  #submit(changes: PlanChange[]) {
+  #submit(level: number, changes: PlanChange[]) {
     const { port, journal } = this.#deps
-    return onceLevelIsKnown(port, () => journal.submit(decidePlans, { changes }, { isChecked: true }))
+    const kind = level < spendPlans.level ? decidePlans : spendPlans
+    const older = (): ParleyError => needsNewer(PLANS_PART, changes[0]?.do ?? '', level)
+    const submit = () => journal.submit(kind, { changes }, { isChecked: true })
+    return onceLevelIsKnown(port, submit, kind === spendPlans ? older : undefined)
   }
 }
 

@@ -1,9 +1,11 @@
 /** What plans (protocols/coordination/) use of tasks. */
 
+import { ParleyError } from '../errors.ts'
+import type { Decided } from '../journal/client/change-batcher.ts'
 import { createRegistration, type Registration } from '../registration.ts'
 import type { SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.ts'
 import type { TaskBatcher } from './client/task-decisions.ts'
-import type { ChangeOf } from './journal/task-changes.ts'
+import type { ChangeOf, TaskChange } from './journal/task-changes.ts'
 import type { TaskAnnouncer } from './scheduler/task-announcer.ts'
 import type { AttemptCount } from './worker/task-attempt.ts'
 import type { ProgressReport } from './worker/task-context.ts'
@@ -15,6 +17,9 @@ export interface AgentWork {
   readonly tasks: readonly string[]
   readonly isDraining: boolean
 }
+
+/** An attempt draws of the budget of its task's plan. @throws COM003 `budget-exhausted`; STA002, STA003 `ended` */
+export type DrawOfPlan = (plan: string, draw: ChangeOf<'draw'>) => Promise<Decided>
 
 interface Ending {
   readonly signal: AbortSignal
@@ -34,6 +39,8 @@ export interface PlanTasks {
   work(): AgentWork
   /** Told of each attempt of this node as it gets on, and how it ended. */
   onAttempt(fn: (news: AttemptNews) => void): Registration
+  /** Who has draws of plans decided. */
+  onDraw(draw: DrawOfPlan): Registration
 }
 
 export interface AttemptNews {
@@ -46,18 +53,38 @@ export interface AttemptNews {
 
 const ENDINGS: ReadonlySet<AttemptCount> = new Set(['completed', 'failed'])
 
-/** Hears of attempts, for who counts them, who tells of them by events, and who wants to know. State: who wants to. */
-export const hearAttempts = (announcer: Pick<TaskAnnouncer, 'progress'>, counts: Record<AttemptCount, number>) => {
+const noPlansYet: DrawOfPlan = async () => {
+  throw new ParleyError('COM002', 'this node has no plans now', { hint: 'try again once it has started' })
+}
+
+/**
+ * Hears of attempts, for who counts them, who tells of them by events, and who wants to know; and of what they draw of plans.
+ * State: who wants to.
+ */
+export const hearAttempts = (
+  announcer: Pick<TaskAnnouncer, 'progress'>,
+  counts: Record<AttemptCount, number>,
+  batcher: Pick<TaskBatcher, 'decide'>,
+) => {
   const listeners = new Set<(news: AttemptNews) => void>()
   const tell = (news: AttemptNews): void => {
     for (const fn of [...listeners]) fn(news)
   }
+  let drawOfPlan = noPlansYet
   return {
+    onDraw(draw: DrawOfPlan): Registration {
+      drawOfPlan = draw
+      return createRegistration(() => {
+        drawOfPlan = noPlansYet
+      })
+    },
     onAttempt(fn: (news: AttemptNews) => void): Registration {
       listeners.add(fn)
       return createRegistration(() => listeners.delete(fn))
     },
     heard: {
+      decide: (change: TaskChange, plan?: string): Promise<Decided> =>
+        plan !== undefined && change.do === 'draw' ? drawOfPlan(plan, change) : batcher.decide(change),
       progress(task: string, fraction: number, report: ProgressReport): void {
         announcer.progress(task, fraction, report)
         tell({ task, status: 'in_progress', fraction })

@@ -123,7 +123,7 @@ class NodeTasks implements TasksFeature {
       ...{ port, batcher: this.#batcher, trackers: this.#trackers, values: bytes.transfers },
       live: (signal) => this.#own().live(signal),
     })
-    const attempts = hearAttempts(this.#announcer, this.#counts)
+    const { heard, ...hearing } = hearAttempts(this.#announcer, this.#counts, this.#batcher)
     const feeds = createTaskFeeds(port, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
     this.#worker = new TaskWorker({
@@ -133,7 +133,7 @@ class NodeTasks implements TasksFeature {
       readRows: (id) => this.#reader.work(id),
       claim: claimOf(deps.resources),
       submit: async (task, signal) => this.submit(task, { signal }),
-      ...attempts.heard,
+      ...heard,
     })
     this.handlers = {
       feed: async function* (this: void, request, { peer, signal }) {
@@ -150,7 +150,7 @@ class NodeTasks implements TasksFeature {
       },
     }
     const [submitAll, get, work] = [this.submitAll.bind(this), this.get.bind(this), () => this.#worker.agentWork()]
-    this.forPlans = tasksForPlans({ submitAll, get, work, onAttempt: attempts.onAttempt }, this.#batcher)
+    this.forPlans = tasksForPlans({ submitAll, get, work, ...hearing }, this.#batcher)
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
 

@@ -86,6 +86,41 @@ describe('tasks with a budget', { timeout: 60_000 }, () => {
     await until('it is canceled', async () => (await (await ann.plans.get('beyond')).status()).outcome === 'canceled')
   })
 
+  it('draw together of what their plan has, and what they leave comes back once it is over', async () => {
+    const slice = new Slice({ amounts: { tokens: 200, fanOut: 30 }, limits: { depth: 4 } })
+    const budget = { of: slice, amounts: { tokens: 100, fanOut: 4 } }
+    const tasks = [20, 30].map((spends, i) => ({ id: `pooled-${i}`, type: 'pay', input: { draws: [50], spends } }))
+    const plan = await ann.plans.make({ id: 'pooled', goal: 'two that share', tasks, budget })
+    // One of the fan-out for each task, and four that tasks may draw.
+    assert.deepEqual(slice.remaining(), { tokens: 100, fanOut: 24 })
+    const { outcome, budget: shown } = await plan.ended({ timeoutMs: 20_000 })
+    assert.equal(outcome, 'completed')
+    assert.deepEqual(shown?.used, { tokens: 22 + 32, fanOut: 2 })
+    assert.deepEqual(shown.left, { tokens: 46, fanOut: 2 })
+    await until('the rest is back', () => slice.remaining().tokens === 146)
+    assert.equal(slice.remaining().fanOut, 26)
+    // The same plan again takes nothing.
+    await ann.plans.make({ id: 'pooled', goal: 'two that share', tasks, budget })
+    assert.deepEqual(slice.remaining(), { tokens: 146, fanOut: 26 })
+    // More than the plan has is refused to whoever asks for it, and that task is not tried again.
+    const greedy = [60, 60].map((draws, i) => ({
+      ...{ id: `greedy-${i}`, type: 'pay', input: { draws: [draws], spends: draws - 5 } },
+    }))
+    const over = await ann.plans.make({ id: 'over', goal: 'more than there is', tasks: greedy, budget })
+    assert.equal((await over.ended({ timeoutMs: 20_000 })).outcome, 'failed')
+    const ends = await Promise.all(over.tasks.map((task) => task.state()))
+    assert.deepEqual(ends.map(({ status }) => status).sort(), ['completed', 'failed'])
+    const failed = ends.find(({ status }) => status === 'failed')
+    assert.equal(failed?.error?.details?.reason, 'budget-exhausted')
+    assert.equal(failed?.record.attempts, 1)
+    await until('the rest is back', () => slice.remaining().tokens === 146 - 57)
+    const beyond = await failureOf(
+      ann.plans.make({ goal: 'no', tasks: greedy, budget: { of: slice, amounts: { tokens: 90 } } }),
+    )
+    assert.ok(isParleyError(beyond, 'COM003') && beyond.reason === 'budget-exhausted', String(beyond))
+    assert.deepEqual(slice.remaining(), { tokens: 89, fanOut: 23 })
+  })
+
   it('have no more after their process was killed: what it drew is spent, and the next attempt has the rest', async () => {
     const slice = slices()
     const task = await ann.tasks.submit({

@@ -1,14 +1,21 @@
 /** A journal with plans, as one member has it: changes in, answers out. */
 
-import type { PlanChange, PlanMoveChange } from '../../protocols/coordination/journal/plan-changes.ts'
-import { decidePlans, planJournal } from '../../protocols/coordination/journal/plan-kinds.ts'
+import {
+  levelOfPlanChange,
+  type PlanChange,
+  type PlanMoveChange,
+} from '../../protocols/coordination/journal/plan-changes.ts'
+import { decidePlans, planJournal, spendPlans } from '../../protocols/coordination/journal/plan-kinds.ts'
 import {
   type Goal,
   PLANS_PART,
+  type PlanBudget,
   type PlanRecord,
+  planBudgetKey,
   planKey,
   planUsageKey,
   readPlan,
+  readPlanBudget,
 } from '../../protocols/coordination/plan-record.ts'
 import type { ChangeAnswer } from '../../protocols/journal/change-answers.ts'
 import { agreePart, knownKinds } from '../../protocols/journal/part-kinds.ts'
@@ -17,8 +24,16 @@ import { COLLECTIONS_LEVEL } from '../../protocols/journal/state/collection-rows
 import { encodeLoggedCommand, type Json } from '../../protocols/journal/state/command-kind.ts'
 import { createJournalMachine } from '../../protocols/journal/state/journal-machine.ts'
 
-import { decideTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
-import { TASKS_PART } from '../../protocols/task/task-record.ts'
+import type { SubmittedTask, TaskChange } from '../../protocols/task/journal/task-changes.ts'
+import { spendTasks, taskJournal } from '../../protocols/task/journal/task-kinds.ts'
+import {
+  readTask,
+  readWorker,
+  TASKS_PART,
+  type TaskRecord,
+  taskKey,
+  workerKey,
+} from '../../protocols/task/task-record.ts'
 import { submitted } from './task-journal.ts'
 
 export const LEADER = 'leader'
@@ -61,13 +76,49 @@ export class PlanJournal {
 
   /** There are tasks of which each is in work at this worker. */
   workOn(worker: string, ...ids: string[]): void {
+    this.work(worker, worker, ...ids.map((id) => submitted(id)))
+  }
+
+  /** There are tasks of this submitter, of which each is in work at this worker: that of a plan by its direction. */
+  work(worker: string, submitter: string, ...tasks: readonly SubmittedTask[]): void {
     const { level, maxBytes, maxCollectionBytes } = taskJournal
     this.#apply(agreePart.name, LEADER, { part: TASKS_PART, level, maxBytes, maxCollectionBytes })
-    const decide = (by: string, change: object) => this.#apply(decideTasks.name, by, { changes: [change] } as Json)
-    decide(worker, { do: 'register', offers: [{ type: 'sum', slots: 4 }], incarnation: 1 })
-    const registration = this.index
-    decide(worker, { do: 'submit', tasks: ids.map((id) => submitted(id)) })
-    for (const id of ids) decide(LEADER, { do: 'place', epoch: this.epoch, id, worker, registration })
+    const registration = this.#register(worker, 1)
+    this.#decideTask(submitter, { do: 'submit', tasks: [...tasks] })
+    const { epoch } = this
+    for (const { id, plan } of tasks) {
+      if (plan !== undefined) this.#decideTask(LEADER, { do: 'steer', epoch, id, plan, assignee: worker })
+      this.#decideTask(LEADER, { do: 'place', epoch, id, worker, registration })
+    }
+  }
+
+  /** The attempt at a task is lost, and another one begins at that worker. */
+  again(id: string, worker: string): void {
+    const { epoch } = this
+    const fence = this.task(id)?.fence ?? { term: 0, index: 0 }
+    this.#decideTask(LEADER, { do: 'lose', epoch, id, fence, reason: 'gone' })
+    const registration = this.#register(worker, 2)
+    this.at += 60_000
+    this.#decideTask(LEADER, { do: 'place', epoch, id, worker, registration })
+  }
+
+  task(id: string): TaskRecord | undefined {
+    return readTask(this.#machine.records.get(taskKey(id))?.value)
+  }
+
+  /** What is used of the budget of a plan that is not over. */
+  budget(id: string): PlanBudget | undefined {
+    return readPlanBudget(this.#machine.records.get(planBudgetKey(id))?.value)
+  }
+
+  /** @returns its registration */
+  #register(worker: string, incarnation: number): number {
+    this.#decideTask(worker, { do: 'register', offers: [{ type: 'sum', slots: 64 }], incarnation })
+    return readWorker(this.#machine.records.get(workerKey(worker))?.value)?.registration ?? 0
+  }
+
+  #decideTask(by: string, change: TaskChange): void {
+    this.#apply(spendTasks.name, by, { changes: [change] } as unknown as Json)
   }
 
   /** Another epoch, of this leader. */
@@ -78,7 +129,8 @@ export class PlanJournal {
 
   /** One change. @returns what it was answered with, or the code of its refusal, with its reason */
   one(by: string, change: PlanChange): unknown {
-    const answer = this.#apply(decidePlans.name, by, { changes: [change] } as unknown as Json)
+    const { name } = levelOfPlanChange(change) < spendPlans.level ? decidePlans : spendPlans
+    const answer = this.#apply(name, by, { changes: [change] } as unknown as Json)
     if (!answer.ok) throw new Error(JSON.stringify(answer.fault))
     const [first] = answer.result as unknown as ChangeAnswer[]
     if (first === undefined || 'ok' in first) return first?.ok

@@ -128,7 +128,7 @@ export class ManagedAgent {
     }
   }
 
-  counts(): Omit<PlansCounts, 'made'> {
+  counts(): Omit<PlansCounts, 'made' | 'writtenOff'> {
     return { ...this.#counts, repeated: this.#memory.repeated() }
   }
 

@@ -1,5 +1,6 @@
 /** Plans as any node makes them and reads them from the journal, for programs and people. Keeps no state. */
 
+import { AMOUNT_NAMES, amountIn, isLimited, less, sum } from '../../budget/amounts.ts'
 import { checkedInput } from '../../checked-input.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Journal } from '../../journal/client/journal-client.ts'
@@ -11,8 +12,20 @@ import type { SubmitTask } from '../../task/client/task-api.ts'
 import { limitedWait } from '../../task/client/wait-limit.ts'
 import { MAX_TOGETHER } from '../../task/journal/task-changes.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
-import type { MakePlan, PlanStatus, PlanWaitOptions } from '../api.ts'
-import { type Goal, GoalSchema, PLAN_PREFIX, PlanId, type PlanRecord, planKey, readPlan } from '../plan-record.ts'
+import type { MakePlan, PlanBudgetStatus, PlanStatus, PlanWaitOptions } from '../api.ts'
+import {
+  type Goal,
+  GoalSchema,
+  isOver,
+  PLAN_PREFIX,
+  type PlanBudget,
+  PlanId,
+  type PlanRecord,
+  planBudgetKey,
+  planKey,
+  readPlan,
+  readPlanBudget,
+} from '../plan-record.ts'
 
 const READ_MS = 10_000
 /** A table is for somebody who looks at it. */
@@ -27,13 +40,21 @@ export const planNotFound = (id: string): ParleyError =>
 const notRead = (): ParleyError =>
   new ParleyError('COM001', 'plans were not read in time', { hint: 'is there a node that coordinates?' })
 
-export const planStatus = (id: string, record: PlanRecord): PlanStatus => {
+const budgetStatus = ({ budget }: PlanRecord, drawn: PlanBudget | undefined): PlanBudgetStatus | undefined => {
+  if (budget === undefined) return undefined
+  const { amounts, used = drawn?.used ?? {} } = budget
+  // Of each amount that it has, also where nothing was used of it.
+  return { amounts, used: sum(less(amounts, amounts), used), left: less(amounts, used) }
+}
+
+/** @param drawn of its budget, where it is not over */
+export const planStatus = (id: string, record: PlanRecord, drawn?: PlanBudget): PlanStatus => {
   const { goal, owner, state, outcome, reason, revision, tasks, assignments, failures, moves, madeAt, changedAt } =
     record
   const offline = record.offline.map(({ agent }) => agent)
   return {
     ...{ id, goal, owner, state, outcome, reason, revision, tasks, assignments, offline, failures, moves },
-    ...{ madeAt, changedAt },
+    ...{ madeAt, changedAt, budget: budgetStatus(record, drawn) },
   }
 }
 
@@ -45,9 +66,14 @@ const plansTable = (plans: readonly PlanStatus[]): TableData => ({
   ]),
 })
 
-/** Its moves, and who has which task now. */
+const budgetText = ({ amounts, used }: PlanBudgetStatus): string =>
+  AMOUNT_NAMES.filter((name) => isLimited(amounts, name))
+    .map((name) => `${amountIn(used, name)} of ${amountIn(amounts, name)} ${name} used`)
+    .join(', ')
+
+/** Its moves, who has which task now, and what is used of its budget. */
 const planTimeline = (plan: PlanStatus): TimelineData => {
-  const { moves, assignments, changedAt, madeAt, owner, goal } = plan
+  const { moves, assignments, changedAt, madeAt, owner, goal, budget } = plan
   const made: TimelineEntry = { at: madeAt, text: `made: ${goal.slice(0, 200)}`, lane: 'plan', peer: owner }
   const moved = moves.map(({ at, trigger, state, epoch, reason }): TimelineEntry => {
     const why = reason === undefined ? '' : `: ${reason}`
@@ -56,7 +82,8 @@ const planTimeline = (plan: PlanStatus): TimelineData => {
   const assigned = assignments.map(({ task, agent }): TimelineEntry => {
     return { at: changedAt, text: task, lane: 'assignments', peer: agent, id: task }
   })
-  return { entries: [made, ...moved, ...assigned] }
+  const spent = budget === undefined ? [] : [{ at: changedAt, text: budgetText(budget), lane: 'budget' }]
+  return { entries: [made, ...moved, ...assigned, ...spent] }
 }
 
 export class PlanReader {
@@ -75,7 +102,7 @@ export class PlanReader {
       const found = await this.#journal.get(planKey(id), signal === undefined ? {} : { signal })
       const record = readPlan(found?.value)
       if (record === undefined) throw planNotFound(id)
-      return planStatus(id, record)
+      return await this.#status(id, record, signal)
     } finally {
       stop()
     }
@@ -85,13 +112,21 @@ export class PlanReader {
     const { signal, stop } = limitedWait(this.#port, { timeoutMs: READ_MS, ...options }, notRead)
     try {
       const { records } = await this.#journal.list(PLAN_PREFIX, signal === undefined ? {} : { signal })
-      return records.flatMap(({ key, value }) => {
+      const plans = records.flatMap(({ key, value }) => {
         const record = readPlan(value)
-        return record === undefined ? [] : [planStatus(key.slice(PLAN_PREFIX.length), record)]
+        return record === undefined ? [] : [{ id: key.slice(PLAN_PREFIX.length), record }]
       })
+      return await Promise.all(plans.map(({ id, record }) => this.#status(id, record, signal)))
     } finally {
       stop()
     }
+  }
+
+  /** What tasks have drawn stands beside the plan. */
+  async #status(id: string, record: PlanRecord, signal: AbortSignal | undefined): Promise<PlanStatus> {
+    if (record.budget === undefined || isOver(record)) return planStatus(id, record)
+    const drawn = await this.#journal.get(planBudgetKey(id), signal === undefined ? {} : { signal })
+    return planStatus(id, record, readPlanBudget(drawn?.value))
   }
 
   async table(): Promise<TableData> {
@@ -109,7 +144,7 @@ export class PlanReader {
     const options = signal === undefined ? {} : { signal }
     const found = readPlan((await this.#journal.get(key, options))?.value)
     if (found === undefined) throw planNotFound(id)
-    yield planStatus(id, found)
+    yield await this.#status(id, found, signal)
     if (found.outcome !== undefined) return
     // Who is watched may not have all of that yet.
     let told = found.fence.index
@@ -120,7 +155,7 @@ export class PlanReader {
       if (record === undefined) throw planNotFound(id)
       if (record.fence.index <= told) continue
       told = record.fence.index
-      yield planStatus(id, record)
+      yield await this.#status(id, record, signal)
       if (record.outcome !== undefined) return
     }
   }
@@ -142,7 +177,7 @@ export class PlanReader {
 const MAX_FAILURES = 16
 const KEYS = keysOf<MakePlan>({
   ...{ id: true, goal: true, tasks: true, generator: true, weights: true, zone: true, maxFailures: true },
-  ...{ parent: true, signal: true, timeoutMs: true },
+  ...{ parent: true, budget: true, signal: true, timeoutMs: true },
 })
 
 export interface WantedPlan {

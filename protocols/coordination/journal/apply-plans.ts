@@ -12,6 +12,7 @@ import {
   planReason,
 } from '../plan-record.ts'
 import { nextState, type PlanState } from '../plan-states.ts'
+import { drawOfPlan } from './plan-budgets.ts'
 import type { PlanChange, PlanChangeOf, PlanMoveChange } from './plan-changes.ts'
 import { type PlanLedger, sizeOfPlan } from './plan-ledger.ts'
 
@@ -33,7 +34,7 @@ const worksAbove = ({ tx }: PlanLedger, tasks: readonly string[], by: string): b
 }
 
 const propose = (ledger: PlanLedger, change: PlanChangeOf<'propose'>): Proposed => {
-  const { id, goal } = change
+  const { id, goal, budget: amounts } = change
   const { by, at, fence } = ledger.facts
   const before = ledger.find(id)
   if (before !== undefined) {
@@ -49,8 +50,9 @@ const propose = (ledger: PlanLedger, change: PlanChangeOf<'propose'>): Proposed 
   }
   if (new Set(goal.tasks).size !== goal.tasks.length)
     throw new ParleyError('MSG001', `the plan ${id} names a task twice`, { hint: 'name each of its tasks once' })
-  const plan = { ...goal, owner: by, state: 'idle' as const, revision: 0, assignments: [], offline: [], failures: 0 }
-  ledger.add(id, { ...plan, madeAt: at, changedAt: at, fence, moves: [], size: sizeOfPlan(goal) })
+  const plan = { ...goal, ...(amounts !== undefined && { budget: { amounts } }) }
+  const begun = { state: 'idle' as const, revision: 0, assignments: [], offline: [], failures: 0, moves: [] }
+  ledger.add(id, { ...plan, ...begun, owner: by, madeAt: at, changedAt: at, fence, size: sizeOfPlan(plan) })
   return { isKnown: false }
 }
 
@@ -164,6 +166,8 @@ export const applyPlanChange = (ledger: PlanLedger, change: PlanChange): unknown
       return propose(ledger, change)
     case 'cancel':
       return cancel(ledger, change)
+    case 'draw':
+      return drawOfPlan(ledger, change)
     case 'forget':
       return forget(ledger, change)
     default:

@@ -7,19 +7,36 @@ import { requireCoordinator } from '../../journal/fencing/require-coordinator.ts
 import { OwnerShares } from '../../journal/owner-shares.ts'
 import { agreedKey, readAgreed } from '../../journal/part-records.ts'
 import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
-import { PLANS_PART, type PlanRecord, planKey, planUsageKey, readPlan } from '../plan-record.ts'
+import {
+  PLANS_PART,
+  type PlanBudget,
+  type PlanRecord,
+  planBudgetKey,
+  planKey,
+  planUsageKey,
+  readPlan,
+  readPlanBudget,
+} from '../plan-record.ts'
 
+/** From level 3 on plans have budgets. */
+export const PLANS_LEVEL = 3
 /** From this level of the part on, who works on a task has the plans of it. */
-export const PLANS_LEVEL = 2
+const OWNERS_LEVEL = 2
 /** Of all owners, that are not over. */
 export const MAX_PLANS = 4_096
 export const MAX_PLAN_BYTES = 8 * 1024 * 1024
 /** What a plan may become: an assignment for each task, and what else it keeps. */
 const BYTES_OF_TASK = 320
 const BYTES_OF_PLAN = 7_168
+/** What attempts at a task have drawn. */
+const BYTES_OF_DRAWS = 288
 
-export const sizeOfPlan = ({ goal, tasks }: Pick<PlanRecord, 'goal' | 'tasks'>): number =>
-  goal.length + BYTES_OF_PLAN + tasks.reduce((sum, id) => sum + 2 * id.length + BYTES_OF_TASK, 0)
+type Sized = Pick<PlanRecord, 'goal' | 'tasks' | 'budget'>
+export const sizeOfPlan = ({ goal, tasks, budget }: Sized): number => {
+  const bytesOf = (id: string): number => 2 * id.length + BYTES_OF_TASK
+  const drawsOf = (id: string): number => (budget === undefined ? 0 : id.length + BYTES_OF_DRAWS)
+  return goal.length + BYTES_OF_PLAN + tasks.reduce((sum, id) => sum + bytesOf(id) + drawsOf(id), 0)
+}
 
 export class PlanLedger {
   readonly tx: JournalTx
@@ -80,7 +97,7 @@ export class PlanLedger {
 
   /** All voters know that plans may change their owner. */
   get changesOwners(): boolean {
-    return (readAgreed(this.tx.get(agreedKey(PLANS_PART)))?.level ?? 0) >= PLANS_LEVEL
+    return (readAgreed(this.tx.get(agreedKey(PLANS_PART)))?.level ?? 0) >= OWNERS_LEVEL
   }
 
   /** One that is not over is of somebody else from here on, who answers for it beyond a fair share: all together have no more. */
@@ -90,10 +107,22 @@ export class PlanLedger {
     this.put(id, { ...record, owner })
   }
 
-  /** It is over: it is kept to be read, and its owner answers for it no more. */
+  /** What is used of its budget. */
+  budget(id: string): PlanBudget {
+    return readPlanBudget(this.tx.get(planBudgetKey(id))) ?? { used: {}, tasks: [] }
+  }
+
+  putBudget(id: string, budget: PlanBudget): void {
+    this.hasWritten = true
+    this.tx.put(planBudgetKey(id), budget as unknown as Json)
+  }
+
+  /** It is over: it is kept to be read, with what was used of its budget, and its owner answers for it no more. */
   end(id: string, record: PlanRecord): void {
     this.#shares.add(record.owner, -1, -record.size)
-    this.put(id, { ...record, size: 0 })
+    const budget = record.budget && { ...record.budget, used: this.budget(id).used }
+    this.put(id, { ...record, size: 0, ...(budget !== undefined && { budget }) })
+    if (budget !== undefined) this.tx.delete(planBudgetKey(id))
   }
 
   /** One that is over. */

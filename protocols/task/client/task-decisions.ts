@@ -3,10 +3,10 @@
  *
  * State: when a voter did not know histories.
  */
-import { isParleyError, type ParleyError, stateError } from '../../errors.ts'
 import type { ChangeAnswer } from '../../journal/change-answers.ts'
 import { type BatchedChanges, ChangeBatcher } from '../../journal/client/change-batcher.ts'
 import type { Committed, Journal } from '../../journal/client/journal-client.ts'
+import { isOfOlderVoters, needsNewer } from '../../journal/client/level-wait.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
@@ -27,14 +27,6 @@ const rowsOf = (change: TaskChange): number => {
   if (change.do === 'archive' || change.do === 'forget') return 2 * change.tasks.length
   return 6
 }
-
-/** The voters have tasks, and not all of them histories: of an older version, as the coordinator may be itself. */
-const isOfOlderVoters = (error: unknown): boolean =>
-  (isParleyError(error, 'STA003') && error.details.reason === 'level' && Number(error.details.agreed) > 0) ||
-  (isParleyError(error, 'MSG004') && error.details.reason === 'unknown-command')
-
-const needsNewer = (what: string, level: number): ParleyError =>
-  stateError('level', `a change of tasks (${what}) needs ${TASKS_PART}@${level} of all voters`, 'upgrade all voters')
 
 class TaskDecisions implements BatchedChanges<TaskChange> {
   readonly of = 'tasks'
@@ -66,7 +58,7 @@ class TaskDecisions implements BatchedChanges<TaskChange> {
           continue
         }
         // What older voters do not take keeps nothing from being decided that they do.
-        if (level > 1 && isOfOlderVoters(error)) throw needsNewer(changes[0]?.do ?? '', level)
+        if (level > 1 && isOfOlderVoters(error)) throw needsNewer(TASKS_PART, changes[0]?.do ?? '', level)
         if (!isRefusedFor(error, 'level') || clock.monotonic() - begun >= LEVEL_MS) throw error
         this.#olderAt = undefined
         await new Promise<void>((resolve) => timers.after(LEVEL_AGAIN_MS, resolve))

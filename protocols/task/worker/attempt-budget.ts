@@ -1,6 +1,6 @@
 /**
- * What an attempt has of its task's budget: what it drew, in decisions of the journal, and has not spent. State: that, and how many
- * draws it made.
+ * What an attempt has of its task's budget, or, where the task has nothing by itself, of its plan's: what it drew, in decisions of
+ * the journal, and has not spent. State: that, and how many draws it made.
  */
 import { within } from '../../async.ts'
 import { type Amounts, GivenAmounts, isNothing, less, limitedBy, NO_AMOUNTS } from '../../budget/amounts.ts'
@@ -14,17 +14,20 @@ import type { TaskRecord } from '../task-record.ts'
 /** Nobody may be there who decides: an attempt that counts no more ends all the same. */
 const GIVE_BACK_MS = 1_000
 
-type Decide = (draw: Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back'>) => Promise<Decided>
+type Draw = Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back'>
+/** @param plan whose budget it is drawn of; undefined: the task's own */
+type Decide = (draw: Draw, plan: string | undefined) => Promise<Decided>
 
 export class AttemptBudget {
   /** Undefined: nothing that the task uses up is limited. */
   readonly slice: Slice | undefined
-  readonly #decide: Decide
+  readonly #decide: (draw: Draw) => Promise<Decided>
   #draws = 0
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor({ budget, deadline }: Pick<TaskRecord, 'budget' | 'deadline'>, decide: Decide) {
-    this.#decide = decide
+  constructor({ budget, deadline, plan }: Pick<TaskRecord, 'budget' | 'deadline' | 'plan'>, decide: Decide) {
+    const source = budget !== undefined && isNothing(budget.amounts) ? plan : undefined
+    this.#decide = (draw) => decide(draw, source)
     if (budget === undefined) return
     const limits = {
       ...(budget.depth !== undefined && { depth: budget.depth }),

@@ -15,7 +15,6 @@ import { chainThrough, hopOf } from '../../wire/delegation-chain.ts'
 import type { BytesTransfers } from '../bytes/bytes-transfers.ts'
 import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
 import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
-import type { TaskBatcher } from '../client/task-decisions.ts'
 import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, effectRow, INPUT_ROW, sleepRow } from '../task-record.ts'
@@ -53,7 +52,8 @@ export type AttemptCount = 'completed' | 'failed' | 'abandoned' | 'effectsRun' |
 
 export interface AttemptDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
-  readonly batcher: Pick<TaskBatcher, 'decide'>
+  /** @param plan whose budget a draw is of; undefined: the task's own */
+  decide(change: TaskChange, plan?: string): Promise<Decided>
   readonly call: MakeCall
   /** Where the history of a topic ends now. */
   cursorOf(topic: string): Promise<EventCursor>
@@ -86,7 +86,7 @@ export class TaskAttempt {
     this.fence = work.fence
     this.#rows = work.rows
     const { id, fence } = work
-    this.#budget = new AttemptBudget(work.record, (draw) => this.#report({ ...draw, id, fence }))
+    this.#budget = new AttemptBudget(work.record, (draw, plan) => this.#report({ ...draw, id, fence }, plan))
   }
 
   get type(): string {
@@ -162,11 +162,11 @@ export class TaskAttempt {
   }
 
   /** Asks until it is decided: whether an earlier try was is told by asking again. @throws STA002 */
-  async #report(change: TaskChange): Promise<Decided> {
+  async #report(change: TaskChange, plan?: string): Promise<Decided> {
     this.#hasStarted = true
     for (;;) {
       try {
-        return await this.#deps.batcher.decide(change)
+        return await this.#deps.decide(change, plan)
       } catch (error) {
         this.#failed(error)
         // Nobody coordinates, or a voter is of an older version: what was done waits for that, as long as the lease lasts.

@@ -120,6 +120,9 @@ export class PlanBooks {
         this.#end(change.id, { ...plan, asOf: index }, 'canceled')
         return true
       }
+      case 'draw':
+        // What is used of a budget moves no plan: the simulator looks at it.
+        return true
       case 'forget':
         if (!leads) return false
         for (const id of change.ids) if (this.#plans.get(id)?.outcome !== undefined) this.#plans.delete(id)

@@ -65,6 +65,36 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
     find: 'return above?.record.worker === by && ',
     replace: 'return above?.id === by && ',
   },
+  {
+    bug: 'tasks draw more than their plan has',
+    file: `${COORDINATION}/journal/plan-budgets.ts`,
+    find: 'less(amounts, before), drawn)',
+    replace: 'amounts, drawn)',
+  },
+  {
+    bug: 'what an attempt had drawn is there again once it is lost',
+    file: `${COORDINATION}/journal/plan-budgets.ts`,
+    find: 'less(used, returned)',
+    replace: 'less(used, last === undefined ? (tasks.find((one) => one.task === task)?.open ?? {}) : returned)',
+  },
+  {
+    bug: 'an attempt gives back nothing of its plan',
+    file: `${COORDINATION}/journal/plan-budgets.ts`,
+    find: 'less(used, returned)',
+    replace: 'used',
+  },
+  {
+    bug: 'what was used of a plan is forgotten once it is over',
+    file: `${COORDINATION}/journal/plan-ledger.ts`,
+    find: 'used: this.budget(id).used }',
+    replace: 'used: {} }',
+  },
+  {
+    bug: 'who made a plan gets more back than its tasks left',
+    file: `${COORDINATION}/client/made-plans.ts`,
+    find: 'share.ended(budget?.left)',
+    replace: 'share.ended(budget?.amounts)',
+  },
 ]
 
 export const PLAN_MUTANTS: readonly Mutant[] = BUGS.map((bug) => ({ ...bug, scenario: 'plans' }))

@@ -7,6 +7,7 @@ import { createPlans, type PlansFeature } from '../../../protocols/coordination/
 import { createFenceGuard } from '../../../protocols/journal/fencing/fence-guard.ts'
 import type { JournalPart } from '../../../protocols/journal/part-kinds.ts'
 import type { TasksFeature } from '../../../protocols/task/tasks.ts'
+import type { TaskContext } from '../../../protocols/task/worker/task-context.ts'
 import type { JournalMesh, JournalNode } from '../../support/journal-mesh.ts'
 import { startTasks, TASK_PARTS } from '../tasks/node-tasks.ts'
 
@@ -25,6 +26,8 @@ export interface PlanNodeOptions {
   judged(plan: string, task: string, agent: string): boolean
   /** It begins to work on a task. */
   worked(task: string, agent: string): void
+  /** It spends what the task costs. */
+  spend(task: string, context: TaskContext): Promise<void>
 }
 
 export interface Part {
@@ -52,7 +55,7 @@ const sleep = (node: JournalNode, ms: number): Promise<void> =>
   new Promise((resolve) => node.port.timers.after(ms, resolve))
 
 export const startPlans = async (mesh: JournalMesh, name: string, options: PlanNodeOptions): Promise<PlanNode> => {
-  const { expect, random, judged, worked } = options
+  const { expect, random, judged, worked, spend } = options
   const node = await mesh.start(name, { parts: PLAN_PARTS, ...(expect !== undefined && { expect }) })
   const { tasks, resources } = await startTasks(node)
   const { port, journal, events, coordinator } = node
@@ -75,9 +78,10 @@ export const startPlans = async (mesh: JournalMesh, name: string, options: PlanN
     tasks
       .work(
         type,
-        async ({ id, input }) => {
+        async ({ id, input }, context) => {
           const { ms, fails } = input as { ms: number; fails: boolean }
           worked(id, node.id)
+          await spend(id, context)
           await sleep(node, ms)
           if (fails) throw new Error('as it was told')
           return node.id

@@ -2,7 +2,15 @@
  * What holds of plans at every index of the journal: each state follows on the one before, a directive says one thing for ever, what
  * is over stays as it is, and a task of a plan is given to nobody but who the plan says. State: what was seen.
  */
-import { isOver, PLAN_PREFIX, type PlanRecord, readPlan } from '../../../protocols/coordination/plan-record.ts'
+import { AMOUNT_NAMES, type Amounts, amountIn } from '../../../protocols/budget/amounts.ts'
+import {
+  isOver,
+  PLAN_PREFIX,
+  type PlanRecord,
+  planBudgetKey,
+  readPlan,
+  readPlanBudget,
+} from '../../../protocols/coordination/plan-record.ts'
 import { nextState } from '../../../protocols/coordination/plan-states.ts'
 import type { JournalMachine } from '../../../protocols/journal/state/journal-machine.ts'
 import { readTask, TASK_PREFIX, type TaskRecord, taskKey } from '../../../protocols/task/task-record.ts'
@@ -38,6 +46,7 @@ export class PlanObserver {
   }
   readonly #plans = new Map<string, PlanRecord>()
   readonly #directives = new Map<string, string>()
+  readonly #used = new Map<string, Amounts>()
   readonly #watched = new WeakSet<JournalMachine>()
   #version = 0
 
@@ -66,7 +75,9 @@ export class PlanObserver {
     const id = key.slice(PLAN_PREFIX.length)
     const record = readPlan(value)
     const before = this.#plans.get(id)
-    if (record === undefined || before === record) return undefined
+    if (record === undefined) return undefined
+    const overdrawn = this.#drawnOf(id, record, records)
+    if (overdrawn !== undefined || before === record) return overdrawn
     this.#plans.set(id, record)
     this.#count(before, record)
     if (before !== undefined && isOver(before) && JSON.stringify(before) !== JSON.stringify(record))
@@ -81,6 +92,19 @@ export class PlanObserver {
     const twice = this.#newDirectives(id, record)
     const wrong = wrongMoves(record)
     return twice ?? (wrong === undefined ? undefined : `the plan ${id}: ${wrong}`)
+  }
+
+  /** All that its tasks drew together is no more than there is, and stays known once it is over. */
+  #drawnOf(id: string, { budget, outcome }: PlanRecord, records: JournalMachine['records']): string | undefined {
+    if (budget === undefined) return undefined
+    const now = outcome === undefined ? readPlanBudget(records.get(planBudgetKey(id))?.value)?.used : budget.used
+    const [used = {}, before = {}] = [now, this.#used.get(id)]
+    this.#used.set(id, used)
+    const { amounts } = budget
+    if (AMOUNT_NAMES.some((name) => amountIn(used, name) > (amounts[name] ?? Number.POSITIVE_INFINITY)))
+      return `of the plan ${id} ${JSON.stringify(used)} is used, and it has ${JSON.stringify(amounts)}`
+    const isLess = AMOUNT_NAMES.some((name) => amountIn(used, name) < amountIn(before, name))
+    return outcome !== undefined && isLess ? `the plan ${id} is over, and less of it is used by that` : undefined
   }
 
   #newDirectives(id: string, { assignments }: PlanRecord): string | undefined {

@@ -14,6 +14,7 @@ import type { JournalMesh } from '../../support/journal-mesh.ts'
 import { Scene, type SceneOptions } from '../scene.ts'
 import { decidedParts, FIRST, type Part, PLAN_PARTS, type PlanNode, startPlans, wholePlan } from './nodes.ts'
 import { PlanObserver } from './observer.ts'
+import { PlanSpending } from './plan-spending.ts'
 
 const STEP_MS = [50, 500] as const
 const FOUND_MS = 60_000
@@ -33,6 +34,7 @@ class PlansWorld {
   readonly #scene: Scene
   readonly #mesh: JournalMesh
   readonly #observer = new PlanObserver()
+  readonly #spending: PlanSpending
   readonly #running = new Map<string, PlanNode>()
   readonly #names: readonly string[]
   readonly #made = new Map<string, string>()
@@ -56,6 +58,7 @@ class PlansWorld {
   constructor(options: SceneOptions) {
     this.#scene = new Scene(options, SNAPSHOT_EVERY)
     this.#mesh = this.#scene.mesh
+    this.#spending = new PlanSpending(this.#scene.random)
     this.#names = Array.from({ length: COUNTS[this.#scene.below(COUNTS.length)] ?? 3 }, (_, i) => `m${i}`)
   }
 
@@ -77,7 +80,7 @@ class PlansWorld {
     if (this.#scene.happens(OUTAGE_SHARE)) await this.#outage()
     await this.#conclude()
     for (const { node } of this.#running.values()) this.#mesh.kill(node)
-    return { steps, ...this.#counts, ...this.#observer.counts }
+    return { steps, ...this.#counts, ...this.#observer.counts, ...this.#spending.counts }
   }
 
   /** The last one is done by the first node alone: a plan of it waits in error while that is away. */
@@ -92,6 +95,7 @@ class PlansWorld {
       random: this.#scene.random,
       judged: (plan, task, agent) => this.#judged(plan, task, agent),
       worked: (task, agent) => this.#worked(task, agent),
+      spend: (task, context) => this.#spending.spend(task, context),
     })
     this.#running.set(name, one)
     this.#scene.tell(`${name} starts`)
@@ -135,7 +139,8 @@ class PlansWorld {
       ...(this.#scene.happens(0.3) && { requirements: { resources: { cpu: 1 + this.#scene.below(2) } } }),
     }))
     this.#scene.tell(`${from.node.name} makes ${id} of ${tasks.length}`)
-    from.plans.make({ id, goal: 'simulated', tasks, timeoutMs: 60_000 }).catch((error: unknown) => {
+    const plan = { id, goal: 'simulated', tasks, timeoutMs: 60_000, ...this.#spending.give(id, from) }
+    from.plans.make(plan).catch((error: unknown) => {
       // Its maker may be gone, or cut off.
       this.#counts.unmade += 1
       this.#scene.tell(`${id} was not made: ${error}`)
@@ -282,22 +287,30 @@ class PlansWorld {
       return plans.length + tasks.length === 0 ? undefined : `open: ${[...plans, ...tasks].join(', ')}`
     })
     await this.#checkWholes()
-    for (const [id, { outcome, tasks }] of this.#records(PLAN_PREFIX, readPlan)) {
-      const [reader] = [...this.#running.values()]
-      const read = tasks.map(async (task) =>
-        reader?.tasks
-          .get(task)
-          .state()
-          .then(
-            ({ status }) => status,
-            () => undefined,
-          ),
-      )
-      const statuses = await time.settled(Promise.all(read), HEAL_MS)
-      const isDone = statuses.every((status) => status === 'completed')
-      if (outcome === 'completed' && !isDone)
-        throw new Error(`${id} is completed, and its tasks ${statuses.join(', ')}`)
-    }
+    // Who made a plan hears of its end.
+    await time.run(LOOK_MS)
+    for (const [id, plan] of this.#records(PLAN_PREFIX, readPlan)) await this.#checkEnd(id, plan)
+  }
+
+  async #checkEnd(id: string, plan: PlanRecord): Promise<void> {
+    const { outcome, tasks } = plan
+    const [reader] = [...this.#running.values()]
+    const read = tasks.map(async (task) =>
+      reader?.tasks
+        .get(task)
+        .state()
+        .then(
+          ({ record }) => record,
+          () => undefined,
+        ),
+    )
+    const records = await this.#mesh.time.settled(Promise.all(read), HEAL_MS)
+    const statuses = records.map((record) => record?.status)
+    if (outcome === 'completed' && !statuses.every((status) => status === 'completed'))
+      throw new Error(`${id} is completed, and its tasks ${statuses.join(', ')}`)
+    const isThere = (maker: PlanNode): boolean => this.#running.get(maker.node.name) === maker
+    const wrong = this.#spending.wrong(id, plan, records, isThere)
+    if (wrong !== undefined) throw new Error(wrong)
   }
 
   /** None failed since the plan of an attempt before was in its way. */

@@ -1,6 +1,7 @@
 /** `parley plan`: plans, and what becomes of one, as a running node reads them. */
 import type * as z from 'zod'
 import { PlanShownSchema, PlansShownSchema } from '../../../control/plan-schemas.ts'
+import { amountsText } from '../../input/option-values.ts'
 import { readJsonInput } from '../../input/stdin.ts'
 import { print } from '../../output/print.ts'
 import { shownId, table, tableWidth } from '../../output/table.ts'
@@ -32,10 +33,14 @@ export const listPlans = async (options: PlanOptions): Promise<void> => {
 }
 
 const printPlan = (plan: Plan, wide: boolean | undefined): void => {
-  const { id, goal, state, outcome, reason, owner, revision, failures, moves, assignments, offline } = plan
+  const { id, goal, state, outcome, reason, owner, revision, failures, moves, assignments, offline, budget } = plan
   print(`${id}: ${goal}`)
   const why = reason === undefined ? '' : ` (${reason})`
   print(`${outcome ?? state}${why}, revision ${revision}, ${failures} failures, of ${shownId(owner, wide)}`)
+  if (budget !== undefined)
+    print(
+      `budget: ${amountsText(budget.used)} used of ${amountsText(budget.amounts)}, ${amountsText(budget.left)} left`,
+    )
   if (offline.length > 0) print(`marked offline: ${offline.map((agent) => shownId(agent, wide)).join(', ')}`)
   const nowMs = Date.now()
   const moved = moves.map((move) => [

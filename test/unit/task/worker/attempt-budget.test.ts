@@ -40,17 +40,15 @@ const attemptAt = (
         timers: time,
         log: { error() {}, warn() {}, info() {} },
       },
-      batcher: {
-        async decide(change) {
-          await new Promise<void>((resolve) => time.after(10, resolve))
-          const lost = lose(change)
-          if (lost instanceof Error) throw lost
-          await lost
-          asked.push(change.do + budgetOf(change))
-          const result = journal.one('bob', change)
-          if (typeof result === 'string') throw refusal(result)
-          return { result: result as Json, version: 1, fence }
-        },
+      async decide(change) {
+        await new Promise<void>((resolve) => time.after(10, resolve))
+        const lost = lose(change)
+        if (lost instanceof Error) throw lost
+        await lost
+        asked.push(change.do + budgetOf(change))
+        const result = journal.one('bob', change)
+        if (typeof result === 'string') throw refusal(result)
+        return { result: result as Json, version: 1, fence }
       },
       call: async () => null,
       submit: async () => {

@@ -6,6 +6,7 @@ import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time
 import { defineProtocol } from '../../../../protocols/define.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
+import type { TaskBatcher } from '../../../../protocols/task/client/task-decisions.ts'
 import type { FeedTask } from '../../../../protocols/task/contract.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
 import { LEASE_MS } from '../../../../protocols/task/scheduler/worker-table.ts'
@@ -42,6 +43,16 @@ const create = () => {
   /** Delegation chains of calls out of attempts. */
   const called: string[][] = []
   const counts: Record<string, number> = {}
+  const batcher: Pick<TaskBatcher, 'decide'> = {
+    async decide(change) {
+      await new Promise<void>((resolve) => (hangs ? undefined : time.after(10, resolve)))
+      const why = refuse?.(change)
+      if (why !== undefined) throw why
+      decided.push('id' in change ? `${change.do} ${change.id}` : change.do)
+      const result = change.do === 'register' ? { registration } : change.do === 'effect' ? {} : null
+      return { result, version: 1, fence: { term: 1, index: 1 } }
+    },
+  }
   const worker = new TaskWorker({
     port: {
       self: { id: 'me', name: 'me', mesh: 'm', incarnation: 1 },
@@ -49,16 +60,8 @@ const create = () => {
       timers: time,
       log: { error() {}, warn() {}, info() {} },
     },
-    batcher: {
-      async decide(change) {
-        await new Promise<void>((resolve) => (hangs ? undefined : time.after(10, resolve)))
-        const why = refuse?.(change)
-        if (why !== undefined) throw why
-        decided.push('id' in change ? `${change.do} ${change.id}` : change.do)
-        const result = change.do === 'register' ? { registration } : change.do === 'effect' ? {} : null
-        return { result, version: 1, fence: { term: 1, index: 1 } }
-      },
-    },
+    batcher,
+    decide: (change) => batcher.decide(change),
     live: async () => {},
     readRows: async () => new Map(),
     async claim(id) {

@@ -1,0 +1,88 @@
+/**
+ * The part of a budget that goes with a plan: split off before the plan is decided, put back where it was refused, and what its
+ * tasks left once it is over. State: that part.
+ */
+import { type Amounts, less } from '../../budget/amounts.ts'
+import { type BudgetShare, GivenShare, shareFor } from '../../budget/carried/budget-share.ts'
+import { type Reservation, Slice } from '../../budget/slice.ts'
+import { isParleyError } from '../../errors.ts'
+import type { Clock } from '../../port.ts'
+import type { SubmitTask } from '../../task/client/task-api.ts'
+
+/** Nothing was decided. Of anything else nobody knows. */
+const isRefusal = (error: unknown): boolean =>
+  isParleyError(error, 'MSG001', 'MSG004', 'COM003', 'SEC002') ||
+  (isParleyError(error, 'STA003') && /^(exists|level)$/.test(String(error.details.reason)))
+
+export class PlanShare {
+  /** What all tasks of the plan have together. */
+  readonly amounts: Amounts
+  readonly #given: GivenShare
+  /** One of the fan-out for each task, beside the one for what is begun with the part. */
+  readonly #begun: Reservation
+  /** What each task has by itself: nothing of what is limited. */
+  readonly #nothing: Slice
+  #isOver = false
+
+  private constructor(given: GivenShare, begun: Reservation, tasks: number) {
+    this.#given = given
+    this.#begun = begun
+    const { amounts, depth } = given.begin()
+    this.amounts = amounts
+    const { deadlineAt } = given.limits
+    this.#nothing = new Slice({
+      // Beginning a task takes one of it.
+      amounts: { ...less(amounts, amounts), ...(amounts.fanOut !== undefined && { fanOut: tasks }) },
+      limits: { ...(depth !== undefined && { depth: depth + 1 }), ...(deadlineAt !== undefined && { deadlineAt }) },
+    })
+  }
+
+  /**
+   * @param tasks how many it is for
+   * @throws COM003 `budget-exhausted`, `budget-depth`; STA003 `ended`; MSG001; MSG005 where its deadline has passed
+   */
+  static of(wanted: BudgetShare | undefined, tasks: number, clock: Pick<Clock, 'now'>): PlanShare | undefined {
+    const share = shareFor(wanted, undefined)
+    if (share?.of === undefined) return undefined
+    const begun = share.of.reserve({ fanOut: Math.max(0, tasks - 1) })
+    let given: GivenShare | undefined
+    try {
+      given = GivenShare.of(share, clock)
+      given.cut(Number.POSITIVE_INFINITY)
+      return new PlanShare(given, begun, tasks)
+    } catch (error) {
+      given?.end(false)
+      begun.settle({})
+      throw error
+    }
+  }
+
+  /** A task that has no budget by itself draws of the plan's. */
+  forTask(task: SubmitTask): SubmitTask {
+    return task.budget === undefined ? { ...task, budget: { of: this.#nothing } } : task
+  }
+
+  /** @returns whether it is over by that: nothing was decided */
+  refusedBy(error: unknown, signal: AbortSignal): boolean {
+    if (signal.aborted || !isRefusal(error)) return false
+    this.unused()
+    return true
+  }
+
+  /** The plan has what it was given when it was made first, or was not made: all of it is there again. */
+  unused(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#begun.settle({})
+    this.#given.end(false)
+  }
+
+  /** @param left what the tasks of the plan left; nothing is heard of what they used unless told */
+  ended(left: Amounts = less(this.amounts, this.amounts)): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#begun.settle(this.#begun.reserved)
+    this.#given.told(left)
+    this.#given.end(true)
+  }
+}
