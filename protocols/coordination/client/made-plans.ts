@@ -26,7 +26,7 @@ export interface MadePlansDeps {
   readonly stopped: AbortSignal
 }
 
-export interface MadePlan {
+export interface OwnPlan {
   readonly id: string
   readonly tasks: readonly TaskHandle[]
 }
@@ -46,7 +46,7 @@ export class MadePlans {
   }
 
   /** @throws as `Plans.make` */
-  async make(what: MakePlan): Promise<MadePlan> {
+  async make(what: MakePlan): Promise<OwnPlan> {
     const { port, stopped } = this.#deps
     const wanted = wantedPlan(port, what)
     const share = PlanShare.of(what.budget, wanted.tasks.length, port.clock)
