@@ -11,6 +11,7 @@ import type { Proofs } from '../../protocols/consensus/proof/proof-api.ts'
 import { isMember } from '../../protocols/consensus/raft/configuration-history.ts'
 import type { RaftStatus } from '../../protocols/consensus/raft/raft.ts'
 import { isParleyError, type ParleyError } from '../../protocols/errors.ts'
+import { createJournalClock } from '../../protocols/journal/journal-clock.ts'
 import type { JournalMember } from '../../protocols/journal/journal-server.ts'
 import type { KnownKinds } from '../../protocols/journal/part-kinds.ts'
 import { createJournalMachine, isUnknownKind } from '../../protocols/journal/state/journal-machine.ts'
@@ -223,7 +224,7 @@ export const openRaftMember = async (deps: RaftMemberDeps): Promise<RaftMember> 
         ...(founders !== undefined && { founders: { voters: founders, learners: [] } }),
       },
     )
-    seat = { meshId, group, machine }
+    seat = { meshId, group, machine, clock: createJournalClock(port.clock, () => machine.at()) }
     current = seat
     problem = undefined
     onStatus(seat, group.status())

@@ -82,7 +82,7 @@ const createActivities = (log: Port['log']) => {
 }
 
 export const createLeadership = (
-  port: Pick<Port, 'self' | 'clock' | 'log'>,
+  port: Pick<Port, 'self' | 'log'>,
   changed: (epoch: number | undefined) => void,
 ): Leadership => {
   const activities = createActivities(port.log)
@@ -102,9 +102,9 @@ export const createLeadership = (
     changed(undefined)
   }
 
-  const state = ({ group }: JournalMember): Promise<unknown> => {
+  const state = ({ group, clock }: JournalMember): Promise<unknown> => {
     const input = { leader: port.self.id, name: port.self.name }
-    const at = port.clock.now()
+    const at = clock.now()
     const facts = { kind: beginEpoch.name, session: 0, serial: 0, acked: 0, at, by: port.self.id, input }
     return group.propose(encodeLoggedCommand(facts))
   }

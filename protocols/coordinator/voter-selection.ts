@@ -110,8 +110,8 @@ export const createVoterSelection = (
     const offer = offers.get(peerOf(member))
     return offer?.member === member ? offer : undefined
   }
-  const decide = ({ group }: JournalMember, kind: string, input: Json): Promise<unknown> => {
-    const facts = { session: 0, serial: 0, acked: 0, at: port.clock.now(), by: port.self.id }
+  const decide = ({ group, clock }: JournalMember, kind: string, input: Json): Promise<unknown> => {
+    const facts = { session: 0, serial: 0, acked: 0, at: clock.now(), by: port.self.id }
     return group.propose(encodeLoggedCommand({ ...facts, kind, input }))
   }
 

@@ -16,6 +16,7 @@ import { isParleyError, ParleyError, stateError } from '../errors.ts'
 import { createFairShares } from '../limits/fair-shares.ts'
 import type { Port } from '../port.ts'
 import { journalProtocol, PAGE_BYTES, PAGE_RECORDS, type WireAnswer } from './contract.ts'
+import type { JournalClock } from './journal-clock.ts'
 import { followJournal } from './journal-feed.ts'
 import { agreePart, type KnownKind, type KnownKinds } from './part-kinds.ts'
 import { beginEpoch, FEATURE_LEVEL_KEY, featureLevelOf, raiseLevel } from './state/built-in-kinds.ts'
@@ -33,6 +34,8 @@ export interface JournalMember {
   readonly meshId: string
   readonly group: RaftGroup
   readonly machine: JournalMachine
+  /** By which entries are stamped where this member leads, and times of records are compared. */
+  readonly clock: JournalClock
 }
 
 export interface JournalServerDeps {
@@ -163,9 +166,9 @@ export const serveJournal = ({ port, kinds, member }: JournalServerDeps): Promis
   /** Of each peer; all of them fit into what the group lets wait. */
   const proposals = createFairShares(MAX_PROPOSALS)
   const refusals = createRefusalCount(port.metrics)
-  const takeOrCount = (machine: JournalMachine, command: SubmitRequest, by: string): Uint8Array => {
+  const takeOrCount = ({ machine, clock }: JournalMember, command: SubmitRequest, by: string): Uint8Array => {
     try {
-      const bytes = loggedBytes(kinds, machine, command, { by, at: port.clock.now() })
+      const bytes = loggedBytes(kinds, machine, command, { by, at: clock.now() })
       if (proposals.take(by)) return bytes
       throw new ParleyError('COM003', `too many commands of ${by} wait for the coordinator`, {
         hint: 'wait for answers before you send more',
@@ -179,9 +182,10 @@ export const serveJournal = ({ port, kinds, member }: JournalServerDeps): Promis
 
   return port.serve(journalProtocol, {
     async submit(command, { peer }) {
-      const { group, machine } = ownMember(command.meshId)
+      const own = ownMember(command.meshId)
+      const { group } = own
       if (group.status().role !== 'leader') throw notLeading(group)
-      const bytes = takeOrCount(machine, command, peer)
+      const bytes = takeOrCount(own, command, peer)
       try {
         const answer = (await group.propose(bytes)) as WireAnswer
         refusals.answered(kinds.get(command.kind), answer)

@@ -10,6 +10,19 @@ export interface SceneOptions {
   readonly trace?: ((line: string) => void) | undefined
 }
 
+/** Nodes with clocks that differ by more than that do not talk to each other. */
+const MOST_APART_MS = 60_000
+
+/** In every second world the clocks of nodes differ, as much as may be, and stay so when they are started again. */
+const clockAheadMs =
+  (seed: number) =>
+  (name: string): number => {
+    if (seed % 2 === 0) return 0
+    let mixed = seed
+    for (const char of name) mixed = Math.imul(mixed ^ char.charCodeAt(0), 0x9e3779b1) >>> 0
+    return mixed % MOST_APART_MS
+  }
+
 export class Scene {
   readonly mesh: JournalMesh
   readonly random: () => number
@@ -19,7 +32,7 @@ export class Scene {
   /** @param snapshotEvery entries of the journal */
   constructor({ seed, trace }: SceneOptions, snapshotEvery: number) {
     this.mesh = createJournalMesh({
-      ...{ seed, snapshotEvery },
+      ...{ seed, snapshotEvery, clockAheadMs: clockAheadMs(seed) },
       autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
     })
     this.random = this.mesh.network.random

@@ -47,6 +47,8 @@ export interface JournalMeshOptions extends NetworkOptions {
   readonly snapshotEvery?: number
   /** As it comes about unless told. */
   readonly mode?: ProofMode
+  /** Milliseconds that the wall clock of a node is ahead; right unless told. */
+  clockAheadMs?(name: string): number
 }
 
 export interface StartOptions {
@@ -91,6 +93,9 @@ export interface JournalNode {
   stop(): Promise<void>
 }
 
+const clockedPort = (port: Port, aheadMs: number): Port =>
+  aheadMs === 0 ? port : { ...port, clock: { ...port.clock, now: () => port.clock.now() + aheadMs } }
+
 export const createJournalMesh = (options: JournalMeshOptions = {}) => {
   const network = createPortNetwork(options)
   const { time } = network
@@ -129,7 +134,7 @@ export const createJournalMesh = (options: JournalMeshOptions = {}) => {
     const inner = network.start(name)
     lives.add(name)
     let alive = true
-    const life = createLife(inner.port, loops, time)
+    const life = createLife(clockedPort(inner.port, options.clockAheadMs?.(name) ?? 0), loops, time)
     const { port } = life
     const kinds = knownKinds(commands, parts)
     const events = createEvents(port)

@@ -67,7 +67,7 @@ export class BudgetKeeper {
   async run(): Promise<void> {
     const member = this.#deps.member()
     if (member === undefined) return
-    const { clock } = this.#deps.port
+    const { clock } = member
     const view = new JournalView(member, readChange)
     this.#load(view)
     const stop = member.machine.onApplied(this.#loop.wake)
@@ -101,7 +101,6 @@ export class BudgetKeeper {
 
   async #decide(change: BudgetChange, view: JournalView<SeenChange>): Promise<void> {
     const { batcher } = this.#deps
-    // What is refused may be since the journal's clock is behind this one.
     const isDecided = await this.#loop.decide(change, (ending) => batcher.decide(change, ending), true)
     if (isDecided && change.do === 'expire') this.#expired += 1
     if (this.#signal.aborted) return

@@ -6,6 +6,7 @@
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
 import { CoordinatorLoop } from '../../journal/feed/coordinator-loop.ts'
 import { JournalView } from '../../journal/feed/journal-view.ts'
+import type { JournalClock } from '../../journal/journal-clock.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port, Stop } from '../../port.ts'
 import type { Detected } from '../../task/scheduler/worker-presence.ts'
@@ -23,7 +24,7 @@ const LEAST_MS = 20
 export interface CoalitionRunnerDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'random' | 'log' | 'onMember'>
   readonly batcher: Pick<ChangeBatcher<CoalitionChange>, 'decide'>
-  member(): Pick<JournalMember, 'machine'> | undefined
+  member(): Pick<JournalMember, 'machine' | 'clock'> | undefined
   /** Told of whom the failure detector suspects, finds dead, or there again. */
   onPresence(fn: (peer: string, presence: Detected) => void): Stop
   /** What it believes of a peer now. */
@@ -68,7 +69,7 @@ export class CoalitionRunner {
   async run(): Promise<void> {
     const member = this.#deps.member()
     if (member === undefined) return
-    const { clock } = this.#deps.port
+    const { clock } = member
     const view = new JournalView(member, readChange)
     this.#load(view)
     const stopHearing = member.machine.onApplied(this.#loop.wake)
@@ -86,8 +87,8 @@ export class CoalitionRunner {
         this.#read(view)
         const { changes, directives } = this.#board.wanted(clock.now())
         for (const change of changes) void this.#decide(change, view)
-        for (const directive of directives) void this.#direct(directive)
-        await this.#untilNews()
+        for (const directive of directives) void this.#direct(directive, clock)
+        await this.#untilNews(clock)
       }
     } finally {
       stopHearing()
@@ -121,10 +122,10 @@ export class CoalitionRunner {
     this.#loop.wake()
   }
 
-  async #direct(wanted: WantedDirective): Promise<void> {
+  async #direct(wanted: WantedDirective, clock: JournalClock): Promise<void> {
     const reached = await this.#reached(wanted)
     if (this.#signal.aborted) return
-    this.#board.directed(wanted, reached, this.#deps.port.clock.now())
+    this.#board.directed(wanted, reached, clock.now())
     this.#loop.wake()
   }
 
@@ -147,8 +148,7 @@ export class CoalitionRunner {
     }
   }
 
-  #untilNews(): Promise<void> {
-    const { clock } = this.#deps.port
+  #untilNews(clock: JournalClock): Promise<void> {
     const due = this.#board.nextDueAt()
     const dueMs = due === undefined ? LOOK_MS : Math.min(LOOK_MS, Math.max(LEAST_MS, due - clock.now()))
     return this.#loop.untilNews(dueMs)

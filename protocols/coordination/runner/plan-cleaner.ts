@@ -123,7 +123,7 @@ export class PlanCleaner {
       const record = asked < END_AT_ONCE ? taskOf(member, task) : undefined
       if (record === undefined || !isHeld(record) || this.#isDriven(id)) continue
       const plan = planOf(member, id)
-      const isUnknown = plan === undefined && port.clock.now() - record.submittedAt > UNKNOWN_MS
+      const isUnknown = plan === undefined && member.clock.now() - record.submittedAt > UNKNOWN_MS
       if (!isUnknown && plan?.outcome === undefined) continue
       asked += 1
       const ending = isUnknown
@@ -135,8 +135,8 @@ export class PlanCleaner {
 
   /** Those that nobody drives: they are not read any more. */
   async #forget(): Promise<void> {
-    const { port, decide } = this.#deps
-    const ids = this.#isForgetting ? [] : this.#over.toForget(port.clock.now(), (id) => this.#isDriven(id))
+    const { member, decide } = this.#deps
+    const ids = this.#isForgetting ? [] : this.#over.toForget(member.clock.now(), (id) => this.#isDriven(id))
     if (ids.length === 0) return
     this.#isForgetting = true
     // What else is to go is found by the look at what was decided.

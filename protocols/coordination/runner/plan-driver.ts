@@ -103,7 +103,7 @@ export class PlanDriver {
 
   /** Its owner names the tasks first, and submits them then. */
   async #begin(plan: PlanRecord): Promise<void> {
-    const { clock } = this.#deps.port
+    const { clock } = this.#deps.member
     const missing = await this.#missing(plan)
     if (missing === undefined) return this.#move(plan, { do: 'system_state_change' })
     if (clock.now() - plan.madeAt < SUBMITTED_MS) return this.#untilNews(LOOK_MS)
@@ -181,7 +181,7 @@ export class PlanDriver {
 
   async #backOff({ failures, changedAt }: PlanRecord): Promise<void> {
     const backoff = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.max(0, failures - 1))
-    const leftMs = changedAt + backoff - this.#deps.port.clock.now()
+    const leftMs = changedAt + backoff - this.#deps.member.clock.now()
     if (leftMs > 0) await this.#pause(Math.min(leftMs, backoff))
   }
 

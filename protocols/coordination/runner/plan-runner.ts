@@ -98,7 +98,7 @@ export class PlanRunner {
     }
     this.#maker = deps.maker(this.#facts)
     this.#director = deps.director(this.#facts)
-    this.#watch = new PlanWatch({ ...this.#facts, port, statusOf })
+    this.#watch = new PlanWatch({ ...this.#facts, statusOf })
   }
 
   counts(): { readonly open: number; readonly over: number } {
@@ -190,7 +190,7 @@ export class PlanRunner {
 
   /** What is still open of it ends with it. */
   async #ended(id: string, plan: PlanRecord): Promise<void> {
-    const { port, member, cancelTask, reported } = this.#deps
+    const { member, cancelTask, reported } = this.#deps
     const open = plan.tasks.filter((task) => {
       const record = taskOf(member, task)
       return record !== undefined && record.plan === id && !isFinal(record.status)
@@ -200,6 +200,6 @@ export class PlanRunner {
         await this.#cleaner.quietly(cancelTask(task, `plan-${plan.outcome}`, this.#epoch, this.#signal))
     }
     await Promise.all(Array.from({ length: Math.min(END_AT_ONCE, open.length) }, next))
-    if (port.clock.now() - plan.changedAt < REPORT_MS) reported(id, plan, this.#signal)
+    if (member.clock.now() - plan.changedAt < REPORT_MS) reported(id, plan, this.#signal)
   }
 }

@@ -3,7 +3,6 @@
  * at one that is busy (a move of work that shortens the longest queue). Keeps no state.
  */
 import type { JournalMember } from '../../journal/journal-server.ts'
-import type { Port } from '../../port.ts'
 import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
 import { isFinal, type TaskStatus } from '../../task/task-status.ts'
@@ -28,7 +27,6 @@ export type PlanFinding =
   | { readonly do: 'wait'; readonly dueMs?: number }
 
 export interface WatchDeps {
-  readonly port: Pick<Port, 'clock'>
   readonly member: JournalMember
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
@@ -89,7 +87,7 @@ export class PlanWatch {
 
   /** Work that waits where there is no room, and could begin elsewhere at once. */
   #moveOf(plan: PlanRecord, held: readonly OpenTask[], open: number): PlanFinding | undefined {
-    const now = this.#deps.port.clock.now()
+    const now = this.#deps.member.clock.now()
     const waiting = held.filter(({ record }) => record.status === 'queued' && this.#isStuck(record))
     if (waiting.length === 0) return undefined
     const waitedMs = Math.max(...waiting.map(({ record }) => now - record.changedAt))

@@ -36,6 +36,8 @@ export interface JournalMachine extends StateMachine {
   readonly sessions: SessionTable
   /** Index of the last entry that was applied here. */
   version(): number
+  /** Its time: milliseconds since 1970 by the clocks of leaders; it never goes back. */
+  at(): number
   /** Called after each entry, and after a snapshot was restored. */
   onApplied(fn: (version: number) => void): () => void
   apply(command: Uint8Array, at: Fence): CommandAnswer
@@ -192,6 +194,7 @@ export const createJournalMachine = (
     records,
     sessions,
     version: () => version,
+    at: () => clockAt,
     onApplied(fn) {
       listeners.add(fn)
       return () => listeners.delete(fn)

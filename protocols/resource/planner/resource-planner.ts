@@ -7,6 +7,7 @@ import type { EventTeller } from '../../events/event-teller.ts'
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
 import { CoordinatorLoop } from '../../journal/feed/coordinator-loop.ts'
 import { JournalView, type ReadChange } from '../../journal/feed/journal-view.ts'
+import type { JournalClock } from '../../journal/journal-clock.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { ResourceChange } from '../journal/resource-changes.ts'
@@ -98,7 +99,7 @@ export class ResourcePlanner implements DemandPlanner {
   async run(): Promise<void> {
     const member = this.#deps.member()
     if (member === undefined) return
-    const { clock } = this.#deps.port
+    const { clock } = member
     const view = new JournalView(member, readChange)
     this.#load(view)
     const stop = member.machine.onApplied(this.#loop.wake)
@@ -108,7 +109,7 @@ export class ResourcePlanner implements DemandPlanner {
         this.#read(view)
         const time = { now: clock.now(), monotonic: clock.monotonic() }
         for (const change of this.#board.wanted(time)) void this.#decide(change, view)
-        await this.#untilNews()
+        await this.#untilNews(clock)
       }
     } finally {
       this.#deps.demands.setPlanner(undefined)
@@ -216,8 +217,7 @@ export class ResourcePlanner implements DemandPlanner {
     this.#loop.wake()
   }
 
-  #untilNews(): Promise<void> {
-    const { clock } = this.#deps.port
+  #untilNews(clock: JournalClock): Promise<void> {
     const due = this.#board.nextDueAt()
     const dueMs = due === undefined ? LOOK_MS : Math.min(LOOK_MS, Math.max(1, due - clock.now()))
     return this.#loop.untilNews(dueMs)

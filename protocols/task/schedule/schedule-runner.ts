@@ -6,6 +6,7 @@
  */
 import { waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
+import type { JournalClock } from '../../journal/journal-clock.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { TaskBatcher } from '../client/task-decisions.ts'
@@ -31,7 +32,7 @@ const LIST_BYTES = 16 * 1024 * 1024
 export interface ScheduleRunnerDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
   readonly batcher: Pick<TaskBatcher, 'decide'>
-  member(): Pick<JournalMember, 'machine'> | undefined
+  member(): Pick<JournalMember, 'machine' | 'clock'> | undefined
 }
 
 type Listed = readonly (readonly [id: string, record: ScheduleRecord])[]
@@ -64,13 +65,13 @@ export class ScheduleRunner {
 
   /** Resolves once this node coordinates no more. */
   async run(): Promise<void> {
-    const { timers, clock } = this.#deps.port
+    const { timers } = this.#deps.port
     while (!this.#signal.aborted) {
       const schedules = this.#schedules()
       if (schedules.length > 0) this.#times ??= await import('./schedule-times.ts')
       const dueAt = this.#times === undefined ? Number.POSITIVE_INFINITY : this.#look(this.#times, schedules)
       const rests = dueAt === undefined
-      const dueMs = rests ? REST_MS : Math.max(0, Math.min(LOOK_MS, dueAt - clock.now()))
+      const dueMs = rests ? REST_MS : Math.max(0, Math.min(LOOK_MS, dueAt - this.#clock().now()))
       await waitFor(this.#signal, (resolve) => {
         if (!rests) this.#wake = resolve
         const stop = timers.after(dueMs, resolve)
@@ -80,6 +81,10 @@ export class ScheduleRunner {
         }
       }).catch(() => {})
     }
+  }
+
+  #clock(): JournalClock {
+    return (this.#deps.member() ?? this.#deps.port).clock
   }
 
   #schedules(): Listed {
@@ -101,7 +106,7 @@ export class ScheduleRunner {
 
   /** @returns when the next one is due; undefined: it has worked for long enough, and there may be more */
   #look(times: ScheduleTimes, schedules: Listed): number | undefined {
-    const { clock } = this.#deps.port
+    const clock = this.#clock()
     const [nowMs, begunAt] = [clock.now(), clock.monotonic()]
     const first = schedules.findIndex(([id]) => id > this.#lookedTo)
     let dueAt = Number.POSITIVE_INFINITY

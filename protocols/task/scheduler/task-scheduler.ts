@@ -148,12 +148,12 @@ export class TaskScheduler {
           this.#needs = needs
           this.#load(view)
         }
-        const { clock } = port
+        const { clock } = member
         const absentMs = this.#lookForWorkers()
         for (const change of this.#board.wanted({ now: clock.now(), monotonic: clock.monotonic() }))
           void this.#decide(change, view)
         this.#allocations?.look()
-        await this.#untilNews(absentMs)
+        await this.#untilNews(member, absentMs)
       }
     } finally {
       stopHearing()
@@ -231,8 +231,7 @@ export class TaskScheduler {
     this.#loop.wake()
   }
 
-  #untilNews(absentMs = LOOK_MS): Promise<void> {
-    const { clock } = this.#deps.port
+  #untilNews({ clock }: JournalMember, absentMs = LOOK_MS): Promise<void> {
     const due = this.#board.nextDueAt()
     const dueMs = Math.min(LOOK_MS, absentMs, due === undefined ? LOOK_MS : Math.max(0, due - clock.now()))
     return this.#loop.untilNews(dueMs)
@@ -253,10 +252,11 @@ export class TaskScheduler {
 
   /** @returns whether there may be more */
   async #forgetSome(): Promise<boolean> {
-    const { port, member, retainMs, batcher } = this.#deps
-    const { collections } = member()?.machine.records ?? {}
+    const { port, retainMs, batcher } = this.#deps
+    const member = this.#deps.member()
+    const { collections } = member?.machine.records ?? {}
     const rows = (await collections?.list(ENDED, '', FORGET_AT_ONCE, FORGET_BYTES)) ?? []
-    const until = port.clock.now() - retainMs()
+    const until = (member ?? port).clock.now() - retainMs()
     const tasks = rows.map(({ key }) => readEndedRow(key)).filter(({ endedAt }) => endedAt < until)
     if (tasks.length === 0) return false
     await batcher.decide({ do: 'forget', epoch: this.#epoch, tasks }, { signal: this.#signal })

@@ -31,8 +31,10 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
   let now = 100_000
   const get = (key: string) => (records.has(key) ? { value: records.get(key) } : undefined)
   const watch = new PlanWatch({
-    port: { clock: { now: () => now, monotonic: () => now } },
-    member: { machine: { records: { get } } } as unknown as JournalMember,
+    member: {
+      machine: { records: { get } },
+      clock: { now: () => now, monotonic: () => now },
+    } as unknown as JournalMember,
     presenceOf: (peer) => (gone.has(peer) ? 'gone' : 'there'),
     running: runningAt,
     workers: () => workers,

@@ -22,7 +22,7 @@ const createSeat = () => {
       }),
   }
   // Leading asks nothing else of a seat.
-  const seat = { meshId: 'm', group, machine: {} } as unknown as JournalMember
+  const seat = { meshId: 'm', group, machine: {}, clock: { now: () => 1_000 } } as unknown as JournalMember
   return {
     seat,
     proposed,
@@ -40,7 +40,6 @@ const create = () => {
   const leading = createLeadership(
     {
       self: { id: 'me', name: 'me', mesh: 'test', incarnation: 1 },
-      clock: { now: () => 1_000, monotonic: () => 0 },
       log: { error: (_, fields) => errors.push(fields?.error), warn: () => {}, info: () => {} },
     },
     (epoch) => changes.push(epoch),

@@ -59,7 +59,7 @@ const create = (level = 1) => {
     },
   }
   // Seats ask nothing else of a seat.
-  const seat = { meshId: 'm', group, machine } as unknown as JournalMember
+  const seat = { meshId: 'm', group, machine, clock: { now: () => world.nowMs } } as unknown as JournalMember
   const seats = createVoterSelection(
     {
       self: { id: 'self', name: 'self', mesh: 'test', incarnation: 1 },

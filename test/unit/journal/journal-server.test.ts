@@ -38,13 +38,14 @@ const create = async () => {
     readable: () => Promise.resolve(machine.version()),
   }
   // Serving asks nothing else of a group.
-  const seat = { meshId: 'm', group, machine } as unknown as JournalMember
+  const clock = { now: () => 1_000 + time.now(), monotonic: time.now }
+  const seat = { meshId: 'm', group, machine, clock } as unknown as JournalMember
   let current: JournalMember | undefined = seat
   let served: Served | undefined
   await serveJournal({
     port: {
       self: { id: 'self', name: 'self', mesh: 'test', incarnation: 1 },
-      clock: { now: () => 1_000 + time.now(), monotonic: time.now },
+      clock,
       timers: time,
       metrics: {
         counter:

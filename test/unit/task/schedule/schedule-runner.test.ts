@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
-import type { JournalMember } from '../../../../protocols/journal/journal-server.ts'
 import type { ChangeOf, TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
 import { readSchedule, type SchedulePlan, scheduleKey } from '../../../../protocols/task/schedule/schedule-record.ts'
 import { ScheduleRunner } from '../../../../protocols/task/schedule/schedule-runner.ts'
@@ -21,16 +20,17 @@ const create = (costMs = 0) => {
   const fired: { readonly id: string; readonly at: number }[] = []
   let [spentMs, isRefused] = [0, false]
   const end = new AbortController()
+  const clock = {
+    now: () => journal.at,
+    monotonic() {
+      spentMs += costMs
+      return time.now() + spentMs
+    },
+  }
   const runner = new ScheduleRunner(
     {
       port: {
-        clock: {
-          now: () => journal.at,
-          monotonic() {
-            spentMs += costMs
-            return time.now() + spentMs
-          },
-        },
+        clock,
         timers: time,
         log: { error() {}, warn: (text) => void warned.push(text), info() {} },
       },
@@ -44,7 +44,7 @@ const create = (costMs = 0) => {
           return { result: null, version: journal.index, fence: { term: 1, index: journal.index } }
         },
       },
-      member: () => ({ machine: journal.machine }) as Pick<JournalMember, 'machine'>,
+      member: () => ({ machine: journal.machine, clock }),
     },
     journal.epoch,
     end.signal,
