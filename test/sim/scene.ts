@@ -29,10 +29,10 @@ export class Scene {
   readonly problems: string[] = []
   readonly #trace: SceneOptions['trace']
 
-  /** @param snapshotEvery entries of the journal */
-  constructor({ seed, trace }: SceneOptions, snapshotEvery: number) {
+  /** @param snapshotEvery entries of the journal @param clocksDiffer in every second world */
+  constructor({ seed, trace }: SceneOptions, snapshotEvery: number, clocksDiffer = true) {
     this.mesh = createJournalMesh({
-      ...{ seed, snapshotEvery, clockAheadMs: clockAheadMs(seed) },
+      ...{ seed, snapshotEvery, ...(clocksDiffer && { clockAheadMs: clockAheadMs(seed) }) },
       autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
     })
     this.random = this.mesh.network.random

@@ -59,7 +59,8 @@ class TasksWorld {
   readonly #asked = { pauses: 0, watched: 0 }
 
   constructor(options: SceneOptions) {
-    this.#scene = new Scene(options, SNAPSHOT_EVERY)
+    // What an attempt sleeps and waits is measured by the clock of its node.
+    this.#scene = new Scene(options, SNAPSHOT_EVERY, false)
     this.#mesh = this.#scene.mesh
     this.#toil = new Toil(this.#scene.random)
     const copies = new HeldCopies((problem) => this.#toil.problems.push(problem))
