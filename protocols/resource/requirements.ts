@@ -17,12 +17,15 @@ export const SeedRequirements = z
   .strict()
 export type SeedRequirements = z.output<typeof SeedRequirements>
 
+/** Rounded up, but for what a decimal fraction is off by as a binary one. */
+const millicores = (cores: number): number => Math.ceil(Number((cores * MILLICORES).toFixed(6)))
+
 /** Whole units: what is asked for in fractions is rounded up, and nothing is left out. */
 export const unitsOf = (requirements: SeedRequirements): Units => {
   const { cpu_cores, memory_gb, storage_gb, gpu_units, resources } = requirements
   const all = {
     ...resources,
-    ...(cpu_cores !== undefined && { cpu: Math.ceil(cpu_cores * MILLICORES) }),
+    ...(cpu_cores !== undefined && { cpu: millicores(cpu_cores) }),
     ...(memory_gb !== undefined && { memory: Math.ceil(memory_gb * GIB) }),
     ...(storage_gb !== undefined && { storage: Math.ceil(storage_gb * GIB) }),
     ...(gpu_units !== undefined && { gpu: gpu_units }),

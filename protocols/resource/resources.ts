@@ -6,11 +6,10 @@
  * State: what this node holds and gives, and while it coordinates the board of all nodes and allocations.
  * Wire id: `/parley/resource/1`.
  */
-import { abortable } from '../async.ts'
 import { checkedInput } from '../checked-input.ts'
 import type { CoordinatorFeature } from '../coordinator/api.ts'
 import type { Handlers } from '../define.ts'
-import { isParleyError, ParleyError } from '../errors.ts'
+import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import { EventTeller } from '../events/event-teller.ts'
 import { ChangeBatcher } from '../journal/client/change-batcher.ts'
@@ -22,9 +21,10 @@ import type { JournalMember } from '../journal/journal-server.ts'
 import type { TableData } from '../part.ts'
 import type { Port } from '../port.ts'
 import { createRegistration, type Registration } from '../registration.ts'
-import type { AllocateOptions, AllocationState, HeldAllocation, Resources, ResourcesCounts } from './api.ts'
+import type { AllocateOptions, HeldAllocation, Resources, ResourcesCounts } from './api.ts'
+import { AskedAllocations } from './client/asked-allocations.ts'
 import { Claims } from './client/claims.ts'
-import { Holdings, resourceIds } from './client/holdings.ts'
+import { Holdings } from './client/holdings.ts'
 import { NodeLease, NodeOffer } from './client/node-lease.ts'
 import {
   allocatedMessage,
@@ -81,9 +81,9 @@ class NodeResources implements ResourcesFeature {
   readonly #reader: ResourceReader
   readonly #feeds: RecordFeeds<Allocation, FedAllocation>
   readonly #acting: Registration
-  readonly #counts = { asked: 0, denied: 0 }
   readonly #end = new AbortController()
   readonly #offer: NodeOffer
+  readonly #asked: AskedAllocations
   #follower: FeedFollower<FedAllocation> | undefined
   #planner: ResourcePlanner | undefined
 
@@ -109,6 +109,10 @@ class NodeResources implements ResourcesFeature {
       onCapacity: () => this.#claims.beginEarly(),
     })
     this.#offer = new NodeOffer(this.#lease, () => this.#claims.used())
+    this.#asked = new AskedAllocations({
+      ...{ batcher: this.#batcher, lease: this.#lease, holdings: this.#holdings },
+      read: (id, signal) => this.#reader.allocation(id, signal),
+    })
     const feeds = new RecordFeeds(port, FED_ALLOCATIONS, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
     this.handlers = {
@@ -137,26 +141,7 @@ class NodeResources implements ResourcesFeature {
     const signal = AbortSignal.any([this.#end.signal, limit.signal, ...(what.signal ? [what.signal] : [])])
     try {
       await this.#own().live(signal)
-      const registration = await abortable(this.#lease.registered(), signal)
-      const isNew = !this.#holdings.has(id)
-      this.#holdings.expect(id)
-      this.#counts.asked += 1
-      // What becomes of it may be told before this node is answered.
-      const granted = this.#holdings.granted(id, signal)
-      granted.catch(() => {})
-      try {
-        const { result, version } = await this.#batcher.decide({ do: 'allocate', registration, id, ask }, { signal })
-        this.#holdings.asked(id, version)
-        // It was asked for before: what is told of it may have been told already.
-        const isKnown = Reflect.get(Object(result), 'isKnown') === true
-        if (isKnown) this.#holdings.onTold(id, await this.#reader.allocation(id, signal))
-        return this.#held(await granted)
-      } catch (error) {
-        if (isParleyError(error, 'COM003') && error.details.reason === 'resource-denied') this.#counts.denied += 1
-        // What nobody waits for any more is not kept.
-        if (isNew) void this.release(id).catch(() => {})
-        throw error
-      }
+      return this.#held(await this.#asked.ask(id, ask, signal))
     } finally {
       stop()
     }
@@ -167,9 +152,8 @@ class NodeResources implements ResourcesFeature {
     return { ...holding, release, [Symbol.asyncDispose]: release }
   }
 
-  async release(id: string): Promise<void> {
-    await this.#batcher.decide({ do: 'release', id })
-    this.#holdings.drop(id, 'it was released')
+  release(id: string): Promise<void> {
+    return this.#asked.release(id)
   }
 
   get: Resources['get'] = (id, options) => this.#reader.get(id, options)
@@ -200,15 +184,14 @@ class NodeResources implements ResourcesFeature {
 
   /** Whole allocations only: a gang is had together. @throws MSG001, STA001 */
   async #releaseOf(task: string, wanted: readonly string[] | undefined) {
-    const own = (await this.list()).filter((one) => one.task === task && one.holder === this.#deps.port.self.id)
-    const idsOf = ({ parts }: AllocationState): string[] =>
-      parts.flatMap(({ units, owner = '' }) => resourceIds(units, owner))
-    const chosen = wanted === undefined ? own : own.filter((one) => idsOf(one).some((id) => wanted.includes(id)))
-    const ids = [...new Set(chosen.flatMap(idsOf))]
+    const own = this.#holdings.of(task)
+    const chosen =
+      wanted === undefined ? own : own.filter(({ resources }) => resources.some((id) => wanted.includes(id)))
+    const ids = [...new Set(chosen.flatMap(({ resources }) => resources))]
     const missing = wanted?.find((id) => !ids.includes(id))
     if (missing !== undefined)
       throw new ParleyError('STA001', `the task ${task} has no ${missing} of this node`, {
-        hint: 'see its allocations',
+        hint: '`parley resources allocations` shows what is held, and by whom',
       })
     const more = wanted === undefined ? undefined : ids.find((id) => !wanted.includes(id))
     if (more !== undefined)
@@ -220,7 +203,7 @@ class NodeResources implements ResourcesFeature {
   }
 
   counts(): ResourcesCounts {
-    return { ...this.#counts, ...this.#holdings.counts(), given: this.#claims.size() }
+    return { ...this.#asked.counts(), ...this.#holdings.counts(), given: this.#claims.size() }
   }
 
   figures(): ResourceFigures {

@@ -125,8 +125,10 @@ export class Claims {
   async claim(id: string, { fence, timeoutMs = CLAIM_MS, signal }: ClaimOptions = {}): Promise<Claim> {
     const claim = await waitFor<Claim>(signal, (resolve, reject) => {
       const look = (): void => {
-        const given = this.#given.get(id)
-        if (given !== undefined) resolve(given.claim)
+        const claim = this.#given.get(id)?.claim
+        // One that was granted before is not what its holder has: the newer one may not have been told here yet.
+        const isOlder = claim !== undefined && fence !== undefined && compareFences(claim.fence, fence) < 0
+        if (claim !== undefined && !isOlder) resolve(claim)
       }
       this.#waiting.add(look)
       const stop = this.#port.timers.after(timeoutMs, () => reject(notGiven(id)))

@@ -19,6 +19,8 @@ export interface Holding {
 }
 
 interface Open {
+  /** Of the task that it was asked for, if it was for one. */
+  readonly task: string | undefined
   /** Of the decision that took it over; undefined: it is on its way. */
   version: number | undefined
   readonly end: AbortController
@@ -66,11 +68,18 @@ export class Holdings {
     return this.#open.has(id)
   }
 
+  /** Those that were asked for a task, with the ids of what was given. */
+  of(task: string): { readonly id: string; readonly resources: readonly string[] }[] {
+    return [...this.#open].flatMap(([id, { task: own, holding }]) =>
+      own === task ? [{ id, resources: holding?.parts.flatMap((part) => part.resourceIds) ?? [] }] : [],
+    )
+  }
+
   /** From here on it hears of it. */
-  expect(id: string): void {
+  expect(id: string, task?: string): void {
     if (this.#open.has(id)) return
     const end = new AbortController()
-    this.#open.set(id, { version: undefined, end, holding: undefined, failure: undefined, waiting: new Set() })
+    this.#open.set(id, { task, version: undefined, end, holding: undefined, failure: undefined, waiting: new Set() })
   }
 
   /** It was taken over by this decision. */

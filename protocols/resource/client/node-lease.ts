@@ -65,6 +65,11 @@ export class NodeLease {
     return this.#registration ?? this.registered()
   }
 
+  /** It was refused for that its lease is over, before this node heard of that. */
+  lost(registration: number): void {
+    if (this.#registration === registration) this.#end('the lease of this node was over')
+  }
+
   /** What it has; while that changes, the more of both. */
   capacity(): Units {
     return this.#most ?? this.#capacity
@@ -207,9 +212,12 @@ export class NodeOffer {
     return this.#offered === units
   }
 
-  /** It gives nothing more. */
-  withdraw(units: Units): Promise<void> {
-    return this.#lease.offer(units, true)
+  /** It gives nothing more; where something else was offered since, that stays. */
+  async withdraw(units: Units): Promise<void> {
+    if (!this.isOffered(units)) return
+    this.#offered = NONE
+    // It may give less by now than was offered.
+    await this.#lease.offer(this.#lease.capacity(), true)
   }
 
   /** By name, 0 to 1. */

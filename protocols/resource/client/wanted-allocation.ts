@@ -43,6 +43,7 @@ export const wantedAllocation = ({ random }: Pick<Port, 'random'>, given: Alloca
   const { id, task, spread, priority = 'normal', preemptible, preempts, timeoutMs = ALLOCATE_MS } = given
   if (id !== undefined) checkedInput(z.object({ id: AllocationId }), { id }, PROBLEM)
   if (!(timeoutMs >= 0 && timeoutMs <= MAX_WAIT_MS)) throw refused('timeoutMs', `use 0 to ${MAX_WAIT_MS}`)
+  if (!PRIORITIES.includes(priority)) throw refused('priority', `use one of ${PRIORITIES.join(', ')}`)
   const asked = {
     ...(task !== undefined && { task }),
     ...{ priority: PRIORITIES.indexOf(priority), parts: partsOf(given), waitMs: Math.ceil(timeoutMs) },

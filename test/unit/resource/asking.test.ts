@@ -40,7 +40,7 @@ test('what cannot be asked for is refused, and says which field it is', () => {
     [{ units: { cpu: 1.5 } }, /cpu/],
     [{ units: { cpu: -1 } }, /cpu/],
     [{ units: { cpu: 2 ** 53 } }, /cpu/],
-    [{ units: { 'No Such': 1 } }, /No Such/],
+    [{ units: { 'No Such': 1 } }, /No Such: use 1 to 48 small letters/],
     [{ units: { ['__proto__' as string]: 1, UP: 1 } }, /UP/],
     [{ units: { cpu: 1 }, count: 0 }, /parts/],
     [{ units: { cpu: 1 }, count: 65 }, /parts/],
@@ -49,7 +49,7 @@ test('what cannot be asked for is refused, and says which field it is', () => {
     [{ units: { cpu: 1 }, id: 'a b' }, /id/],
     [{ units: { cpu: 1 }, timeoutMs: -1 }, /timeoutMs/],
     [{ units: { cpu: 1 }, timeoutMs: Number.NaN }, /timeoutMs/],
-    [{ units: { cpu: 1 }, priority: 'urgent' }, /priority/],
+    [{ units: { cpu: 1 }, priority: 'urgent' }, /priority: use one of low, normal, high, critical/],
     [{ units: { cpu: 1 }, wait: true }, /wait/],
     [{ parts: Array.from({ length: 65 }, () => ({ units: { cpu: 1 } })) }, /parts/],
   ]
@@ -64,6 +64,9 @@ test('requirements of seed 001 become whole units, rounded up', () => {
   assert.deepEqual(unitsOf({ cpu_cores: 1.5, memory_gb: 0.5, storage_gb: 0, gpu_units: 2, resources: { arm: 1 } }), {
     ...{ arm: 1, cpu: 1_500, memory: 536_870_912, gpu: 2 },
   })
+  // As decimal fractions, which are no binary ones.
+  assert.deepEqual(unitsOf({ cpu_cores: 2.007 }), { cpu: 2_007 })
+  assert.deepEqual(unitsOf({ cpu_cores: 2.0071 }), { cpu: 2_008 })
   const read = readResourceMessage('resource.allocate', {
     ...{ request_id: 'r', task_id: 't', requirements: { cpu_cores: 0.0001 }, priority: 3, allocation_timeout: 7 },
   })

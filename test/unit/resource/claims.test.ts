@@ -114,6 +114,10 @@ test('whoever claims waits until it is told of it, for so long and no longer', a
     Reflect.get(Object(await failureOf(promise)), 'code')
   assert.equal(await code(claims.claim('a', { fence: { term: 1, index: 2 } })), 'STA002')
   assert.equal(await time.settled(code(claims.claim('unknown', { timeoutMs: 50 })), 1_000), 'STA001')
+  // Granted again since, which was not told here yet.
+  const newer = claims.claim('a', { fence: { term: 1, index: 9 } })
+  claims.onTold('a', given({ cpu: 1 }, 9))
+  assert.deepEqual((await time.settled(newer, 100)).fence, { term: 1, index: 9 })
   const stop = new AbortController()
   const waiting = claims.claim('unknown', { signal: stop.signal })
   stop.abort(new Error('enough'))

@@ -1,0 +1,88 @@
+/**
+ * What this node asks for: each allocation is asked for by its newest registration, and what nobody waits for any more is given
+ * back before the same id is asked for again. State: what is being given back.
+ */
+import { abortable } from '../../async.ts'
+import { isParleyError } from '../../errors.ts'
+import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
+import type { ResourceChange } from '../journal/resource-changes.ts'
+import type { Allocation, Ask } from '../resource-record.ts'
+import type { Holding, Holdings } from './holdings.ts'
+import type { NodeLease } from './node-lease.ts'
+
+export interface AskedAllocationsDeps {
+  readonly batcher: Pick<ChangeBatcher<ResourceChange>, 'decide'>
+  readonly lease: Pick<NodeLease, 'registered' | 'lost'>
+  readonly holdings: Holdings
+  /** One as the journal has it. */
+  read(id: string, signal: AbortSignal): Promise<Allocation | undefined>
+}
+
+export class AskedAllocations {
+  readonly #deps: AskedAllocationsDeps
+  readonly #givenBack = new Map<string, Promise<void>>()
+  #asked = 0
+  #denied = 0
+
+  constructor(deps: AskedAllocationsDeps) {
+    this.#deps = deps
+  }
+
+  counts(): { readonly asked: number; readonly denied: number } {
+    return { asked: this.#asked, denied: this.#denied }
+  }
+
+  /** Resolves once it is granted. @throws COM003 `resource-denied`; STA003 `ended`, `exists`; what the signal is aborted with */
+  async ask(id: string, ask: Ask, signal: AbortSignal): Promise<Holding> {
+    // What was asked for under this id before and failed is not what is asked for now.
+    await abortable(this.#givenBack.get(id) ?? Promise.resolve(), signal)
+    const isNew = !this.#deps.holdings.has(id)
+    this.#asked += 1
+    try {
+      return await this.#askOnce(id, ask, signal).catch((error: unknown) => {
+        // Its registration was over, which it had not heard of: it is told of by that, and asks by the next one.
+        if (!isParleyError(error, 'STA002')) throw error
+        return this.#askOnce(id, ask, signal)
+      })
+    } catch (error) {
+      if (isParleyError(error, 'COM003') && error.details.reason === 'resource-denied') this.#denied += 1
+      // What nobody waits for any more is not kept.
+      if (isNew) this.#giveBack(id)
+      throw error
+    }
+  }
+
+  async release(id: string): Promise<void> {
+    await this.#deps.batcher.decide({ do: 'release', id })
+    this.#deps.holdings.drop(id, 'it was released')
+  }
+
+  async #askOnce(id: string, ask: Ask, signal: AbortSignal): Promise<Holding> {
+    const { batcher, lease, holdings, read } = this.#deps
+    const registration = await abortable(lease.registered(), signal)
+    holdings.expect(id, ask.task)
+    // What becomes of it may be told before this node is answered.
+    const granted = holdings.granted(id, signal)
+    granted.catch(() => {})
+    try {
+      const { result, version } = await batcher.decide({ do: 'allocate', registration, id, ask }, { signal })
+      holdings.asked(id, version)
+      // It was asked for before: what is told of it may have been told already.
+      const isKnown = Reflect.get(Object(result), 'isKnown') === true
+      if (isKnown) holdings.onTold(id, await read(id, signal))
+    } catch (error) {
+      if (isParleyError(error, 'STA002')) lease.lost(registration)
+      throw error
+    }
+    return granted
+  }
+
+  #giveBack(id: string): void {
+    const done = this.release(id)
+      .catch(() => {})
+      .finally(() => {
+        if (this.#givenBack.get(id) === done) this.#givenBack.delete(id)
+      })
+    this.#givenBack.set(id, done)
+  }
+}
