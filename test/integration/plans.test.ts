@@ -108,6 +108,24 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     assert.equal(Reflect.get(Object(await failureOf(ann.plans.make({ goal: '', tasks: [] }))), 'code'), 'MSG001')
   })
 
+  it('a plan whose tasks could not be submitted is made by the same again, once they can be', async () => {
+    const tasks = tasksOf('quick', 'later', 2).map((task) => ({ ...task, dependencies: ['before-it'] }))
+    const what = { id: 'later', goal: 'after another thing', tasks }
+    assert.match(String(await failureOf(ann.plans.make(what))), /depends on before-it/)
+    await ann.tasks.submit({ id: 'before-it', type: 'quick' })
+    const plan = await ann.plans.make(what)
+    assert.equal((await plan.ended({ timeoutMs: END_MS })).outcome, 'completed')
+    // Those that depend on each other may be named in any order, and more than one decision has room for.
+    const [first, ...others] = tasksOf('quick', 'many', 70).reverse()
+    const waiting = others.map((task) => ({ ...task, dependencies: [first?.id ?? ''] }))
+    const large = await ann.plans.make({ goal: 'seventy things', tasks: [...waiting, first ?? { type: 'quick' }] })
+    assert.deepEqual(
+      large.tasks.map(({ id }) => id),
+      [...waiting, first].map((task) => task?.id),
+    )
+    assert.equal((await large.ended({ timeoutMs: END_MS })).outcome, 'completed')
+  })
+
   it('where nobody takes its tasks it waits in error, and goes on once somebody does', async () => {
     const plan = await ann.plans.make({ id: 'late', goal: 'wait for it', tasks: tasksOf('rare', 'l', 1) })
     await until('it says why', async () => /no-agent/.test(String((await plan.status()).reason)))

@@ -119,6 +119,11 @@ describe('tasks with a budget', { timeout: 60_000 }, () => {
     )
     assert.ok(isParleyError(beyond, 'COM003') && beyond.reason === 'budget-exhausted', String(beyond))
     assert.deepEqual(slice.remaining(), { tokens: 89, fanOut: 23 })
+    // What has nothing by itself would draw of the plan's: that is said by leaving its budget out.
+    const forbidden = [{ type: 'pay', budget: { of: slice, amounts: { tokens: 0 } } }]
+    const nothing = await failureOf(ann.plans.make({ goal: 'no', tasks: forbidden, budget: { of: slice } }))
+    assert.ok(isParleyError(nothing, 'MSG001'), String(nothing))
+    assert.deepEqual(slice.remaining(), { tokens: 89, fanOut: 23 })
   })
 
   it('have no more after their process was killed: what it drew is spent, and the next attempt has the rest', async () => {

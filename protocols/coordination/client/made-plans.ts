@@ -2,6 +2,7 @@
  * Plans that this node makes: what a program wants, decided, with its tasks and the part of a budget that goes with them.
  * State: how many it made, and whose parts of budgets may still come back.
  */
+import { abortable } from '../../async.ts'
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
 import type { Port } from '../../port.ts'
 import type { SubmitTask, TaskHandle } from '../../task/client/task-api.ts'
@@ -9,7 +10,7 @@ import { limitedWait, nobodyDecides } from '../../task/client/wait-limit.ts'
 import type { PlanTasks } from '../../task/tasks-for-plans.ts'
 import type { MakePlan, PlansCounts } from '../api.ts'
 import type { PlanChange } from '../journal/plan-changes.ts'
-import { planReason } from '../plan-record.ts'
+import { NOT_SUBMITTED, planReason } from '../plan-record.ts'
 import { type PlanReader, submissions, wantedPlan } from './plan-client.ts'
 import { PlanShare } from './plan-share.ts'
 
@@ -33,6 +34,8 @@ export interface OwnPlan {
 
 export class MadePlans {
   readonly #deps: MadePlansDeps
+  /** Plans that are being canceled, since their tasks were not submitted. */
+  readonly #unmade = new Map<string, Promise<void>>()
   #made = 0
   #watched = 0
   #writtenOff = 0
@@ -49,17 +52,19 @@ export class MadePlans {
   async make(what: MakePlan): Promise<OwnPlan> {
     const { port, stopped } = this.#deps
     const wanted = wantedPlan(port, what)
-    const share = PlanShare.of(what.budget, wanted.tasks.length, port.clock)
+    const share = PlanShare.of(what.budget, wanted.tasks, port.clock)
     const { timeoutMs = MAKE_MS } = what
     const { signal: limited, stop } = limitedWait(port, { ...what, timeoutMs }, () => nobodyDecides(timeoutMs))
     const signal = AbortSignal.any([stopped, ...(limited === undefined ? [] : [limited])])
     const { id } = wanted
     try {
+      // What is left of a try before is not taken for this one.
+      await abortable(this.#unmade.get(id) ?? Promise.resolve(), signal)
       const isKnown = await this.#propose(wanted, share, signal)
       const tasks = share === undefined ? wanted.tasks : wanted.tasks.map((task) => share.forTask(task))
       const handles = await this.#submit(tasks, signal).catch((error: unknown) => {
         // A plan without its tasks is none; one that was made before may have them.
-        if (!isKnown) void this.cancel(id, 'its tasks were not submitted').catch(() => {})
+        if (!isKnown) this.#unmake(id)
         throw error
       })
       this.#made += 1
@@ -67,6 +72,16 @@ export class MadePlans {
     } finally {
       stop()
     }
+  }
+
+  /** Its tasks were not submitted. */
+  #unmake(id: string): void {
+    const done = this.cancel(id, NOT_SUBMITTED)
+      .catch(() => {})
+      .finally(() => {
+        if (this.#unmade.get(id) === done) this.#unmade.delete(id)
+      })
+    this.#unmade.set(id, done)
   }
 
   async cancel(id: string, reason: string | undefined): Promise<void> {
@@ -95,10 +110,11 @@ export class MadePlans {
   }
 
   async #submit(wanted: readonly SubmitTask[], signal: AbortSignal): Promise<TaskHandle[]> {
-    const handles: TaskHandle[] = []
+    const handles = new Map<string, TaskHandle>()
     for (const together of submissions(wanted))
-      handles.push(...(await this.#deps.tasks.submitAll(together, { signal })))
-    return handles
+      for (const handle of await this.#deps.tasks.submitAll(together, { signal })) handles.set(handle.id, handle)
+    // As the program named them.
+    return wanted.flatMap(({ id = '' }) => handles.get(id) ?? [])
   }
 
   #writeOff(share: PlanShare): void {

@@ -10,6 +10,7 @@ import { newAllocationId } from '../../resource/resource-record.ts'
 import { newTaskId } from '../../task/client/submitted-task.ts'
 import type { SubmitTask } from '../../task/client/task-api.ts'
 import { limitedWait } from '../../task/client/wait-limit.ts'
+import { checkCycle } from '../../task/journal/submit-tasks.ts'
 import { MAX_TOGETHER } from '../../task/journal/task-changes.ts'
 import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import type { MakePlan, PlanBudgetStatus, PlanStatus, PlanWaitOptions } from '../api.ts'
@@ -186,6 +187,9 @@ export interface WantedPlan {
   readonly tasks: readonly SubmitTask[]
 }
 
+const dependenciesOf = ({ dependencies = [] }: SubmitTask): string[] =>
+  dependencies.map((one) => (typeof one === 'string' ? one : one.task_id))
+
 /** @throws MSG001 */
 export const wantedPlan = (port: Pick<Port, 'clock' | 'random'>, what: MakePlan): WantedPlan => {
   checkKeys(what, KEYS, 'a plan')
@@ -198,6 +202,9 @@ export const wantedPlan = (port: Pick<Port, 'clock' | 'random'>, what: MakePlan)
   const own = parent === undefined ? {} : { parent }
   const idOf = (i: number): string => (parent === undefined ? newTaskId(port) : `${parent}.${plan}-${i}`)
   const tasks = what.tasks.map((task, i): SubmitTask => ({ ...task, id: task.id ?? idOf(i), plan, ...own }))
+  checkCycle(
+    tasks.map((task) => ({ id: task.id ?? '', dependencies: dependenciesOf(task).map((task_id) => ({ task_id })) })),
+  )
   const wanted = {
     ...{ goal, tasks: tasks.map((task) => task.id), maxFailures },
     ...(generator !== undefined && { generator }),
@@ -218,11 +225,27 @@ const inputBytes = ({ input, metadata }: SubmitTask): number => {
   return Math.min(bytes, MAX_INPUT_BYTES) + (metadata === undefined ? 0 : JSON.stringify(metadata).length)
 }
 
-/** Those that depend on each other go together as far as they fit. */
+/** Each behind those of them that it depends on. */
+const inOrder = (tasks: readonly SubmitTask[]): SubmitTask[] => {
+  const left = new Map(tasks.map((task) => [task.id ?? '', task]))
+  const ordered: SubmitTask[] = []
+  const add = (id: string, task: SubmitTask): void => {
+    left.delete(id)
+    for (const on of dependenciesOf(task)) {
+      const before = left.get(on)
+      if (before !== undefined) add(on, before)
+    }
+    ordered.push(task)
+  }
+  for (const [id, task] of left) add(id, task)
+  return ordered
+}
+
+/** Those that depend on each other go together as far as they fit, or one after the other. */
 export const submissions = (tasks: readonly SubmitTask[]): SubmitTask[][] => {
   const all: SubmitTask[][] = [[]]
   let bytes = 0
-  for (const task of tasks) {
+  for (const task of inOrder(tasks)) {
     const more = inputBytes(task)
     const last = all.at(-1)
     if (last !== undefined && last.length < MAX_TOGETHER && bytes + more <= MAX_SUBMISSION_BYTES) {

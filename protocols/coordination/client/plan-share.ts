@@ -2,10 +2,10 @@
  * The part of a budget that goes with a plan: split off before the plan is decided, put back where it was refused, and what its
  * tasks left once it is over. State: that part.
  */
-import { type Amounts, less } from '../../budget/amounts.ts'
+import { type Amounts, isNothing, less } from '../../budget/amounts.ts'
 import { type BudgetShare, GivenShare, shareFor } from '../../budget/carried/budget-share.ts'
 import { type Reservation, Slice } from '../../budget/slice.ts'
-import { isParleyError } from '../../errors.ts'
+import { isParleyError, ParleyError } from '../../errors.ts'
 import type { Clock } from '../../port.ts'
 import type { SubmitTask } from '../../task/client/task-api.ts'
 
@@ -13,6 +13,12 @@ import type { SubmitTask } from '../../task/client/task-api.ts'
 const isRefusal = (error: unknown): boolean =>
   isParleyError(error, 'MSG001', 'MSG004', 'COM003', 'SEC002') ||
   (isParleyError(error, 'STA003') && /^(exists|level)$/.test(String(error.details.reason)))
+
+/** What has nothing by itself draws of the plan's. */
+const ofNothing = (): ParleyError =>
+  new ParleyError('MSG001', 'a task of a plan that has a budget cannot have a budget of nothing', {
+    hint: 'leave out its budget, so that it draws of what the plan has; or give it an amount',
+  })
 
 export class PlanShare {
   /** What all tasks of the plan have together. */
@@ -38,18 +44,23 @@ export class PlanShare {
   }
 
   /**
-   * @param tasks how many it is for
+   * @param tasks those it is for
    * @throws COM003 `budget-exhausted`, `budget-depth`; STA003 `ended`; MSG001; MSG005 where its deadline has passed
    */
-  static of(wanted: BudgetShare | undefined, tasks: number, clock: Pick<Clock, 'now'>): PlanShare | undefined {
+  static of(
+    wanted: BudgetShare | undefined,
+    tasks: readonly SubmitTask[],
+    clock: Pick<Clock, 'now'>,
+  ): PlanShare | undefined {
     const share = shareFor(wanted, undefined)
     if (share?.of === undefined) return undefined
-    const begun = share.of.reserve({ fanOut: Math.max(0, tasks - 1) })
+    if (tasks.some(({ budget }) => budget !== undefined && isNothing(budget.amounts ?? {}))) throw ofNothing()
+    const begun = share.of.reserve({ fanOut: Math.max(0, tasks.length - 1) })
     let given: GivenShare | undefined
     try {
       given = GivenShare.of(share, clock)
       given.cut(Number.POSITIVE_INFINITY)
-      return new PlanShare(given, begun, tasks)
+      return new PlanShare(given, begun, tasks.length)
     } catch (error) {
       given?.end(false)
       begun.settle({})

@@ -6,6 +6,7 @@ import {
   isOver,
   MAX_MOVES,
   MAX_OFFLINE,
+  NOT_SUBMITTED,
   type OfflineAgent,
   type PlanOutcome,
   type PlanRecord,
@@ -33,20 +34,26 @@ const worksAbove = ({ tx }: PlanLedger, tasks: readonly string[], by: string): b
   return above?.record.worker === by && tasks.every((task) => task.startsWith(`${above.id}.`))
 }
 
+/** It was canceled since its tasks were not submitted: the same again is another try. */
+const isUnbegun = ({ makesAnew }: PlanLedger, { outcome, reason, revision }: PlanRecord): boolean =>
+  makesAnew && outcome === 'canceled' && reason === NOT_SUBMITTED && revision === 0
+
+const existsAlready = (id: string): ParleyError =>
+  stateError('exists', `there is a plan ${id} already`, 'choose another id; leave it out for a new one', { plan: id })
+
 const propose = (ledger: PlanLedger, change: PlanChangeOf<'propose'>): Proposed => {
   const { id, goal, budget: amounts } = change
   const { by, at, fence } = ledger.facts
   const before = ledger.find(id)
   if (before !== undefined) {
     const isSame = sameGoal(before, change)
-    if (isSame && before.owner === by) return { isKnown: true }
+    if (isSame && before.owner === by && !isUnbegun(ledger, before)) return { isKnown: true }
     if (isSame && ledger.changesOwners && worksAbove(ledger, goal.tasks, by)) {
       if (!isOver(before)) ledger.give(id, before, by)
       return { isKnown: true }
     }
-    throw stateError('exists', `there is a plan ${id} already`, 'choose another id; leave it out for a new one', {
-      plan: id,
-    })
+    if (!isSame || before.owner !== by) throw existsAlready(id)
+    ledger.forget(id)
   }
   if (new Set(goal.tasks).size !== goal.tasks.length)
     throw new ParleyError('MSG001', `the plan ${id} names a task twice`, { hint: 'name each of its tasks once' })

@@ -18,7 +18,7 @@ import {
   readPlanBudget,
 } from '../plan-record.ts'
 
-/** From level 3 on plans have budgets. */
+/** From level 3 on plans have budgets, and one that never had its tasks is made anew. */
 export const PLANS_LEVEL = 3
 /** From this level of the part on, who works on a task has the plans of it. */
 const OWNERS_LEVEL = 2
@@ -97,7 +97,16 @@ export class PlanLedger {
 
   /** All voters know that plans may change their owner. */
   get changesOwners(): boolean {
-    return (readAgreed(this.tx.get(agreedKey(PLANS_PART)))?.level ?? 0) >= OWNERS_LEVEL
+    return this.#level >= OWNERS_LEVEL
+  }
+
+  /** All voters know that a plan is made anew that never had its tasks. */
+  get makesAnew(): boolean {
+    return this.#level >= PLANS_LEVEL
+  }
+
+  get #level(): number {
+    return readAgreed(this.tx.get(agreedKey(PLANS_PART)))?.level ?? 0
   }
 
   /** One that is not over is of somebody else from here on, who answers for it beyond a fair share: all together have no more. */

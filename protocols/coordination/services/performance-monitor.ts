@@ -116,7 +116,7 @@ export class PerformanceMonitor {
       metrics_update: ({ source_agent, metrics }, { peer }) => {
         if (source_agent !== peer)
           throw new ParleyError('SEC002', `${peer} tells what ${source_agent} measures`, {
-            hint: 'each agent tells what it measures itself; a coordinator tells what plans measure under its own id',
+            hint: 'each agent tells what it measures itself, under its own id',
           })
         this.#note(peer, metrics)
         return {}

@@ -32,10 +32,10 @@ const MOST_COMPLETIONS = 8_192
 const MOST_COORDINATIONS = 256
 const MAX_LISTED = 128
 
-interface Completion {
-  readonly agent: string
-  readonly seconds: number
-}
+/** Of one task: a century. */
+const MOST_SECONDS = 3_155_760_000
+/** No id has a space. */
+const completionKey = (task: string, agent: string): string => `${task} ${agent}`
 
 export interface ServicesDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'to'>
@@ -51,8 +51,8 @@ export interface ServicesDeps {
 export class MeshServices implements PlanServices {
   readonly #deps: ServicesDeps
   readonly #stop: Stop
-  /** What tasks took, by task: seconds. */
-  readonly #completions = new Map<string, Completion>()
+  /** What tasks took, by task and who says so: seconds. */
+  readonly #completions = new Map<string, number>()
   /** Of the newest coordinations whether they succeeded. */
   readonly #outcomes: boolean[] = []
   #isReporting = false
@@ -125,8 +125,9 @@ export class MeshServices implements PlanServices {
   }
 
   completed({ task_id, source_agent, metrics }: TaskCompletionData): void {
-    this.#completions.delete(task_id)
-    this.#completions.set(task_id, { agent: source_agent, seconds: metrics.duration_seconds ?? 0 })
+    const key = completionKey(task_id, source_agent)
+    this.#completions.delete(key)
+    this.#completions.set(key, Math.min(MOST_SECONDS, Math.max(0, metrics.duration_seconds ?? 0)))
     const [oldest] = this.#completions.keys()
     if (this.#completions.size > MOST_COMPLETIONS && oldest !== undefined) this.#completions.delete(oldest)
   }
@@ -163,10 +164,10 @@ export class MeshServices implements PlanServices {
     const found = new Map<string, { tasks: number; seconds: number }>()
     for (const { task, agent } of assignments) {
       const { tasks = 0, seconds = 0 } = found.get(agent) ?? {}
-      const told = this.#completions.get(task)
-      this.#completions.delete(task)
-      // Whoever says so: it counts of the agent that had the task.
-      found.set(agent, { tasks: tasks + 1, seconds: seconds + (told?.agent === agent ? told.seconds : 0) })
+      const key = completionKey(task, agent)
+      // Of the agent that had the task alone, whoever else says so.
+      found.set(agent, { tasks: tasks + 1, seconds: seconds + (this.#completions.get(key) ?? 0) })
+      this.#completions.delete(key)
     }
     return [...found].slice(0, MAX_LISTED).map(([agent_id, metrics]) => ({ agent_id, metrics }))
   }

@@ -14,8 +14,12 @@ export interface Submitted {
   readonly status: TaskStatus
 }
 
+type Dependent = Pick<SubmittedTask, 'id'> & {
+  readonly dependencies?: readonly Pick<Dependency, 'task_id'>[] | undefined
+}
+
 /** A way along dependencies that comes back to where it began. */
-const findCycle = (tasks: readonly SubmittedTask[]): readonly string[] | undefined => {
+const findCycle = (tasks: readonly Dependent[]): readonly string[] | undefined => {
   const waitsFor = new Map(tasks.map(({ id, dependencies = [] }) => [id, dependencies.map(({ task_id }) => task_id)]))
   const done = new Set<string>()
   const visit = (id: string, way: readonly string[]): readonly string[] | undefined => {
@@ -36,7 +40,8 @@ const findCycle = (tasks: readonly SubmittedTask[]): readonly string[] | undefin
   return undefined
 }
 
-const checkCycle = (tasks: readonly SubmittedTask[]): void => {
+/** @throws MSG001 */
+export const checkCycle = (tasks: readonly Dependent[]): void => {
   const cycle = findCycle(tasks)
   if (cycle === undefined) return
   throw new ParleyError('MSG001', `these tasks wait for each other: ${cycle.join(' → ')}`, {

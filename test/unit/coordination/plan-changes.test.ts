@@ -1,7 +1,7 @@
 /** What is decided about plans: who may, which states follow on which, and what is kept. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MAX_MOVES, MAX_OFFLINE, MAX_PLAN_TASKS } from '../../../protocols/coordination/plan-record.ts'
+import { MAX_MOVES, MAX_OFFLINE, MAX_PLAN_TASKS, NOT_SUBMITTED } from '../../../protocols/coordination/plan-record.ts'
 import { nextState, PLAN_STATES, PLAN_TRIGGERS } from '../../../protocols/coordination/plan-states.ts'
 import { goalOf, LEADER, PlanJournal } from '../../support/plan-journal.ts'
 
@@ -211,4 +211,23 @@ test('voters of an older level keep the plan for who made it', () => {
   journal.propose('ann', 'p', goal)
   assert.equal(journal.propose('bob', 'p', goal), 'STA003 exists')
   assert.equal(journal.get('p')?.owner, 'ann')
+})
+
+test('a plan that never had its tasks is made anew by the same again; others that are over stay so', () => {
+  const journal = new PlanJournal()
+  const goal = goalOf(['a', 'b'])
+  journal.propose('ann', 'p', goal)
+  journal.one('ann', { do: 'cancel', id: 'p', reason: NOT_SUBMITTED })
+  assert.equal(journal.propose('bob', 'p', goal), 'STA003 exists')
+  assert.deepEqual(journal.propose('ann', 'p', goal), { isKnown: false })
+  assert.equal(journal.get('p')?.outcome, undefined)
+  assert.equal(journal.share('ann'), 1)
+  journal.one('ann', { do: 'cancel', id: 'p', reason: 'no need' })
+  assert.deepEqual(journal.propose('ann', 'p', goal), { isKnown: true })
+  assert.equal(journal.get('p')?.outcome, 'canceled')
+  // Voters of an older level do not know of it.
+  const older = new PlanJournal(2)
+  older.propose('ann', 'p', goal)
+  older.one('ann', { do: 'cancel', id: 'p', reason: NOT_SUBMITTED })
+  assert.deepEqual(older.propose('ann', 'p', goal), { isKnown: true })
 })
