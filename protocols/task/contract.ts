@@ -53,7 +53,7 @@ export const ScheduleControlSchema = z.object({
 
 export const taskProtocol = defineProtocol({
   name: 'task',
-  version: '1.1.0',
+  version: '1.2.0',
   methods: {
     feed: {
       description: 'Changes of the tasks that the caller submitted or works on, and of others that it names',
@@ -72,6 +72,8 @@ export const taskProtocol = defineProtocol({
         reset: z.boolean().optional(),
         last: z.boolean(),
         tasks: z.array(FeedTaskSchema),
+        /** Milliseconds since 1970 by the journal's clock, when it was told. Absent: an older node coordinates. */
+        at: z.number().nonnegative().optional(),
       }),
       priority: 'high',
       // It is followed for as long as both are there; the follower begins again after that.

@@ -11,6 +11,7 @@ import type { Handlers } from '../define.ts'
 import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
+import { HeardTime } from '../journal/feed/heard-time.ts'
 import { notLeading } from '../journal/feed/record-feeds.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import type { Json } from '../journal/state/command-kind.ts'
@@ -33,7 +34,7 @@ import { readBoard, tasksTable, timelineOf } from './client/task-views.ts'
 import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
 import { taskProtocol } from './contract.ts'
 import { EventWatcher } from './events/event-watcher.ts'
-import { createTaskFeeds, followTasks, type TaskFeeds, type TaskFollower } from './feed/task-feed.ts'
+import { createTaskFeeds, followTasks, type TaskFeeds, type TaskFollower, tellTasks } from './feed/task-feed.ts'
 import { ScheduleRunner } from './schedule/schedule-runner.ts'
 import { Schedules } from './schedule/schedules.ts'
 import { TaskAnnouncer } from './scheduler/task-announcer.ts'
@@ -97,6 +98,7 @@ class NodeTasks implements TasksFeature {
   readonly #schedules: Schedules
   readonly #trackers: TaskTrackers
   readonly #submitter: TaskSubmitter
+  readonly #journalTime: HeardTime
   readonly #bytes: TaskBytes
   readonly #acting: Registration
   readonly #counts = { submitted: 0, completed: 0, failed: 0, abandoned: 0, effectsRun: 0, effectsKnown: 0 }
@@ -109,6 +111,7 @@ class NodeTasks implements TasksFeature {
     this.#deps = deps
     const { coordinator, port, journal, member, bytes } = deps
     this.#bytes = bytes
+    this.#journalTime = new HeardTime(port.clock)
     this.#batcher = createTaskBatcher(journal, port)
     this.#reader = new TaskReader(journal)
     this.#controls = new TaskControls({ port, coordinator, batcher: this.#batcher })
@@ -127,7 +130,8 @@ class NodeTasks implements TasksFeature {
     const feeds = createTaskFeeds(port, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
     this.#worker = new TaskWorker({
-      ...{ port, batcher: this.#batcher, values: bytes.transfers, call: deps.call },
+      ...{ port: { ...port, clock: this.#journalTime }, batcher: this.#batcher, values: bytes.transfers },
+      ...{ call: deps.call, leaseClock: port.clock },
       cursorOf: (topic) => deps.events.cursor(topic),
       live: () => this.#own().live(this.#end.signal),
       readRows: (id) => this.#reader.work(id),
@@ -136,9 +140,7 @@ class NodeTasks implements TasksFeature {
       ...heard,
     })
     this.handlers = {
-      feed: async function* (this: void, request, { peer, signal }) {
-        for await (const { told, ...item } of feeds.follow(peer, request, signal)) yield { ...item, tasks: told }
-      },
+      feed: tellTasks(feeds, member),
       digest: async () => {
         const { machine } = this.#feeds.leading()
         return tasksDigest(port, { version: machine.version(), tasks: taskVersions({ machine }) })
@@ -232,10 +234,7 @@ class NodeTasks implements TasksFeature {
     })
   }
 
-  async table(): Promise<TableData> {
-    return tasksTable(await this.list({ most: MOST_SHOWN, timeoutMs: SHOW_MS }))
-  }
-
+  table = async (): Promise<TableData> => tasksTable(await this.list({ most: MOST_SHOWN, timeoutMs: SHOW_MS }))
   board = (): Promise<BoardData> => readBoard(this.#deps.journal, this.#deps.port.clock.now(), SHOW_MS)
 
   async timeline(id: string): Promise<TimelineData> {
@@ -283,6 +282,7 @@ class NodeTasks implements TasksFeature {
   #own(): TaskFollower {
     this.#follower ??= followTasks(this.#deps, {
       own: () => this.#worker.agentWork().tasks,
+      onTime: (at) => this.#journalTime.heard(at),
       onTold: (task) => {
         this.#worker.onTask(task)
         this.#trackers.onTask(task)

@@ -13,11 +13,13 @@ export interface SceneOptions {
 /** Nodes with clocks that differ by more than that do not talk to each other. */
 const MOST_APART_MS = 60_000
 
+const differs = (seed: number): boolean => seed % 2 === 1
+
 /** In every second world the clocks of nodes differ, as much as may be, and stay so when they are started again. */
 const clockAheadMs =
   (seed: number) =>
   (name: string): number => {
-    if (seed % 2 === 0) return 0
+    if (!differs(seed)) return 0
     let mixed = seed
     for (const char of name) mixed = Math.imul(mixed ^ char.charCodeAt(0), 0x9e3779b1) >>> 0
     return mixed % MOST_APART_MS
@@ -27,15 +29,18 @@ export class Scene {
   readonly mesh: JournalMesh
   readonly random: () => number
   readonly problems: string[] = []
+  /** The clocks of its nodes do. */
+  readonly clocksDiffer: boolean
   readonly #trace: SceneOptions['trace']
 
-  /** @param snapshotEvery entries of the journal @param clocksDiffer in every second world */
-  constructor({ seed, trace }: SceneOptions, snapshotEvery: number, clocksDiffer = true) {
+  /** @param snapshotEvery entries of the journal */
+  constructor({ seed, trace }: SceneOptions, snapshotEvery: number) {
     this.mesh = createJournalMesh({
-      ...{ seed, snapshotEvery, ...(clocksDiffer && { clockAheadMs: clockAheadMs(seed) }) },
+      ...{ seed, snapshotEvery, clockAheadMs: clockAheadMs(seed) },
       autopilot: { stableMs: 1_000, replaceAfterMs: 600_000 },
     })
     this.random = this.mesh.network.random
+    this.clocksDiffer = differs(seed)
     this.#trace = trace
   }
 

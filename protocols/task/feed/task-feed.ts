@@ -1,4 +1,6 @@
 /** What nodes are told of their tasks: each of those that they submitted, work on, or asked to watch. Keeps no state. */
+
+import type { Handlers } from '../../define.ts'
 import type { FollowerDeps, FollowerOptions } from '../../journal/feed/feed-follower.ts'
 import { FeedFollower } from '../../journal/feed/feed-follower.ts'
 import type { FedRecords } from '../../journal/feed/open-feed.ts'
@@ -76,10 +78,22 @@ export interface TaskFollowerDeps extends FollowerDeps {
   readonly port: Pick<Port, 'timers' | 'log' | 'to'>
 }
 
+/** Answers who follows: with the journal's time, so that what an attempt waits for is measured by that. */
+export const tellTasks = (
+  feeds: TaskFeeds,
+  member: () => JournalMember | undefined,
+): Handlers<typeof taskProtocol>['feed'] =>
+  async function* (request, { peer, signal }) {
+    for await (const { told, ...item } of feeds.follow(peer, request, signal)) {
+      const at = member()?.clock.now()
+      yield { ...item, tasks: told, ...(at !== undefined && { at }) }
+    }
+  }
+
 /** @param watch tasks of others, and these alone; this node's own ones unless told */
 export const followTasks = (
   deps: TaskFollowerDeps,
-  heard: Pick<FollowerOptions<FeedTask>, 'own' | 'onTold' | 'onReset'>,
+  heard: Pick<FollowerOptions<FeedTask>, 'own' | 'onTold' | 'onReset'> & { onTime?(at: number): void },
   watch?: readonly string[],
 ): TaskFollower =>
   new FeedFollower(deps, {
@@ -88,8 +102,10 @@ export const followTasks = (
     mostWatched: MAX_WATCHED,
     async *open(leader, request, signal) {
       const asked = { ...request, ...(watch !== undefined && { watch: [...watch], watchedOnly: true }) }
-      for await (const { tasks, ...item } of deps.port.to(leader, taskProtocol).feed(asked, { signal }))
+      for await (const { tasks, at, ...item } of deps.port.to(leader, taskProtocol).feed(asked, { signal })) {
+        if (at !== undefined) heard.onTime?.(at)
         yield { ...item, told: tasks }
+      }
     },
     idOf: ({ id }) => id,
   })

@@ -33,7 +33,8 @@ const MAX_EARLY = 10_000
 const MAX_MADE = 10_000
 
 export interface WorkerDeps extends AttemptDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
+  /** Leases are measured by it, and attempts by the clock of the port. */
+  readonly leaseClock: Port['clock']
   readonly batcher: Pick<TaskBatcher, 'decide'>
   /** Resolves once this node hears of its tasks. */
   live(): Promise<void>
@@ -186,7 +187,7 @@ export class TaskWorker {
 
   async #registerNow(): Promise<void> {
     const { port, batcher } = this.#deps
-    const asked = leaseTime(port.clock)
+    const asked = leaseTime(this.#deps.leaseClock)
     const offers = [...this.#works.values()].map(({ offer }) => offer)
     const { incarnation } = port.self
     const { result } = await batcher.decide({ do: 'register', offers, incarnation, draining: this.#isDraining })
@@ -201,7 +202,7 @@ export class TaskWorker {
   async #keepLease(): Promise<void> {
     const lease = this.#lease
     if (lease === undefined || this.#isStopped) return
-    const age = leaseAge(this.#deps.port.clock, lease)
+    const age = leaseAge(this.#deps.leaseClock, lease)
     if (age > LEASE_MS) this.#abandonAll('its lease is over')
     if (age < RENEW_MS || this.#isRenewing) return
     this.#isRenewing = true
@@ -217,7 +218,7 @@ export class TaskWorker {
   }
   async #renew(): Promise<void> {
     const registration = this.#registration
-    const asked = leaseTime(this.#deps.port.clock)
+    const asked = leaseTime(this.#deps.leaseClock)
     try {
       if (registration === undefined) return await this.#register()
       await this.#deps.batcher.decide({ do: 'renew', registration })

@@ -16,8 +16,6 @@ import { EFFECTS, LATE, PART, type TaskPlan, WORD } from './plan.ts'
 import { Sink } from './sink.ts'
 import { Spending } from './spending.ts'
 
-/** Milliseconds; a clock that counts in fractions is never quite there. */
-const CLOCK_MS = 0.001
 /** Of attempts with requirements: their node gives up what it has for them. */
 const RELEASED_SHARE = 0.05
 /** Within so many milliseconds of the end of what an attempt requires, it has ended. */
@@ -57,10 +55,13 @@ export class Toil {
   readonly #release = new Map<JournalNode, (id: string) => Promise<void>>()
   /** Who works, or worked, on each task on which nobody else may. */
   readonly #alone = new Map<string, Lone>()
+  readonly #shorterMs: number
   #runs = 0
 
-  constructor(random: () => number) {
+  /** @param shorterMs milliseconds that a wait may be shorter than it was to be */
+  constructor(random: () => number, shorterMs: number) {
     this.#random = random
+    this.#shorterMs = shorterMs
     this.spending = new Spending(random, this.problems)
   }
 
@@ -215,8 +216,9 @@ export class Toil {
     const wasOver = begun.isOver
     await this.#resting(id, () => ctx.sleep('nap', ms))
     const now = clock.monotonic()
-    if (now - begun.since < ms - CLOCK_MS) this.problems.push(`${id} slept ${now - begun.since} ms and not ${ms}`)
-    if (wasOver && now - asked > CLOCK_MS) this.problems.push(`${id} slept again`)
+    if (now - begun.since < ms - this.#shorterMs)
+      this.problems.push(`${id} slept ${now - begun.since} ms and not ${ms}`)
+    if (wasOver && now - asked > this.#shorterMs) this.problems.push(`${id} slept again`)
     begun.isOver = true
     this.counts.slept += 1
   }
@@ -237,7 +239,7 @@ export class Toil {
     } catch (error) {
       if (ctx.signal.aborted || !isParleyError(error, 'COM001')) throw error
       const waited = clock.monotonic() - since
-      if (ms === 0 || waited < ms - CLOCK_MS) this.problems.push(`${id} gave up after ${waited} ms of ${ms}`)
+      if (ms === 0 || waited < ms - this.#shorterMs) this.problems.push(`${id} gave up after ${waited} ms of ${ms}`)
       if (before !== undefined) this.problems.push(`${id} was given ${before}, and then nothing`)
       this.counts.late += 1
       return LATE

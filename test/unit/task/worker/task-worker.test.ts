@@ -61,6 +61,7 @@ const create = () => {
       log: { error() {}, warn() {}, info() {} },
     },
     batcher,
+    leaseClock: { now: () => time.now() + now, monotonic: time.now },
     decide: (change) => batcher.decide(change),
     live: async () => {},
     readRows: async () => new Map(),
