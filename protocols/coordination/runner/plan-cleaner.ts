@@ -11,6 +11,8 @@ import { OverPlans } from './over-plans.ts'
 import { isHeld, planOf, taskOf, tasksOfPlans } from './plan-facts.ts'
 
 const SWEEP_MS = 5_000
+/** Where tasks are not followed it looks at all there are. */
+const SWEEP_ALL_MS = 15_000
 /** Tasks of a plan that nobody knows are free after that, so that nothing is held for ever. */
 const UNKNOWN_MS = 60_000
 /** Tasks that are looked after at once. */
@@ -71,7 +73,7 @@ export class PlanCleaner {
   #sweep(tasks: Iterable<readonly [id: string, plan: string]> | undefined): void {
     const { port, member, freeTask, cancelTask } = this.#deps
     const now = port.clock.monotonic()
-    if (now - this.#sweptAt < (tasks === undefined ? UNKNOWN_MS : SWEEP_MS)) return
+    if (now - this.#sweptAt < (tasks === undefined ? SWEEP_ALL_MS : SWEEP_MS)) return
     this.#sweptAt = now
     let asked = 0
     for (const [task, id] of tasks ?? tasksOfPlans(member)) {
