@@ -7,7 +7,7 @@ import { checkKeys, keysOf } from '../../unknown-keys.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import type { AllocateOptions } from '../api.ts'
 import { AllocationId, type Ask, AskSchema, MAX_WAIT_MS, newAllocationId } from '../resource-record.ts'
-import { isNone } from '../units.ts'
+import { isNone, NONE, plus } from '../units.ts'
 
 const KEYS = keysOf<AllocateOptions>({
   ...{ id: true, task: true, units: true, count: true, parts: true, spread: true, priority: true },
@@ -53,7 +53,9 @@ export const wantedAllocation = ({ random }: Pick<Port, 'random'>, given: Alloca
   }
   const ask = checkedInput(AskSchema, asked, PROBLEM)
   if (ask.parts.some(({ units }) => isNone(units))) throw refused('parts', 'each part is of something')
-  return { id: id ?? newAllocationId({ random }), ask, timeoutMs }
+  // The same ask again is the same, in whichever order its units are named.
+  const parts = ask.parts.map((part) => ({ ...part, units: plus(NONE, part.units) }))
+  return { id: id ?? newAllocationId({ random }), ask: { ...ask, parts }, timeoutMs }
 }
 
 export const notDecided = (id: string): ParleyError =>

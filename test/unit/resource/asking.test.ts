@@ -25,6 +25,10 @@ test('an allocation is asked for by units, some of the same, or parts', () => {
     ...{ priority: 3, parts: [{ units: { cpu: 1 } }, { units: { cpu: 1 } }], spread: true, waitMs: 0 },
   })
   assert.equal(wanted({ units: { cpu: 1 } }).id.length, 16)
+  assert.equal(
+    JSON.stringify(wanted({ units: { gpu: 1, cpu: 2 } }).ask),
+    JSON.stringify(wanted({ units: { cpu: 2, gpu: 1 } }).ask),
+  )
   assert.equal(wanted({ units: { cpu: 1 }, id: 'mine' }).id, 'mine')
   assert.deepEqual(wanted({ parts: [{ units: { gpu: 1 }, owner: 'p' }] }).ask.parts, [
     { units: { gpu: 1 }, owner: 'p' },
