@@ -10,8 +10,9 @@ import type { ResourceChange, ResourceChangeOf } from '../journal/resource-chang
 import { type Allocation, isOpen, type NodeRecord } from '../resource-record.ts'
 import { NONE } from '../units.ts'
 import { ALL_IN_USE, type Demand, NO_SUCH_CAPACITY, type WhyNot } from './demands.ts'
-import { type PlannedVictim, planGrant, RoomFor } from './placement.ts'
+import { planGrant, RoomFor } from './placement.ts'
 import { PlannedNodes } from './planned-nodes.ts'
+import type { PlannedVictim } from './preemption.ts'
 import { demandKey, TriedShapes, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
 
 /** Milliseconds that a node may go on without being renewed; it renews each 10 s. */

@@ -36,9 +36,9 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   },
   {
     bug: 'a part of a gang is granted',
-    file: `${RESOURCE}/planner/placement.ts`,
+    file: `${RESOURCE}/planner/search.ts`,
     find: 'if (!this.#place(0)) return undefined',
-    replace: 'if (!this.#place(this.#order.length - 1)) return undefined',
+    replace: 'if (!this.#place(this.#field.needs.length - 1)) return undefined',
   },
   {
     bug: 'less is offered than was given',

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { obstacle } from '../../../protocols/resource/planner/feasibility.ts'
-import { type PlannedVictim, placesWhenIdle, planGrant } from '../../../protocols/resource/planner/placement.ts'
+import { type Plan, placesWhenIdle, planGrant } from '../../../protocols/resource/planner/placement.ts'
+import type { PlannedVictim } from '../../../protocols/resource/planner/preemption.ts'
 import type { Ask, NodeRecord } from '../../../protocols/resource/resource-record.ts'
+import { plus } from '../../../protocols/resource/units.ts'
 import { LEADER, ResourceJournal } from '../../support/resource-journal.ts'
 
 const PEERS = ['p0', 'p1', 'p2', 'p3']
@@ -130,6 +132,45 @@ test('what could never fit is told from what does not fit now', () => {
   assert.ok(placesWhenIdle(wanted, nodes))
   assert.equal(placesWhenIdle({ priority: 1, parts: [{ units: { cpu: 9 } }] }, nodes), undefined)
   assert.equal(placesWhenIdle({ priority: 1, parts: [{ units: { gpu: 1 } }] }, nodes), undefined)
+})
+
+const endable = (id: number, part: Readonly<Record<string, number>>, owner: string): PlannedVictim => ({
+  ...{ id: `v${id}`, status: 'allocated', priority: 0, preemptible: true, changedAt: id },
+  ...{ parts: [{ units: part }], places: [{ owner, registration: Number(owner.slice(1)) }] },
+  fence: { term: 1, index: id },
+})
+
+/** With what these have of it. */
+const usedBy = (
+  nodes: ReadonlyMap<string, NodeRecord>,
+  victims: readonly PlannedVictim[],
+): ReadonlyMap<string, NodeRecord> => {
+  const all = new Map(nodes)
+  for (const { parts, places = [] } of victims)
+    for (const [i, { owner }] of places.entries()) {
+      const node = all.get(owner)
+      if (node !== undefined) all.set(owner, { ...node, used: plus(node.used, parts[i]?.units ?? {}) })
+    }
+  return all
+}
+const ending = (plan: Plan | undefined): string[] | undefined => plan?.victims.map(({ id }) => id).sort()
+
+test('those that give back nothing that is lacking stand in the way of nobody, however many they are', () => {
+  const nodes = nodesOf([{ gpu: 1, cpu: 9 }, { cpu: 9_000 }, { gpu: 0, cpu: 9_000 }])
+  const inTheWay = endable(0, { gpu: 1 }, 'n0')
+  const others = Array.from({ length: 300 }, (_, i) => endable(i + 1, { cpu: 1 }, i < 8 ? 'n0' : `n${1 + (i % 2)}`))
+  const wanted = { priority: 3, preempts: true, parts: [{ units: { gpu: 1, cpu: 1 } }] }
+  assert.deepEqual(ending(planGrant(wanted, usedBy(nodes, [...others, inTheWay]), [...others, inTheWay])), ['v0'])
+})
+
+test('one large one is ended where it would take more small ones than one decision may end', () => {
+  const nodes = nodesOf([{ cpu: 4_000 }])
+  const small = Array.from({ length: 200 }, (_, i) => endable(i + 1, { cpu: 10 }, 'n0'))
+  const victims = [endable(0, { cpu: 2_000 }, 'n0'), ...small]
+  const wanted = (cpu: number) => ({ priority: 3, preempts: true, parts: [{ units: { cpu } }] })
+  assert.deepEqual(ending(planGrant(wanted(1_000), usedBy(nodes, victims), victims)), ['v0'])
+  assert.equal(ending(planGrant(wanted(640), usedBy(nodes, victims), small))?.length, 64)
+  assert.equal(planGrant(wanted(641), usedBy(nodes, victims), small), undefined, 'one more')
 })
 
 test('of a thousand nodes one is found in a moment', () => {
