@@ -3,10 +3,10 @@
  * and `obstacle` (feasibility.ts) decides about each proposal, here as where it is applied.
  */
 import type { AllocationPlace, Ask } from '../resource-record.ts'
-import { fits, NONE, type Units } from '../units.ts'
+import { fits, type Units } from '../units.ts'
 import { type GivingNode, isBelow, isGiving, obstacle } from './feasibility.ts'
 import { type PlannedVictim, planByEnding } from './preemption.ts'
-import { fieldOf, leftOverOf, Steps, search } from './search.ts'
+import { fieldOf, idleFieldOf, leftOverOf, Steps, search } from './search.ts'
 
 export interface Plan {
   readonly places: AllocationPlace[]
@@ -25,11 +25,13 @@ export class RoomFor {
   readonly #peers: readonly string[]
   #at = 0
 
-  constructor(units: Units, peers: Iterable<string>, nodes: ReadonlyMap<string, GivingNode>) {
+  /** @param steps counts what it costs */
+  constructor(units: Units, peers: Iterable<string>, nodes: ReadonlyMap<string, GivingNode>, steps = new Steps()) {
     this.#units = units
     this.#nodes = nodes
     const found: { peer: string; left: number }[] = []
     for (const peer of peers) {
+      steps.take(1)
       const node = nodes.get(peer)
       if (node !== undefined && fits(node.capacity, node.used, units))
         found.push({ peer, left: leftOverOf(node, units) })
@@ -54,8 +56,7 @@ export const placesWhenIdle = (
   wanted: Wanted,
   nodes: ReadonlyMap<string, GivingNode>,
   steps = new Steps(),
-): AllocationPlace[] | undefined =>
-  search(fieldOf(wanted, new Map([...nodes].map(([peer, node]) => [peer, { ...node, used: NONE }] as const)), steps))
+): AllocationPlace[] | undefined => search(idleFieldOf(wanted, nodes, steps))
 
 function* endable(wanted: Wanted, granted: Iterable<PlannedVictim>): Generator<PlannedVictim> {
   for (const one of granted) if (isBelow(one, wanted)) yield one
@@ -72,11 +73,10 @@ export const planGrant = (
   granted: Iterable<PlannedVictim> = [],
   steps = new Steps(),
 ): Plan | undefined => {
-  const field = fieldOf(wanted, nodes, steps)
-  const places = search(field)
+  const places = search(fieldOf(wanted, nodes, steps))
   if (places !== undefined) return { places, victims: [] }
   if (wanted.preempts !== true) return undefined
-  const plan = planByEnding(field, endable(wanted, granted))
+  const plan = planByEnding(fieldOf(wanted, nodes, steps, true), endable(wanted, granted))
   if (plan === undefined || obstacle(wanted, plan.places, (peer) => nodes.get(peer), plan.victims)) return undefined
   return plan
 }

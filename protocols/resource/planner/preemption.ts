@@ -6,7 +6,7 @@ import type { Fence } from '../../journal/fencing/fence.ts'
 import type { AllocationPlace } from '../resource-record.ts'
 import { amountOf, NONE } from '../units.ts'
 import type { Victim } from './feasibility.ts'
-import { type Field, fitsIn, type Room, search } from './search.ts'
+import { type Field, fitsIn, type Room, search, shortAt } from './search.ts'
 
 /** Of one allocation, as many as one decision may end (journal/resource-changes.ts). */
 const MAX_VICTIMS = 64
@@ -57,7 +57,7 @@ const giveBack = ({ frees }: Candidate, sign: 1 | -1 = 1): void => {
 }
 
 /** Where all candidates are ended: of which names a node has too little now for the parts that it could give then. */
-const lackingAt = ({ kinds, rooms, steps }: Field): ReadonlyMap<Room, ReadonlySet<number>> => {
+const scarceAt = ({ kinds, rooms, steps }: Field): ReadonlyMap<Room, ReadonlySet<number>> => {
   const lacking = new Map<Room, ReadonlySet<number>>()
   for (const room of rooms) {
     const asked: number[] = []
@@ -102,19 +102,6 @@ const fewest = (field: Field, line: readonly Candidate[]): { places: AllocationP
   return places && { places, count }
 }
 
-/** What has to come back at each of these places. */
-const shortAt = ({ needs, byPeer }: Field, places: readonly AllocationPlace[]): ReadonlyMap<Room, number[]> => {
-  const short = new Map<Room, number[]>()
-  for (const { part, amounts } of needs) {
-    const room = byPeer.get(places[part]?.owner ?? '')
-    if (room === undefined) continue
-    const lacks = short.get(room) ?? room.now.map((amount) => -amount)
-    short.set(room, lacks)
-    for (const [name, amount] of amounts) lacks[name] = (lacks[name] ?? 0) + amount
-  }
-  return short
-}
-
 /** @param candidates that come to enough; those that are to be spared rather than others come first @returns those it takes */
 const withoutUseless = (short: ReadonlyMap<Room, readonly number[]>, candidates: readonly Candidate[]): Candidate[] => {
   /** What comes back beyond what has to. */
@@ -148,14 +135,14 @@ const shareOf = ({ frees }: Candidate, short: ReadonlyMap<Room, readonly number[
 export const planByEnding = (field: Field, granted: Iterable<PlannedVictim>): Ended | undefined => {
   const all: Candidate[] = []
   for (const victim of granted) {
-    field.steps.take(4)
+    field.steps.take(2 + 2 * victim.parts.length)
     const frees = freesOf(victim, field)
     if (frees.length > 0) all.push({ victim, frees })
   }
   for (const one of all) giveBack(one)
-  const lacking = lackingAt(field)
+  const scarce = scarceAt(field)
   for (const one of all) giveBack(one, -1)
-  const line = all.filter(({ frees }) => frees.some(({ room, name }) => lacking.get(room)?.has(name))).sort(byLoss)
+  const line = all.filter(({ frees }) => frees.some(({ room, name }) => scarce.get(room)?.has(name))).sort(byLoss)
   const found = fewest(field, line)
   if (found === undefined) return undefined
   const { places, count } = found

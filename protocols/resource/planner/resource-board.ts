@@ -7,13 +7,17 @@
  * decision or not at all, so that no two of them wait for each other.
  */
 import type { ResourceChange, ResourceChangeOf } from '../journal/resource-changes.ts'
-import { type Allocation, isOpen, type NodeRecord } from '../resource-record.ts'
+import { type Allocation, type AllocationPlace, isOpen, type NodeRecord } from '../resource-record.ts'
 import { NONE } from '../units.ts'
 import { ALL_IN_USE, type Demand, NO_SUCH_CAPACITY, type WhyNot } from './demands.ts'
+import { KeptNodes } from './kept-nodes.ts'
+import { KnownAllocations } from './known-allocations.ts'
 import { planGrant, RoomFor } from './placement.ts'
 import { PlannedNodes } from './planned-nodes.ts'
-import type { PlannedVictim } from './preemption.ts'
-import { demandKey, TriedShapes, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
+import { Steps } from './search.ts'
+import { TriedShapes } from './tried-shapes.ts'
+import { Turns } from './turns.ts'
+import { demandKey, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
 
 /** Milliseconds that a node may go on without being renewed; it renews each 10 s. */
 export const LEASE_MS = 30_000
@@ -24,8 +28,6 @@ const PATIENCE_MS = 5_000
 /** What ended is kept so long for its holder to read. Milliseconds. */
 const KEPT_MS = 60_000
 const FORGET_AT_ONCE = 256
-/** Of one look: asks that nodes are looked for to keep. */
-const MAX_KEEPS = 16
 
 /** Milliseconds. */
 export interface PlanTime {
@@ -53,18 +55,15 @@ export class ResourceBoard {
   readonly #epoch: number
   readonly #newId: () => string
   readonly #nodes = new PlannedNodes()
-  readonly #allocations = new Map<string, Allocation>()
+  readonly #allocations = new KnownAllocations()
   readonly #waiting = new WaitingLine()
-  /** Ended ones, in the order in which they ended. */
-  readonly #ended = new Map<string, number>()
-  /** Allocations that rest on a node, as their holder or as who gives a part. */
-  readonly #byPeer = new Map<string, Set<string>>()
   /** Asked for, not decided yet. */
   readonly #asked = new Map<string, ResourceChange>()
   /** Tasks whose allocations were asked for, by id of those. */
   readonly #chosen = new Map<string, Demand>()
   readonly #tried = new TriedShapes()
-  #allocated = 0
+  readonly #turns = new Turns()
+  readonly #kept = new KeptNodes()
 
   constructor(epoch: number, newId: () => string) {
     this.#epoch = epoch
@@ -72,43 +71,19 @@ export class ResourceBoard {
   }
 
   counts(): PlanCounts {
-    return { nodes: this.#nodes.size(), waiting: this.#waiting.size(), allocated: this.#allocated }
+    return { nodes: this.#nodes.size(), waiting: this.#waiting.size(), allocated: this.#allocations.granted() }
   }
 
   /** @param nowMs monotonic */
   setNode(peer: string, record: NodeRecord | undefined, nowMs: number): void {
-    this.#tried.changed()
-    this.#nodes.set(peer, record, nowMs)
+    if (this.#nodes.set(peer, record, nowMs)) this.#tried.changed()
   }
 
   setAllocation(id: string, record: Allocation | undefined): void {
-    const before = this.#allocations.get(id)
-    if (before !== undefined) this.#unlist(id, before)
-    // Who still waits keeps its place.
-    if (record?.status !== 'waiting') this.#waiting.delete(id)
-    if (record === undefined) {
-      this.#allocations.delete(id)
-      return
-    }
     this.#allocations.set(id, record)
-    for (const peer of peersOf(record)) {
-      const ids = this.#byPeer.get(peer) ?? new Set()
-      this.#byPeer.set(peer, ids)
-      ids.add(id)
-    }
-    if (record.status === 'waiting') this.#waiting.add(waitingProgram(id, record))
-    else if (record.status === 'allocated') this.#allocated += 1
-    else this.#ended.set(id, record.changedAt)
-  }
-
-  #unlist(id: string, before: Allocation): void {
-    for (const peer of peersOf(before)) {
-      const ids = this.#byPeer.get(peer)
-      ids?.delete(id)
-      if (ids?.size === 0) this.#byPeer.delete(peer)
-    }
-    if (before.status === 'allocated') this.#allocated -= 1
-    this.#ended.delete(id)
+    // Who still waits keeps its place.
+    if (record?.status === 'waiting') this.#waiting.add(waitingProgram(id, record))
+    else this.#waiting.delete(id)
   }
 
   addDemand(demand: Demand): void {
@@ -117,12 +92,11 @@ export class ResourceBoard {
 
   deleteDemand(task: string): void {
     this.#waiting.delete(demandKey(task))
-    this.#tried.changed()
   }
 
   /** Tasks could be worked on by others than before. */
   lookAgain(): void {
-    this.#tried.changed()
+    this.#tried.tasksChanged()
   }
 
   /** It was decided, or refused: what came of it has been read. */
@@ -130,7 +104,9 @@ export class ResourceBoard {
     if (this.#asked.get(keyOf(change)) !== change) return
     this.#asked.delete(keyOf(change))
     if (change.do === 'grant' || change.do === 'assign') this.#nodes.takeBack(change.id)
-    this.#tried.changed()
+    this.#allocations.preemptible.answered(change)
+    // What was asked for may be had by others after all.
+    if (change.do === 'grant' || change.do === 'assign' || change.do === 'expire') this.#tried.changed()
     if (change.do !== 'assign') return
     const demand = this.#chosen.get(change.id)
     this.#chosen.delete(change.id)
@@ -148,12 +124,18 @@ export class ResourceBoard {
     const want = (change: ResourceChange): void => {
       if (this.#asked.has(keyOf(change))) return
       this.#asked.set(keyOf(change), change)
+      this.#allocations.preemptible.asked(change)
       wanted.push(change)
     }
     this.#endLives(time, want)
     this.#grantSome(time, want)
     this.#forgetSome(time, want)
     return wanted
+  }
+
+  /** It has not tried all that it is to try: another look is to follow soon, and others are to have their turn before it. */
+  isBehind(): boolean {
+    return this.#turns.isBehind()
   }
 
   /** When time alone will want something; milliseconds since 1970. */
@@ -163,11 +145,25 @@ export class ResourceBoard {
 
   /** Why a task is not given what it needs. */
   whyNot(demand: Demand): WhyNot {
-    return this.#whyNot(waitingTask(demand))
+    return whyNot(this.#nodes.placesWhenIdle(waitingTask(demand)))
   }
 
-  #whyNot(waiting: Waiting): WhyNot {
-    return this.#nodes.placesWhenIdle(waiting) === undefined ? NO_SUCH_CAPACITY : ALL_IN_USE
+  /** Where it could be granted if nothing else were. */
+  #placesWhenIdle(waiting: Waiting): readonly AllocationPlace[] | 'nowhere' | 'later' {
+    if (this.#nodes.knownIdle(waiting) === undefined && !this.#may(waiting)) return 'later'
+    return this.#counted(waiting, (steps) => this.#nodes.placesWhenIdle(waiting, steps)) ?? 'nowhere'
+  }
+
+  /** @param triedIn in which state it did not fit */
+  #may(waiting: Waiting, triedIn?: number): boolean {
+    return this.#turns.may(waiting.holder, this.#tried.stateFor(waiting), triedIn)
+  }
+
+  #counted<T>({ holder }: Waiting, look: (steps: Steps) => T): T {
+    const steps = new Steps()
+    const found = look(steps)
+    this.#turns.took(holder, steps.taken)
+    return found
   }
 
   #endLives({ monotonic }: PlanTime, want: Want): void {
@@ -179,7 +175,7 @@ export class ResourceBoard {
         if (monotonic - renewedAt > LEASE_MS + LEASE_MARGIN_MS) want(dismiss)
         continue
       }
-      for (const id of this.#byPeer.get(peer) ?? []) {
+      for (const id of this.#allocations.restingOn(peer)) {
         const allocation = this.#allocations.get(id)
         if (allocation === undefined || !isOpen(allocation)) continue
         const isHolder = allocation.holder === peer
@@ -202,40 +198,64 @@ export class ResourceBoard {
   }
 
   #grantSome({ now, monotonic }: PlanTime, want: Want): void {
-    const epoch = this.#epoch
-    this.#nodes.begin(monotonic)
-    this.#tried.begin()
-    /** Of those that have waited long: until one is found that could be granted at all. */
-    let keeps = MAX_KEEPS
+    const waits = this.#waiting.size()
+    this.#nodes.begin(monotonic, waits)
+    this.#tried.begin(waits, this.#waiting.inOrder())
+    this.#turns.begin()
+    let isKept = false
     const rooms: Rooms = new Map()
     for (const waiting of this.#waiting.inOrder()) {
       if (!this.#isOpen(waiting)) continue
-      const { id, shape, since, dueAt } = waiting
-      if (this.#tried.take(shape)) {
-        if (this.#give(waiting, rooms, want)) continue
-        this.#tried.doesNotFit(shape)
-      }
-      if (dueAt !== undefined && dueAt <= now) want({ do: 'deny', epoch, id, reason: this.#whyNot(waiting) })
-      else if (keeps > 0 && now - since > PATIENCE_MS) {
-        keeps = this.#keepFor(waiting) ? 0 : keeps - 1
+      const { since, dueAt } = waiting
+      const tried = this.#try(waiting, rooms, want)
+      if (tried === 'fits') continue
+      if (dueAt !== undefined && dueAt <= now) {
+        if (tried === 'unfit') this.#deny(waiting, want)
+      } else if (!isKept && now - since > PATIENCE_MS && this.#keepFor(waiting, monotonic)) {
+        isKept = true
         rooms.clear()
       }
     }
   }
 
-  /** Of those that have waited long the first one alone, so that nobody holds up more than what one ask may take. */
-  #keepFor(waiting: Waiting): boolean {
-    const owners = (this.#nodes.placesWhenIdle(waiting) ?? []).map(({ owner }) => owner)
-    this.#nodes.keep(owners, waiting.names)
-    return owners.length > 0
+  /** @returns `unfit` also where that was found before, and nothing has changed; `later`: not known yet */
+  #try(waiting: Waiting, rooms: Rooms, want: Want): 'fits' | 'unfit' | 'later' {
+    const isKept = this.#nodes.isKeptFrom(waiting.names)
+    const triedIn = this.#tried.triedIn(waiting, isKept)
+    if (triedIn === this.#tried.stateFor(waiting)) return 'unfit'
+    if (!this.#may(waiting, triedIn)) return 'later'
+    if (this.#counted(waiting, (steps) => this.#give(waiting, rooms, want, steps))) return 'fits'
+    this.#tried.doesNotFit(waiting, isKept)
+    return 'unfit'
+  }
+
+  #deny(waiting: Waiting, want: Want): void {
+    const places = this.#placesWhenIdle(waiting)
+    if (places === 'later') return
+    const reason = whyNot(places === 'nowhere' ? undefined : places)
+    want({ do: 'deny', epoch: this.#epoch, id: waiting.id, reason })
+  }
+
+  /**
+   * Of those that have waited long for the first one alone that could be granted at all, so that nobody holds up more than what one
+   * ask may take.
+   */
+  #keepFor(waiting: Waiting, nowMs: number): boolean {
+    const places = this.#placesWhenIdle(waiting)
+    if (typeof places === 'string') return false
+    const nodes = this.#nodes
+    const to = { waiting, places, nodes: nodes.among(waiting), capacities: nodes.capacities(), nowMs }
+    const peers = this.#counted(waiting, (steps) => this.#kept.choose(to, () => this.#may(waiting), steps))
+    if (nodes.keep(peers, waiting.names)) this.#tried.keptChanged()
+    return true
   }
 
   /** @returns whether it fits: it is on its way then */
-  #give({ id, demand, names }: Waiting, rooms: Rooms, want: Want): boolean {
+  #give({ id, demand, names }: Waiting, rooms: Rooms, want: Want, steps: Steps): boolean {
     const nodes = this.#nodes.openFor(names)
-    if (demand !== undefined) return this.#assign(demand, nodes, rooms, want)
+    if (demand !== undefined) return this.#assign(demand, nodes, rooms, want, steps)
     const wanted = this.#allocations.get(id)
-    const grant = wanted && this.#planFor(id, wanted, nodes)
+    const grant = wanted && this.#planFor(id, wanted, nodes, steps)
     if (wanted === undefined || grant === undefined) return false
     want(grant)
     this.#nodes.take(
@@ -245,16 +265,16 @@ export class ResourceBoard {
     return true
   }
 
-  #planFor(id: string, wanted: Allocation, nodes: PlannedMap): Grant | undefined {
-    const plan = planGrant(wanted, nodes, wanted.preempts === true ? this.#mayEnd() : [])
+  #planFor(id: string, wanted: Allocation, nodes: PlannedMap, steps: Steps): Grant | undefined {
+    const plan = planGrant(wanted, nodes, this.#allocations.preemptible, steps)
     if (plan === undefined) return undefined
     const victims = plan.victims.map((victim) => ({ id: victim.id, fence: victim.fence }))
     return { do: 'grant', epoch: this.#epoch, id, places: plan.places, ...(victims.length > 0 && { victims }) }
   }
 
-  #assign(demand: Demand, nodes: PlannedMap, rooms: Rooms, want: Want): boolean {
+  #assign(demand: Demand, nodes: PlannedMap, rooms: Rooms, want: Want, steps: Steps): boolean {
     const { task, units, priority } = demand
-    const room = rooms.get(demand.shape) ?? new RoomFor(units, demand.free(), nodes)
+    const room = rooms.get(demand.shape) ?? new RoomFor(units, demand.free(), nodes, steps)
     rooms.set(demand.shape, room)
     const place = room.next((peer) => demand.isFree(peer))
     if (place === undefined) return false
@@ -268,25 +288,11 @@ export class ResourceBoard {
     return true
   }
 
-  /** Granted ones that nobody has asked to end. */
-  *#mayEnd(): Generator<PlannedVictim> {
-    const ending = new Set(
-      [...this.#asked.values()].flatMap((one) => (one.do === 'grant' ? (one.victims ?? []) : [])).map(({ id }) => id),
-    )
-    for (const [id, one] of this.#allocations)
-      if (one.status === 'allocated' && one.fence !== undefined && !ending.has(id) && !this.#asked.has(`a ${id}`))
-        yield { ...one, id, fence: one.fence }
-  }
-
   #forgetSome({ now }: PlanTime, want: Want): void {
-    const ids: string[] = []
-    for (const [id, endedAt] of this.#ended) {
-      if (now - endedAt < KEPT_MS || ids.length >= FORGET_AT_ONCE) break
-      ids.push(id)
-    }
+    const ids = this.#allocations.endedUntil(now - KEPT_MS, FORGET_AT_ONCE)
     if (ids.length > 0) want({ do: 'forget', epoch: this.#epoch, ids })
   }
 }
 
-const peersOf = ({ holder, places = [] }: Allocation): Set<string> =>
-  new Set([holder, ...places.map(({ owner }) => owner)])
+const whyNot = (placesWhenIdle: readonly AllocationPlace[] | undefined): WhyNot =>
+  placesWhenIdle === undefined ? NO_SUCH_CAPACITY : ALL_IN_USE

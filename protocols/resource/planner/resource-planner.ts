@@ -2,6 +2,7 @@
  * What the coordinator does about resources, for as long as it coordinates: it reads the journal's changes, looks at its board,
  * and has decided what that wants. State: the board, of one epoch.
  */
+import { waitFor } from '../../async.ts'
 import type { Events } from '../../events/api.ts'
 import type { EventTeller } from '../../events/event-teller.ts'
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
@@ -26,6 +27,8 @@ import { type PlanCounts, ResourceBoard } from './resource-board.ts'
 
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 250
+/** Milliseconds that others have before it goes on with what it has not tried yet. */
+const REST_MS = 5
 
 export interface PlannerDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log' | 'random'>
@@ -218,6 +221,10 @@ export class ResourcePlanner implements DemandPlanner {
   }
 
   #untilNews(clock: JournalClock): Promise<void> {
+    const { timers } = this.#deps.port
+    // Whatever there is to be read by then: others that run here have their turn.
+    if (this.#board.isBehind())
+      return waitFor(this.#signal, (resolve) => timers.after(REST_MS, resolve)).catch(() => {})
     const due = this.#board.nextDueAt()
     const dueMs = due === undefined ? LOOK_MS : Math.min(LOOK_MS, Math.max(1, due - clock.now()))
     return this.#loop.untilNews(dueMs)

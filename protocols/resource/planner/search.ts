@@ -4,7 +4,7 @@
  * bounded number of them. State: what each node would have left.
  */
 import type { AllocationPlace, Ask } from '../resource-record.ts'
-import { amountOf, type Units } from '../units.ts'
+import { amountOf, fits, NONE, type Units } from '../units.ts'
 import { type GivingNode, isGiving } from './feasibility.ts'
 
 /** Of one search: nodes that parts are placed at, before it is given up. */
@@ -113,10 +113,12 @@ const inOrder = (needs: readonly Need[], rooms: readonly Room[]): readonly Need[
   return sized.map(({ need }) => need)
 }
 
+/** @param isWhole also nodes that could give a part only if they had given less so far */
 export const fieldOf = (
   { parts, spread }: Pick<Ask, 'parts' | 'spread'>,
   nodes: ReadonlyMap<string, GivingNode>,
   steps: Steps,
+  isWhole = false,
 ): Field => {
   const names = new Map<string, number>()
   const needs = parts.map((part, i) => needOf(part, i, names))
@@ -124,13 +126,24 @@ export const fieldOf = (
   const list = [...names.keys()]
   const rooms: Room[] = []
   for (const [peer, node] of nodes) {
-    if (!isGiving(node)) continue
-    const room = roomOf(peer, node, list)
-    if (kinds.some(({ need }) => fitsIn(room.capacity, need))) rooms.push(room)
+    const used = isWhole ? NONE : node.used
+    const couldGive = ({ need }: Kind): boolean => fits(node.capacity, used, parts[need.part]?.units ?? NONE)
+    if (isGiving(node) && kinds.some(couldGive)) rooms.push(roomOf(peer, node, list))
   }
-  steps.take(nodes.size * 2)
+  steps.take(nodes.size * 2 + parts.length * 4)
   const byPeer = new Map(rooms.map((room) => [room.peer, room] as const))
   return { needs: inOrder(needs, rooms), kinds, rooms, byPeer, names, isSpread: spread === true, steps }
+}
+
+/** As if nothing had been given so far. */
+export const idleFieldOf = (
+  wanted: Pick<Ask, 'parts' | 'spread'>,
+  nodes: ReadonlyMap<string, GivingNode>,
+  steps: Steps,
+): Field => {
+  const field = fieldOf(wanted, nodes, steps, true)
+  for (const { free, capacity } of field.rooms) free.splice(0, free.length, ...capacity)
+  return field
 }
 
 /** Of what nodes have left: there is as much as all parts ask for, and each has room somewhere, if it were alone. */
@@ -229,6 +242,19 @@ const take = (room: Room, { amounts }: Need, sign: 1 | -1): void => {
 /** @returns one place for each part; undefined: none were found */
 export const search = (field: Field, rank: Rank = leftOver): AllocationPlace[] | undefined =>
   couldFit(field) ? new Search(field, rank).run() : undefined
+
+/** What has to come free at each of these places. */
+export const shortAt = ({ needs, byPeer }: Field, places: readonly AllocationPlace[]): ReadonlyMap<Room, number[]> => {
+  const short = new Map<Room, number[]>()
+  for (const { part, amounts } of needs) {
+    const room = byPeer.get(places[part]?.owner ?? '')
+    if (room === undefined) continue
+    const lacks = short.get(room) ?? room.now.map((amount) => -amount)
+    short.set(room, lacks)
+    for (const [name, amount] of amounts) lacks[name] = (lacks[name] ?? 0) + amount
+  }
+  return short
+}
 
 /** Of units of a node that are of no part: the same as among parts. */
 export const leftOverOf = ({ capacity, used }: Pick<GivingNode, 'capacity' | 'used'>, asked: Units): number => {

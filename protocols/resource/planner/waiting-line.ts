@@ -1,6 +1,5 @@
 /**
- * Who waits for resources, programs and tasks alike: by priority, in the order in which they asked, and what was tried for them.
- * State: that.
+ * Who waits for resources, programs and tasks alike: by priority, in the order in which they asked. State: that.
  */
 import { type Allocation, PRIORITY_LEVELS } from '../resource-record.ts'
 import type { Demand } from './demands.ts'
@@ -9,6 +8,8 @@ import type { Wanted } from './placement.ts'
 /** Somebody who waits: a program, or a task. */
 export interface Waiting {
   readonly id: string
+  /** Who asks; all tasks alike. */
+  readonly holder: string
   readonly priority: number
   /** What it takes to grant it: two of the same fit or do not fit alike. */
   readonly shape: string
@@ -26,21 +27,23 @@ export interface Waiting {
 }
 
 export const waitingProgram = (id: string, wanted: Allocation): Waiting => {
-  const { parts, spread, preempts, priority, askedAt, waitMs } = wanted
+  const { parts, spread, preempts, holder, priority, askedAt, waitMs } = wanted
   return {
-    ...{ id, priority, wanted, since: askedAt, ...(waitMs !== undefined && { dueAt: askedAt + waitMs }) },
+    ...{ id, holder, priority, wanted, since: askedAt, ...(waitMs !== undefined && { dueAt: askedAt + waitMs }) },
     shape: JSON.stringify([parts, spread === true, preempts === true ? priority : -1]),
     names: new Set(parts.flatMap(({ units }) => Object.keys(units))),
   }
 }
 
+/** No peer has this id. */
+const TASKS = ''
 /** No id has a space. */
 export const demandKey = (task: string): string => `d ${task}`
 export const waitingTask = (demand: Demand): Waiting => {
   const { task, priority, units, since, all, shape } = demand
   const wanted = { priority, parts: [{ units }] }
   return {
-    ...{ id: demandKey(task), priority, since, demand, wanted, among: all },
+    ...{ id: demandKey(task), holder: TASKS, priority, since, demand, wanted, among: all },
     ...{ shape: `d ${shape}`, names: new Set(Object.keys(units)) },
   }
 }
@@ -71,46 +74,5 @@ export class WaitingLine {
   /** The most urgent first. */
   *inOrder(): Generator<Waiting> {
     for (const level of this.#levels.toReversed()) yield* level.values()
-  }
-}
-
-/** Of one look; the next one goes on. */
-const MAX_PLANS = 256
-
-/**
- * Shapes of asks that were tried and did not fit. Each one is tried once before any of them is tried again, so that many that fit
- * nowhere keep no other from being tried, however much becomes free meanwhile.
- */
-export class TriedShapes {
-  readonly #unfit = new Set<string>()
-  /** Something became free since they were tried, or may have. */
-  #hasChanged = false
-  #isThrough = true
-  #left = MAX_PLANS
-
-  changed(): void {
-    this.#hasChanged = true
-  }
-
-  /** Another look begins. */
-  begin(): void {
-    if (this.#isThrough && this.#hasChanged) {
-      this.#unfit.clear()
-      this.#hasChanged = false
-    }
-    this.#isThrough = true
-    this.#left = MAX_PLANS
-  }
-
-  /** @returns whether it is to be tried now */
-  take(shape: string): boolean {
-    if (this.#unfit.has(shape)) return false
-    if (this.#left === 0) this.#isThrough = false
-    else this.#left -= 1
-    return this.#isThrough
-  }
-
-  doesNotFit(shape: string): void {
-    this.#unfit.add(shape)
   }
 }

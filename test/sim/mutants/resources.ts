@@ -67,8 +67,8 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'what does not fit is not tried again when something ends',
     file: `${RESOURCE}/planner/resource-board.ts`,
-    find: '    this.#tried.changed()\n    this.#nodes.set(peer, record, nowMs)\n',
-    replace: '    this.#nodes.set(peer, record, nowMs)\n',
+    find: 'if (this.#nodes.set(peer, record, nowMs)) this.#tried.changed()',
+    replace: 'this.#nodes.set(peer, record, nowMs)',
   },
   {
     bug: 'a new coordinator does not read what was allocated',

@@ -1,65 +1,14 @@
 /** What the coordinator wants decided, from what there is and what time it is. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { ResourceChange } from '../../../protocols/resource/journal/resource-changes.ts'
 import type { Demand } from '../../../protocols/resource/planner/demands.ts'
-import { LEASE_MARGIN_MS, LEASE_MS, ResourceBoard } from '../../../protocols/resource/planner/resource-board.ts'
-import type { Ask } from '../../../protocols/resource/resource-record.ts'
-import type { Units } from '../../../protocols/resource/units.ts'
-import { asked, LEADER, ResourceJournal } from '../../support/resource-journal.ts'
-
-class Played {
-  ids = 0
-  readonly journal = new ResourceJournal()
-  readonly board = new ResourceBoard(1, () => `task-${this.ids++}`)
-  now = 1_000
-
-  constructor() {
-    this.journal.register('ann')
-    this.journal.register('box', { cpu: 4 })
-  }
-
-  /** It has read all there is. */
-  read(): void {
-    for (const [peer, record] of this.journal.nodes()) this.board.setNode(peer, record, this.now)
-    for (const [id, record] of this.journal.allocations()) this.board.setAllocation(id, record)
-  }
-
-  wanted(): ResourceChange[] {
-    this.journal.at = this.now
-    return this.board.wanted({ now: this.now, monotonic: this.now })
-  }
-
-  /** As the coordinator has it decided. @returns what was decided, in short */
-  step(): string[] {
-    this.read()
-    const done = this.wanted()
-    const said = done.map((change) => {
-      const answer = this.journal.one(LEADER, change)
-      return `${change.do} ${'id' in change ? change.id : 'peer' in change ? change.peer : ''}${typeof answer === 'string' ? ` ${answer}` : ''}`.trim()
-    })
-    const gone = done.flatMap((change) => (change.do === 'forget' ? change.ids : []))
-    for (const id of gone) this.board.setAllocation(id, this.journal.get(id))
-    this.read()
-    for (const change of done) this.board.answered(change)
-    this.journal.check()
-    return said
-  }
-
-  ask(id: string, units: Units, more: Partial<Ask> = {}): void {
-    this.journal.at = this.now
-    this.journal.allocate('ann', id, asked([units], more))
-  }
-
-  release(id: string): void {
-    this.journal.one('ann', { do: 'release', id })
-    this.board.setAllocation(id, undefined)
-  }
-}
+import { LEASE_MARGIN_MS, LEASE_MS } from '../../../protocols/resource/planner/resource-board.ts'
+import { PlannedBoard } from '../../support/planned-board.ts'
+import { LEADER } from '../../support/resource-journal.ts'
 
 describe('the board', () => {
   it('grants by priority, then in the order of asking, and asks for nothing twice', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     for (const [id, priority] of [
       ['a', 1],
       ['b', 1],
@@ -83,7 +32,7 @@ describe('the board', () => {
   })
 
   it('denies at its time, and says whether it could ever be had', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     played.ask('a', { cpu: 4 })
     assert.deepEqual(played.step(), ['grant a'])
     played.ask('late', { cpu: 1 }, { waitMs: 1_000 })
@@ -106,7 +55,7 @@ describe('the board', () => {
   })
 
   it('lets small ones pass a large one for a while, then keeps for it what comes free', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     for (const id of ['a', 'b']) played.ask(id, { cpu: 2 })
     played.step()
     played.ask('large', { cpu: 4 })
@@ -125,7 +74,7 @@ describe('the board', () => {
   })
 
   it('tries everybody once before it tries anybody again, however much changes meanwhile', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     for (let i = 0; i < 600; i += 1) played.ask(`never-${i}`, { cpu: 5 + i }, { priority: 3 })
     played.ask('modest', { cpu: 1 }, { priority: 0 })
     // Each step reads all nodes anew.
@@ -134,7 +83,7 @@ describe('the board', () => {
   })
 
   it('keeps for one that waits long the nodes alone that could give it', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     played.journal.register('bay', { cpu: 2 })
     played.ask('a', { cpu: 3 })
     played.ask('b', { cpu: 1 })
@@ -154,7 +103,7 @@ describe('the board', () => {
   })
 
   it('ends what rests on a node that was not renewed, then lets it go', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     played.ask('a', { cpu: 1 })
     played.step()
     played.now += LEASE_MS + LEASE_MARGIN_MS
@@ -172,7 +121,7 @@ describe('the board', () => {
   })
 
   it('ends others for one that preempts, and only then', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     played.ask('low', { cpu: 3 }, { priority: 0, preemptible: true })
     played.step()
     played.ask('polite', { cpu: 2 }, { priority: 3 })
@@ -184,7 +133,7 @@ describe('the board', () => {
 })
 
 describe('what tasks demand', () => {
-  const demandOf = (played: Played, task: string, cpu: number, more: Partial<Demand> = {}) => {
+  const demandOf = (played: PlannedBoard, task: string, cpu: number, more: Partial<Demand> = {}) => {
     const told: string[] = []
     const demand: Demand = {
       ...{ task, priority: 1, units: { cpu }, since: played.now, shape: `sum ${cpu}` },
@@ -200,7 +149,7 @@ describe('what tasks demand', () => {
   }
 
   it('is planned in one order with what programs ask for', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     played.ask('a', { cpu: 2 })
     played.read()
     const told = demandOf(played, 't', 2)
@@ -215,7 +164,7 @@ describe('what tasks demand', () => {
   })
 
   it('is given at nodes alone that would work on it now', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     let free: string[] = []
     played.read()
     const told = demandOf(played, 't', 1, { free: () => free })
@@ -228,7 +177,7 @@ describe('what tasks demand', () => {
   })
 
   it('says why it is not given, and is not given once nobody wants it', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     played.read()
     const demand = {
       task: 't',
@@ -252,7 +201,7 @@ describe('what tasks demand', () => {
   })
 
   it('that was overtaken for long keeps what comes free, of programs too', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     played.ask('a', { cpu: 3 })
     played.step()
     const told = demandOf(played, 't', 4)
@@ -266,7 +215,7 @@ describe('what tasks demand', () => {
   })
 
   it('that was refused, or is followed by nobody any more, is told', () => {
-    const played = new Played()
+    const played = new PlannedBoard()
     const told = demandOf(played, 't', 2)
     played.read()
     const [assign] = played.wanted()

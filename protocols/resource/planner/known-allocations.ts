@@ -1,0 +1,67 @@
+/** Allocations as the journal has them. State: those, by what is asked about them. */
+import type { Allocation } from '../resource-record.ts'
+import { Preemptible } from './preemptible.ts'
+
+const peersOf = ({ holder, places = [] }: Allocation): Set<string> =>
+  new Set([holder, ...places.map(({ owner }) => owner)])
+
+export class KnownAllocations {
+  readonly #all = new Map<string, Allocation>()
+  /** Those that rest on a node, as their holder or as who gives a part. */
+  readonly #byPeer = new Map<string, Set<string>>()
+  /** Ended ones, in the order in which they ended. */
+  readonly #ended = new Map<string, number>()
+  readonly preemptible = new Preemptible()
+  #granted = 0
+
+  granted(): number {
+    return this.#granted
+  }
+
+  get(id: string): Allocation | undefined {
+    return this.#all.get(id)
+  }
+
+  /** Ids. */
+  restingOn(peer: string): Iterable<string> {
+    return this.#byPeer.get(peer) ?? []
+  }
+
+  /** Ids of those that ended first. @param until milliseconds since 1970 */
+  endedUntil(until: number, most: number): string[] {
+    const ids: string[] = []
+    for (const [id, endedAt] of this.#ended) {
+      if (endedAt > until || ids.length >= most) break
+      ids.push(id)
+    }
+    return ids
+  }
+
+  set(id: string, record: Allocation | undefined): void {
+    const before = this.#all.get(id)
+    if (before !== undefined) this.#unlist(id, before)
+    this.preemptible.set(id, record)
+    if (record === undefined) {
+      this.#all.delete(id)
+      return
+    }
+    this.#all.set(id, record)
+    for (const peer of peersOf(record)) {
+      const ids = this.#byPeer.get(peer) ?? new Set()
+      this.#byPeer.set(peer, ids)
+      ids.add(id)
+    }
+    if (record.status === 'allocated') this.#granted += 1
+    else if (record.status !== 'waiting') this.#ended.set(id, record.changedAt)
+  }
+
+  #unlist(id: string, before: Allocation): void {
+    for (const peer of peersOf(before)) {
+      const ids = this.#byPeer.get(peer)
+      ids?.delete(id)
+      if (ids?.size === 0) this.#byPeer.delete(peer)
+    }
+    if (before.status === 'allocated') this.#granted -= 1
+    this.#ended.delete(id)
+  }
+}

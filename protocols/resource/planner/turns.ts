@@ -1,0 +1,63 @@
+/**
+ * Whose turn it is to have nodes looked at. One look takes a bounded number of steps, and goes on in the next one. Who asks
+ * shares them: asks that take many steps hold back others of the same holder, and nobody else's for long.
+ *
+ * State: holders that something is tried for, with the steps that they may take; they go once all that they ask for was tried.
+ */
+
+/** Of one look. It begins nothing more after these; what it has begun it brings to an end. */
+const STEPS = 40_000
+
+interface Turn {
+  /** It may begin something while it has some left; less than none is made up for in later looks. */
+  steps: number
+  /** What was tried in this state or a later one is tried again only after all others of this holder. */
+  readonly since: number
+  /** Something was left for the next look. */
+  isCut: boolean
+}
+
+export class Turns {
+  readonly #turns = new Map<string, Turn>()
+  #left = STEPS
+  #share = STEPS / 2
+  #isBehind = false
+
+  /** Another look begins. */
+  begin(): void {
+    for (const [holder, { isCut }] of this.#turns) if (!isCut) this.#turns.delete(holder)
+    this.#left = STEPS
+    this.#share = STEPS / Math.max(2, this.#turns.size)
+    this.#isBehind = false
+    for (const turn of this.#turns.values()) {
+      turn.steps = Math.min(STEPS, turn.steps + this.#share)
+      turn.isCut = false
+    }
+  }
+
+  /** Something is to be tried in another look, and soon. */
+  isBehind(): boolean {
+    return this.#isBehind
+  }
+
+  /**
+   * @param state numbers what there is: it grows where something may fit that did not
+   * @param triedIn in which state it did not fit; undefined: it was not tried
+   * @returns whether it is to be tried now; false: in another look
+   */
+  may(holder: string, state: number, triedIn?: number): boolean {
+    const turn = this.#turns.get(holder) ?? { steps: this.#share, since: state, isCut: false }
+    this.#turns.set(holder, turn)
+    const isAgain = triedIn !== undefined && triedIn >= turn.since
+    if (!isAgain && turn.steps > 0 && this.#left > 0) return true
+    if (!isAgain) turn.isCut = true
+    this.#isBehind = true
+    return false
+  }
+
+  took(holder: string, steps: number): void {
+    this.#left -= steps
+    const turn = this.#turns.get(holder)
+    if (turn !== undefined) turn.steps -= steps
+  }
+}

@@ -1,0 +1,150 @@
+/** Who waits is tried within a bounded number of steps a look, each holder in its turn. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { TriedShapes } from '../../../protocols/resource/planner/tried-shapes.ts'
+import { Turns } from '../../../protocols/resource/planner/turns.ts'
+import type { Waiting } from '../../../protocols/resource/planner/waiting-line.ts'
+import { PlannedBoard } from '../../support/planned-board.ts'
+
+const STEPS = 40_000
+
+describe('turns', () => {
+  it('a look begins nothing more after its steps, and no holder takes more than half of them', () => {
+    const turns = new Turns()
+    turns.begin()
+    assert.ok(turns.may('ann', 1))
+    turns.took('ann', STEPS / 2 - 1)
+    assert.ok(turns.may('ann', 1), 'one step is left')
+    turns.took('ann', 1)
+    assert.equal(turns.isBehind(), false)
+    assert.equal(turns.may('ann', 1), false)
+    assert.ok(turns.isBehind())
+    assert.ok(turns.may('bob', 1), 'others go on')
+    turns.took('bob', STEPS / 2)
+    assert.equal(turns.may('cid', 1), false, 'the steps of the look are used up')
+    turns.begin()
+    assert.equal(turns.isBehind(), false)
+    assert.ok(turns.may('cid', 1))
+  })
+
+  it('who took more than its share waits until that is made up for', () => {
+    const turns = new Turns()
+    turns.begin()
+    assert.ok(turns.may('ann', 1))
+    turns.took('ann', 2 * STEPS)
+    let looks = 0
+    for (; !turns.may('ann', 1); looks += 1) turns.begin()
+    // A look has half of the steps for it.
+    assert.equal(looks, 4)
+  })
+
+  it('what was tried is tried again after all others of its holder', () => {
+    const turns = new Turns()
+    turns.begin()
+    assert.ok(turns.may('ann', 1), 'the first one')
+    turns.took('ann', STEPS)
+    assert.equal(turns.may('ann', 1), false, 'the second one')
+    turns.begin()
+    assert.equal(turns.may('ann', 2), false, 'its steps are to be made up for')
+    turns.begin()
+    assert.equal(turns.may('ann', 2, 1), false, 'the first one, though something has changed')
+    assert.ok(turns.may('ann', 2), 'the second one')
+    assert.ok(turns.isBehind())
+    turns.begin()
+    assert.ok(turns.may('ann', 2, 1), 'the first one')
+  })
+})
+
+describe('shapes that were tried', () => {
+  const waiting = (shape: string): Waiting => ({
+    ...{ id: shape, holder: 'ann', shape, priority: 1, since: 0, names: new Set<string>() },
+    wanted: { priority: 1, parts: [{ units: {} }] },
+  })
+
+  it('are known with the state that they did not fit in', () => {
+    const tried = new TriedShapes()
+    const [one, other] = [waiting('1'), waiting('2')]
+    tried.doesNotFit(one, false)
+    tried.doesNotFit(other, true)
+    assert.equal(tried.triedIn(one, true), tried.stateFor(one), 'nor among those that are not kept')
+    assert.equal(tried.triedIn(other, true), tried.stateFor(other))
+    assert.equal(tried.triedIn(other, false), undefined)
+    tried.keptChanged()
+    assert.equal(tried.triedIn(other, true), undefined)
+    tried.tasksChanged()
+    assert.equal(tried.triedIn(one, false), tried.stateFor(one), 'it is no task')
+    tried.changed()
+    assert.ok((tried.triedIn(one, false) ?? 0) < tried.stateFor(one))
+  })
+
+  it('are forgotten once nobody wants them and there are many', () => {
+    const tried = new TriedShapes()
+    for (let i = 0; i < 2_050; i += 1) tried.doesNotFit(waiting(`${i}`), false)
+    tried.begin(1, [waiting('7')])
+    assert.ok(tried.triedIn(waiting('8'), false), 'up to as many')
+    tried.doesNotFit(waiting('one more'), false)
+    tried.begin(1, [waiting('7')])
+    assert.ok(tried.triedIn(waiting('7'), false))
+    assert.equal(tried.triedIn(waiting('8'), false), undefined)
+  })
+})
+
+describe('the board', () => {
+  /** One more than there are nodes, and no node gives two of them. */
+  const noPacking = (nodes: number, i: number) =>
+    Array.from({ length: nodes + 1 }, (_, k) => ({ cpu: 560 + (k % 3) + i, memory: 1 + k }))
+  const many = (played: PlannedBoard): void => {
+    for (let i = 0; i < 20; i += 1)
+      played.askAll(`hard-${i}`, noPacking(20, i), { priority: 3, preempts: true }, 'mallory')
+  }
+  const crowded = (): PlannedBoard => {
+    const boxes = Array.from({ length: 20 }, (_, i) => [`box-${i}`, { cpu: 1_100, memory: 9_999 }] as const)
+    const played = new PlannedBoard({ mallory: {}, gpu: { gpu: 1 }, ...Object.fromEntries(boxes) })
+    for (let i = 0; i < 200; i += 1) played.ask(`low-${i}`, { cpu: 50 }, { priority: 0, preemptible: true }, 'mallory')
+    played.steps()
+    return played
+  }
+
+  it('tries what takes little of one holder soon, whatever another one asks for', () => {
+    const played = crowded()
+    many(played)
+    played.ask('modest', { gpu: 1 }, { priority: 0 })
+    const said = [played.step(), played.step(), played.step()]
+    assert.deepEqual(said.flat(), ['grant modest'])
+    assert.ok(played.board.isBehind(), 'the rest is tried later')
+  })
+
+  it('denies only what was tried, and by the state of things', () => {
+    const played = crowded()
+    many(played)
+    for (let i = 0; i < 20; i += 1)
+      played.askAll(`due-${i}`, noPacking(20, 100 + i), { priority: 2, waitMs: 0 }, 'mallory')
+    played.ask('last', { gpu: 1 }, { priority: 0, waitMs: 0 }, 'mallory')
+    const said = played.step()
+    assert.ok(played.board.isBehind())
+    assert.ok(!said.includes('deny last'), 'it was not tried')
+    const rest = played.steps()
+    assert.ok(rest.includes('grant last'))
+    assert.equal([...said, ...rest].filter((one) => one.startsWith('deny due-')).length, 20)
+  })
+
+  it('tries nothing again because a node was renewed, or gives less', () => {
+    const played = new PlannedBoard({ box: { cpu: 4 } })
+    let looks = 0
+    const demand = { task: 't', priority: 1, units: { cpu: 5 }, since: played.now, shape: 's', isFree: () => true }
+    const free = (): string[] => {
+      looks += 1
+      return ['box']
+    }
+    const rest = { chosen() {}, answered() {} }
+    played.board.addDemand({ ...demand, ...rest, free, all: () => ['box'] })
+    played.step()
+    const before = looks
+    played.now += 1_000
+    played.renewAll()
+    played.step()
+    assert.equal(looks, before)
+    played.journal.register('box', { cpu: 5 }, 1)
+    assert.deepEqual(played.step(), ['assign task-0'])
+  })
+})
