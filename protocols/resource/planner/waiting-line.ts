@@ -48,15 +48,48 @@ export const waitingTask = (demand: Demand): Waiting => {
   }
 }
 
+/** Of one priority, in the order of asking. */
+class Level {
+  readonly #all = new Map<string, Waiting>()
+  #lastSince = 0
+  /** One was added that asked before others that were there. */
+  #isMixed = false
+
+  get size(): number {
+    return this.#all.size
+  }
+
+  add(waiting: Waiting): void {
+    if (this.#all.size === 0) this.#lastSince = waiting.since
+    if (waiting.since < this.#lastSince) this.#isMixed = true
+    else this.#lastSince = waiting.since
+    this.#all.set(waiting.id, waiting)
+  }
+
+  delete(id: string): void {
+    this.#all.delete(id)
+  }
+
+  inOrder(): IterableIterator<Waiting> {
+    if (this.#isMixed) {
+      const sorted = [...this.#all.values()].sort((a, b) => a.since - b.since)
+      this.#all.clear()
+      for (const waiting of sorted) this.#all.set(waiting.id, waiting)
+      this.#isMixed = false
+    }
+    return this.#all.values()
+  }
+}
+
 export class WaitingLine {
-  readonly #levels: readonly Map<string, Waiting>[] = Array.from({ length: PRIORITY_LEVELS }, () => new Map())
+  readonly #levels: readonly Level[] = Array.from({ length: PRIORITY_LEVELS }, () => new Level())
 
   size(): number {
     return this.#levels.reduce((sum, { size }) => sum + size, 0)
   }
 
   add(waiting: Waiting): void {
-    this.#levels[waiting.priority]?.set(waiting.id, waiting)
+    this.#levels[waiting.priority]?.add(waiting)
   }
 
   delete(id: string): void {
@@ -73,6 +106,6 @@ export class WaitingLine {
 
   /** The most urgent first. */
   *inOrder(): Generator<Waiting> {
-    for (const level of this.#levels.toReversed()) yield* level.values()
+    for (const level of this.#levels.toReversed()) yield* level.inOrder()
   }
 }
