@@ -15,8 +15,7 @@ import { KnownAllocations } from './known-allocations.ts'
 import { planGrant, RoomFor } from './placement.ts'
 import { PlannedNodes } from './planned-nodes.ts'
 import { Steps } from './search.ts'
-import { TriedShapes } from './tried-shapes.ts'
-import { Turns } from './turns.ts'
+import { TriedShapes, Turns } from './turns.ts'
 import { demandKey, type Waiting, WaitingLine, waitingProgram, waitingTask } from './waiting-line.ts'
 
 /** Milliseconds that a node may go on without being renewed; it renews each 10 s. */

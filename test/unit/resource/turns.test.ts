@@ -1,8 +1,7 @@
 /** Who waits is tried within a bounded number of steps a look, each holder in its turn. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { TriedShapes } from '../../../protocols/resource/planner/tried-shapes.ts'
-import { Turns } from '../../../protocols/resource/planner/turns.ts'
+import { TriedShapes, Turns } from '../../../protocols/resource/planner/turns.ts'
 import type { Waiting } from '../../../protocols/resource/planner/waiting-line.ts'
 import { PlannedBoard } from '../../support/planned-board.ts'
 
