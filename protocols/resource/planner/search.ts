@@ -127,10 +127,13 @@ export const fieldOf = (
   const rooms: Room[] = []
   for (const [peer, node] of nodes) {
     const used = isWhole ? NONE : node.used
-    const couldGive = ({ need }: Kind): boolean => fits(node.capacity, used, parts[need.part]?.units ?? NONE)
+    const couldGive = ({ need }: Kind): boolean => {
+      steps.take(1)
+      return fits(node.capacity, used, parts[need.part]?.units ?? NONE)
+    }
     if (isGiving(node) && kinds.some(couldGive)) rooms.push(roomOf(peer, node, list))
   }
-  steps.take(nodes.size * 2 + parts.length * 4)
+  steps.take(nodes.size + parts.length * 4)
   const byPeer = new Map(rooms.map((room) => [room.peer, room] as const))
   return { needs: inOrder(needs, rooms), kinds, rooms, byPeer, names, isSpread: spread === true, steps }
 }
@@ -148,12 +151,14 @@ export const idleFieldOf = (
 
 /** Of what nodes have left: there is as much as all parts ask for, and each has room somewhere, if it were alone. */
 const couldFit = ({ kinds, rooms, byPeer, names, steps }: Field): boolean => {
+  steps.take(rooms.length * (1 + kinds.length))
   const left = Array.from(names, () => 0)
   for (const { free } of rooms) for (const [name, amount] of free.entries()) left[name] = (left[name] ?? 0) + amount
+  const asked = Array.from(names, () => 0)
   for (const { need, count } of kinds)
-    for (const [name, amount] of need.amounts) left[name] = (left[name] ?? 0) - amount * count
-  if (left.some((amount) => amount < 0)) return false
-  steps.take(rooms.length * (1 + kinds.length))
+    for (const [name, amount] of need.amounts) asked[name] = (asked[name] ?? 0) + amount * count
+  // Sums of many nodes may be more than a number holds exactly.
+  if (asked.some((amount, name) => amount > (left[name] ?? 0) * (1 + 1e-9))) return false
   return kinds.every(({ need }) => {
     if (need.owner === undefined) return rooms.some(({ free }) => fitsIn(free, need))
     const own = byPeer.get(need.owner)
