@@ -5,6 +5,7 @@
  * State: demands that are open, who is told, and the planner while this node coordinates.
  */
 import type { Stop } from '../../port.ts'
+import type { AllocationPlace } from '../resource-record.ts'
 import type { Units } from '../units.ts'
 
 /** What one task needs to be worked on. */
@@ -41,6 +42,9 @@ export interface Assigned {
 export const NO_SUCH_CAPACITY = 'no-such-capacity'
 export const ALL_IN_USE = 'all-in-use'
 export type WhyNot = typeof NO_SUCH_CAPACITY | typeof ALL_IN_USE
+/** @param placesWhenIdle where it could be granted if nothing else were; undefined: nowhere */
+export const whyNot = (placesWhenIdle: readonly AllocationPlace[] | undefined): WhyNot =>
+  placesWhenIdle === undefined ? NO_SUCH_CAPACITY : ALL_IN_USE
 
 /** What the coordinator's tasks ask of resources. */
 export interface TaskCapacity {

@@ -3,7 +3,7 @@
  * and `obstacle` (feasibility.ts) decides about each proposal, here as where it is applied.
  */
 import type { AllocationPlace, Ask } from '../resource-record.ts'
-import { fits, type Units } from '../units.ts'
+import { fits, NONE, type Units } from '../units.ts'
 import { type GivingNode, isBelow, isGiving, obstacle } from './feasibility.ts'
 import { type PlannedVictim, planByEnding } from './preemption.ts'
 import { fieldOf, idleFieldOf, leftOverOf, Steps, search } from './search.ts'
@@ -14,6 +14,12 @@ export interface Plan {
 }
 
 export type Wanted = Pick<Ask, 'parts' | 'spread' | 'priority' | 'preempts'>
+
+interface OnePart {
+  readonly shape: string
+  readonly wanted: Wanted
+  readonly demand?: { free(): Iterable<string> }
+}
 
 /**
  * Nodes that have room for parts of the same units, the closest fit first, as of one moment: what is granted after it is looked at
@@ -40,7 +46,7 @@ export class RoomFor {
   }
 
   /** @param isFree whether it takes one more for another reason @returns undefined: there is no room */
-  next(isFree: (peer: string) => boolean): AllocationPlace | undefined {
+  next(isFree: (peer: string) => boolean = () => true): AllocationPlace | undefined {
     for (; this.#at < this.#peers.length; this.#at += 1) {
       const owner = this.#peers[this.#at] ?? ''
       const node = this.#nodes.get(owner)
@@ -48,6 +54,26 @@ export class RoomFor {
         return { owner, registration: node.registration }
     }
     return undefined
+  }
+}
+
+/** Of one look, for all who ask for one part of the same. State: nodes that have room, by shape. */
+export class Rooms {
+  readonly #all = new Map<string, RoomFor>()
+
+  has(shape: string): boolean {
+    return this.#all.has(shape)
+  }
+
+  of({ shape, wanted, demand }: OnePart, nodes: ReadonlyMap<string, GivingNode>, steps: Steps): RoomFor {
+    const units = wanted.parts[0]?.units ?? NONE
+    const room = this.#all.get(shape) ?? new RoomFor(units, demand?.free() ?? nodes.keys(), nodes, steps)
+    this.#all.set(shape, room)
+    return room
+  }
+
+  clear(): void {
+    this.#all.clear()
   }
 }
 

@@ -6,13 +6,13 @@
  * fit keeps nodes that could give it, so that what comes free there is not taken away in pieces. A gang is granted in one
  * decision or not at all, so that no two of them wait for each other.
  */
-import type { ResourceChange, ResourceChangeOf } from '../journal/resource-changes.ts'
+import type { ResourceChange } from '../journal/resource-changes.ts'
 import { type Allocation, type AllocationPlace, isOpen, type NodeRecord } from '../resource-record.ts'
 import { NONE } from '../units.ts'
-import { ALL_IN_USE, type Demand, NO_SUCH_CAPACITY, type WhyNot } from './demands.ts'
+import { type Demand, type WhyNot, whyNot } from './demands.ts'
 import { KeptNodes } from './kept-nodes.ts'
 import { KnownAllocations } from './known-allocations.ts'
-import { planGrant, RoomFor } from './placement.ts'
+import { type Plan, planGrant, type RoomFor, Rooms } from './placement.ts'
 import { PlannedNodes } from './planned-nodes.ts'
 import { Steps } from './search.ts'
 import { TriedShapes, Turns } from './turns.ts'
@@ -41,10 +41,7 @@ export interface PlanCounts {
   readonly allocated: number
 }
 
-type Grant = ResourceChangeOf<'grant'>
 type Want = (change: ResourceChange) => void
-/** Of one look, by the shape of what tasks demand. */
-type Rooms = Map<string, RoomFor>
 type PlannedMap = ReturnType<PlannedNodes['giving']>
 
 const keyOf = (change: ResourceChange): string =>
@@ -154,8 +151,8 @@ export class ResourceBoard {
   }
 
   /** @param triedIn in which state it did not fit */
-  #may(waiting: Waiting, triedIn?: number): boolean {
-    return this.#turns.may(waiting.holder, this.#tried.stateFor(waiting), triedIn)
+  #may(waiting: Waiting, triedIn?: number, isKnown = false): boolean {
+    return this.#turns.may(waiting.holder, this.#tried.stateFor(waiting), triedIn, isKnown)
   }
 
   #counted<T>({ holder }: Waiting, look: (steps: Steps) => T): T {
@@ -202,7 +199,7 @@ export class ResourceBoard {
     this.#tried.begin(waits, this.#waiting.inOrder())
     this.#turns.begin()
     let isKept = false
-    const rooms: Rooms = new Map()
+    const rooms = new Rooms()
     for (const waiting of this.#waiting.inOrder()) {
       if (!this.#isOpen(waiting)) continue
       const { since, dueAt } = waiting
@@ -222,7 +219,9 @@ export class ResourceBoard {
     const isKept = this.#nodes.isKeptFrom(waiting.names)
     const triedIn = this.#tried.triedIn(waiting, isKept)
     if (triedIn === this.#tried.stateFor(waiting)) return 'unfit'
-    if (!this.#may(waiting, triedIn)) return 'later'
+    // Room for others of the same shape was found already.
+    const isKnown = rooms.has(waiting.shape) && waiting.wanted.preempts !== true
+    if (!this.#may(waiting, triedIn, isKnown)) return 'later'
     if (this.#counted(waiting, (steps) => this.#give(waiting, rooms, want, steps))) return 'fits'
     this.#tried.doesNotFit(waiting, isKept)
     return 'unfit'
@@ -250,36 +249,43 @@ export class ResourceBoard {
   }
 
   /** @returns whether it fits: it is on its way then */
-  #give({ id, demand, names }: Waiting, rooms: Rooms, want: Want, steps: Steps): boolean {
+  #give(waiting: Waiting, rooms: Rooms, want: Want, steps: Steps): boolean {
+    const { id, demand, names } = waiting
     const nodes = this.#nodes.openFor(names)
-    if (demand !== undefined) return this.#assign(demand, nodes, rooms, want, steps)
+    if (demand !== undefined) return this.#assign(waiting, demand, rooms.of(waiting, nodes, steps), want, steps)
     const wanted = this.#allocations.get(id)
-    const grant = wanted && this.#planFor(id, wanted, nodes, steps)
-    if (wanted === undefined || grant === undefined) return false
-    want(grant)
+    const plan = wanted && this.#planFor(waiting, nodes, rooms, steps)
+    if (wanted === undefined || plan === undefined) return false
+    steps.give(wanted.parts.length)
+    const { places } = plan
+    const victims = plan.victims.map((victim) => ({ id: victim.id, fence: victim.fence }))
+    want({ do: 'grant', epoch: this.#epoch, id, places, ...(victims.length > 0 && { victims }) })
     this.#nodes.take(
       id,
-      grant.places.map(({ owner }, i) => [owner, wanted.parts[i]?.units ?? NONE]),
+      places.map(({ owner }, i) => [owner, wanted.parts[i]?.units ?? NONE]),
     )
     return true
   }
 
-  #planFor(id: string, wanted: Allocation, nodes: PlannedMap, steps: Steps): Grant | undefined {
-    const plan = planGrant(wanted, nodes, this.#allocations.preemptible, steps)
-    if (plan === undefined) return undefined
-    const victims = plan.victims.map((victim) => ({ id: victim.id, fence: victim.fence }))
-    return { do: 'grant', epoch: this.#epoch, id, places: plan.places, ...(victims.length > 0 && { victims }) }
+  /** Parts of the same units are looked for together. */
+  #planFor(waiting: Waiting, nodes: PlannedMap, rooms: Rooms, steps: Steps): Plan | undefined {
+    const { wanted } = waiting
+    if (wanted.parts.length === 1 && wanted.parts[0]?.owner === undefined) {
+      const place = rooms.of(waiting, nodes, steps).next()
+      if (place !== undefined) return { places: [place], victims: [] }
+      if (wanted.preempts !== true) return undefined
+    }
+    return planGrant(wanted, nodes, this.#allocations.preemptible, steps)
   }
 
-  #assign(demand: Demand, nodes: PlannedMap, rooms: Rooms, want: Want, steps: Steps): boolean {
+  #assign({ id: key }: Waiting, demand: Demand, room: RoomFor, want: Want, steps: Steps): boolean {
     const { task, units, priority } = demand
-    const room = rooms.get(demand.shape) ?? new RoomFor(units, demand.free(), nodes, steps)
-    rooms.set(demand.shape, room)
     const place = room.next((peer) => demand.isFree(peer))
     if (place === undefined) return false
+    steps.give(1)
     const { owner: peer, registration } = place
     const id = this.#newId()
-    this.#waiting.delete(demandKey(task))
+    this.#waiting.delete(key)
     this.#chosen.set(id, demand)
     this.#nodes.take(id, [[peer, units]])
     demand.chosen(peer, id)
@@ -292,6 +298,3 @@ export class ResourceBoard {
     if (ids.length > 0) want({ do: 'forget', epoch: this.#epoch, ids })
   }
 }
-
-const whyNot = (placesWhenIdle: readonly AllocationPlace[] | undefined): WhyNot =>
-  placesWhenIdle === undefined ? NO_SUCH_CAPACITY : ALL_IN_USE

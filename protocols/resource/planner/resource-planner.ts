@@ -28,7 +28,7 @@ import { type PlanCounts, ResourceBoard } from './resource-board.ts'
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 250
 /** Milliseconds that others have before it goes on with what it has not tried yet. */
-const REST_MS = 5
+const REST_MS = 2
 
 export interface PlannerDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log' | 'random'>

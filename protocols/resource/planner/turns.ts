@@ -8,7 +8,7 @@
 import type { Waiting } from './waiting-line.ts'
 
 /** Of one look. It begins nothing more after these; what it has begun it brings to an end. */
-const STEPS = 40_000
+const STEPS = 80_000
 
 interface Turn {
   /** It may begin something while it has some left; less than none is made up for in later looks. */
@@ -45,13 +45,14 @@ export class Turns {
   /**
    * @param state numbers what there is: it grows where something may fit that did not
    * @param triedIn in which state it did not fit; undefined: it was not tried
+   * @param isKnown nodes for it were looked for in this look already
    * @returns whether it is to be tried now; false: in another look
    */
-  may(holder: string, state: number, triedIn?: number): boolean {
+  may(holder: string, state: number, triedIn?: number, isKnown = false): boolean {
     const turn = this.#turns.get(holder) ?? { steps: this.#share, since: state, isCut: false }
     this.#turns.set(holder, turn)
-    const isAgain = triedIn !== undefined && triedIn >= turn.since
-    if (!isAgain && turn.steps > 0 && this.#left > 0) return true
+    const isAgain = !isKnown && triedIn !== undefined && triedIn >= turn.since
+    if (!isAgain && (isKnown || turn.steps > 0) && this.#left > 0) return true
     if (!isAgain) turn.isCut = true
     this.#isBehind = true
     return false

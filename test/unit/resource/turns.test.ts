@@ -5,7 +5,7 @@ import { TriedShapes, Turns } from '../../../protocols/resource/planner/turns.ts
 import type { Waiting } from '../../../protocols/resource/planner/waiting-line.ts'
 import { PlannedBoard } from '../../support/planned-board.ts'
 
-const STEPS = 40_000
+const STEPS = 80_000
 
 describe('turns', () => {
   it('a look begins nothing more after its steps, and no holder takes more than half of them', () => {
