@@ -80,8 +80,8 @@ export class PlannedBoard {
     for (const [peer, { registration }] of this.journal.nodes()) this.journal.one(peer, { do: 'renew', registration })
   }
 
-  release(id: string): void {
-    this.journal.one('ann', { do: 'release', id })
+  release(id: string, by = 'ann'): void {
+    this.journal.one(by, { do: 'release', id })
     this.board.setAllocation(id, undefined)
   }
 }

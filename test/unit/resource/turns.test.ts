@@ -1,8 +1,11 @@
 /** Who waits is tried within a bounded number of steps a look, each holder in its turn. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { planGrant } from '../../../protocols/resource/planner/placement.ts'
 import { TriedShapes, Turns } from '../../../protocols/resource/planner/turns.ts'
 import type { Waiting } from '../../../protocols/resource/planner/waiting-line.ts'
+import { isOpen } from '../../../protocols/resource/resource-record.ts'
 import { PlannedBoard } from '../../support/planned-board.ts'
 
 const STEPS = 80_000
@@ -145,5 +148,55 @@ describe('the board', () => {
     assert.equal(looks, before)
     played.journal.register('box', { cpu: 5 }, 1)
     assert.deepEqual(played.step(), ['assign task-0'])
+  })
+
+  it('leaves nobody waiting who could be granted, whatever happens', () => {
+    const peers = ['ann', 'bob', 'cid']
+    const units = fc.dictionary(fc.constantFrom('cpu', 'gpu'), fc.integer({ min: 1, max: 6 }), {
+      ...{ minKeys: 1, noNullPrototype: true },
+    })
+    const ask = fc.record({
+      ...{ what: fc.constant('ask' as const), by: fc.constantFrom(...peers), priority: fc.nat(3) },
+      ...{ parts: fc.array(units, { minLength: 1, maxLength: 3 }), spread: fc.boolean() },
+      ...{ preemptible: fc.boolean(), preempts: fc.boolean() },
+    })
+    const release = fc.record({ what: fc.constant('release' as const), n: fc.nat(30) })
+    const offer = fc.record({
+      ...{ what: fc.constant('offer' as const), by: fc.constantFrom(...peers), draining: fc.boolean() },
+      capacity: fc.record({ cpu: fc.integer({ min: 4, max: 9 }), gpu: fc.nat(5) }),
+    })
+    const event = fc.oneof(
+      { weight: 5, arbitrary: ask },
+      { weight: 3, arbitrary: release },
+      { arbitrary: offer, weight: 1 },
+    )
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 40 }), (events) => {
+        const played = new PlannedBoard({ bob: { cpu: 6, gpu: 2 }, cid: { cpu: 6 } })
+        const { journal } = played
+        for (const [i, one] of events.entries()) {
+          if (one.what === 'ask') {
+            const { what: _what, by, parts, ...more } = one
+            played.askAll(`a${i}`, parts, more, by)
+          } else if (one.what === 'release') {
+            const open = [...journal.allocations()].filter(([, found]) => isOpen(found))
+            const [id, found] = open[one.n % Math.max(1, open.length)] ?? []
+            if (id !== undefined && found !== undefined) played.release(id, found.holder)
+          } else {
+            const { by, capacity, draining } = one
+            journal.one(by, { do: 'register', incarnation: 1, capacity, draining })
+          }
+          played.steps()
+          const all = [...journal.allocations()]
+          const victims = all.flatMap(([id, had]) =>
+            had.fence === undefined ? [] : [{ ...had, id, fence: had.fence }],
+          )
+          for (const [id, waiting] of all)
+            if (waiting.status === 'waiting')
+              assert.equal(planGrant(waiting, journal.nodes(), victims), undefined, `${id} could be granted`)
+        }
+      }),
+      { numRuns: 100 },
+    )
   })
 })
