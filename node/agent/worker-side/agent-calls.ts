@@ -53,8 +53,10 @@ const noticed =
   (value: unknown): void => {
     // It writes nothing else there.
     const notice = value as FailoverNotice | ProgressNotice | RemainderNotice
-    if ('remaining' in notice) share?.told(notice.remaining)
-    else if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
+    if ('remaining' in notice) {
+      if (notice.isUnused === true) share?.failed(true)
+      else share?.told(notice.remaining)
+    } else if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
     else onProgress?.(notice.progress, notice.peer)
   }
 
@@ -64,7 +66,17 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     address: CallAddress,
     target: MethodCodec,
     bytes: Uint8Array,
-    { signal, onFailover, onProgress, parent, childCalls: _, budget: __, share, ...options }: ByteCallOptions,
+    {
+      signal,
+      onFailover,
+      onProgress,
+      parent,
+      childCalls: _,
+      budget: __,
+      attemptObserver: ___,
+      share,
+      ...options
+    }: ByteCallOptions,
   ): [RequestToNode, ChannelRequestOptions] => [
     {
       ...{ what, address, target: factsOf(target) },
@@ -73,6 +85,7 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     {
       bytes,
       signal,
+      ...(share !== undefined && { onSent: () => share.sent() }),
       ...((onFailover ?? onProgress ?? share) !== undefined && {
         onNotice: noticed({ onFailover, onProgress, share }),
       }),
