@@ -3,22 +3,27 @@
  *
  * The handler does not end with the attempt that began it: attempts that come later wait for the same outcome. It is told
  * to stop when the sender cancels, when the command's time is over, and when this node stops.
- * State: what is remembered (command-deduplication.ts), and what can still be cancelled.
+ * State: what is remembered, and what was left of budgets (command-deduplication.ts), and what can still be cancelled.
  */
 import { abortable } from '../async.ts'
-import type { Amounts } from '../budget/amounts.ts'
+import { type Amounts, atMost } from '../budget/amounts.ts'
 import { type CarriedBudget, sliceOf } from '../budget/carried/carried-budget.ts'
 import type { Context } from '../define.ts'
 import { type Fault, ParleyError, toFault } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { CommandContext, CommandHandler } from './api.ts'
-import { type CommandDeduplicationLimits, createCommandDeduplication } from './command-deduplication.ts'
+import {
+  type CommandDeduplicationLimits,
+  CommandRemainders,
+  createCommandDeduplication,
+} from './command-deduplication.ts'
 
 export interface RunRequest {
   readonly command_id: string
   readonly timeout_ms: number
   readonly parameters: unknown
   readonly budget?: CarriedBudget | undefined
+  readonly again?: boolean | undefined
 }
 
 interface Remainder {
@@ -73,12 +78,19 @@ const shortened = (fault: Fault): Fault => ({
 /** Trying again may help, so that the same id must be let through. */
 const isPassing = (answer: RunAnswer): boolean => answer.status === 'nack' && answer.error.code.startsWith('COM')
 
+/** @param left by a run before it, which ended with a passing nack */
+const budgetOf = ({ budget, again }: RunRequest, left: Amounts | undefined): CarriedBudget | undefined => {
+  if (budget === undefined || left === undefined) return budget
+  return { ...budget, amounts: again === true ? left : atMost(budget.amounts, left) }
+}
+
 export const createCommandReceiver = (
   port: Pick<Port, 'clock' | 'timers' | 'log'>,
   limits?: CommandDeduplicationLimits,
   bytesOf: (context: Context) => number = payloadBytes,
 ): CommandReceiver => {
   const remembered = createCommandDeduplication<RunAnswer>(limits)
+  const remainders = new CommandRemainders(limits)
   const cancels = new Map<string, AbortController>()
   const counts = { executed: 0, repeated: 0, acks: 0, nacks: 0 }
 
@@ -86,9 +98,10 @@ export const createCommandReceiver = (
     key: string,
     type: string,
     handler: CommandHandler<unknown, unknown>,
-    { command_id: commandId, timeout_ms: timeoutMs, parameters, budget: carried }: RunRequest,
+    request: RunRequest,
     context: Context,
   ): Promise<RunAnswer> => {
+    const { command_id: commandId, timeout_ms: timeoutMs, parameters } = request
     const abort = new AbortController()
     const endsAt = port.clock.monotonic() + timeoutMs
     const late = new ParleyError('COM001', `${type} did not end within the ${timeoutMs} ms of its sender`, {
@@ -97,6 +110,7 @@ export const createCommandReceiver = (
     const stop = port.timers.after(timeoutMs, () => abort.abort(late))
     cancels.set(key, abort)
     counts.executed += 1
+    const carried = budgetOf(request, remainders.take(key, port.clock.monotonic()))
     const budget = carried && sliceOf(carried, port.clock.now())
     const given: CommandContext = {
       commandId,
@@ -135,8 +149,12 @@ export const createCommandReceiver = (
       cancels.delete(key)
     }
     const remaining = budget?.close()
-    if (remaining !== undefined) answer.remaining = remaining
-    remembered.markEnded(key, port.clock.monotonic(), sizeOf(answer), !isPassing(answer))
+    const now = port.clock.monotonic()
+    if (remaining !== undefined) {
+      answer.remaining = remaining
+      if (isPassing(answer)) remainders.keep(key, now, remaining)
+    }
+    remembered.markEnded(key, now, sizeOf(answer), !isPassing(answer))
     return answer
   }
 
@@ -148,6 +166,8 @@ export const createCommandReceiver = (
       if (bytes > MAX_PARAMETER_BYTES)
         throw new ParleyError('MSG001', `the parameters of ${type} take ${bytes} bytes`, {
           hint: `send at most ${MAX_PARAMETER_BYTES} bytes; larger things go by a stream or a file`,
+          // It did not begin.
+          details: { sent: false },
         })
       const key = keyOf(context.peer, type, request.command_id)
       const { outcome, isKnown } = remembered.runOnce(key, port.clock.monotonic(), () =>
