@@ -78,6 +78,15 @@ const shortened = (fault: Fault): Fault => ({
 /** Trying again may help, so that the same id must be let through. */
 const isPassing = (answer: RunAnswer): boolean => answer.status === 'nack' && answer.error.code.startsWith('COM')
 
+/** @throws MSG001; it did not begin then */
+const requireSize = (type: string, bytes: number): void => {
+  if (bytes <= MAX_PARAMETER_BYTES) return
+  throw new ParleyError('MSG001', `the parameters of ${type} take ${bytes} bytes`, {
+    hint: `send at most ${MAX_PARAMETER_BYTES} bytes; larger things go by a stream or a file`,
+    details: { sent: false },
+  })
+}
+
 /** @param left by a run before it, which ended with a passing nack */
 const budgetOf = ({ budget, again }: RunRequest, left: Amounts | undefined): CarriedBudget | undefined => {
   if (budget === undefined || left === undefined) return budget
@@ -162,13 +171,7 @@ export const createCommandReceiver = (
 
   return {
     async run(type, handler, request, context) {
-      const bytes = bytesOf(context)
-      if (bytes > MAX_PARAMETER_BYTES)
-        throw new ParleyError('MSG001', `the parameters of ${type} take ${bytes} bytes`, {
-          hint: `send at most ${MAX_PARAMETER_BYTES} bytes; larger things go by a stream or a file`,
-          // It did not begin.
-          details: { sent: false },
-        })
+      requireSize(type, bytesOf(context))
       const key = keyOf(context.peer, type, request.command_id)
       const { outcome, isKnown } = remembered.runOnce(key, port.clock.monotonic(), () =>
         // Later, so that it is remembered before it can end.

@@ -66,17 +66,7 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     address: CallAddress,
     target: MethodCodec,
     bytes: Uint8Array,
-    {
-      signal,
-      onFailover,
-      onProgress,
-      parent,
-      childCalls: _,
-      budget: __,
-      attemptObserver: ___,
-      share,
-      ...options
-    }: ByteCallOptions,
+    { signal, onFailover, onProgress, parent, childCalls: _, budget: __, share, ...options }: ByteCallOptions,
   ): [RequestToNode, ChannelRequestOptions] => [
     {
       ...{ what, address, target: factsOf(target) },
