@@ -51,7 +51,7 @@ const lost = (file: string, sent: boolean): ParleyError =>
       })
     : new ParleyError('COM003', `the agent ${file} takes no requests: it is stopping or was not started again yet`, {
         hint: 'call another peer, or try again',
-        details: { retryAfterMs: RETRY_AFTER_MS },
+        details: { retryAfterMs: RETRY_AFTER_MS, sent },
       })
 
 const optionsOf = (payload: Uint8Array, context: RunContext, share: GivenShare | undefined): ChannelRequestOptions => ({

@@ -100,6 +100,8 @@ export class CommandRemainders {
   /** Longest ago first. */
   readonly #kept = new Map<string, { readonly left: Amounts; readonly endedAt: number }>()
 
+  #forgotten = 0
+
   constructor(limits: Pick<CommandDeduplicationLimits, 'maxCount' | 'maxAgeMs'> = DEFAULT_DEDUPLICATION_LIMITS) {
     this.#limits = limits
   }
@@ -110,6 +112,7 @@ export class CommandRemainders {
     for (const [oldest, { endedAt }] of this.#kept) {
       if (nowMs - endedAt < this.#limits.maxAgeMs && this.#kept.size <= this.#limits.maxCount) return
       this.#kept.delete(oldest)
+      this.#forgotten += 1
     }
   }
 
@@ -120,7 +123,8 @@ export class CommandRemainders {
     return kept !== undefined && nowMs - kept.endedAt < this.#limits.maxAgeMs ? kept.left : undefined
   }
 
-  size(): number {
-    return this.#kept.size
+  /** How many went before they were taken. */
+  forgotten(): number {
+    return this.#forgotten
   }
 }

@@ -78,6 +78,11 @@ const shortened = (fault: Fault): Fault => ({
 /** Trying again may help, so that the same id must be let through. */
 const isPassing = (answer: RunAnswer): boolean => answer.status === 'nack' && answer.error.code.startsWith('COM')
 
+const lateError = (type: string, timeoutMs: number): ParleyError =>
+  new ParleyError('COM001', `${type} did not end within the ${timeoutMs} ms of its sender`, {
+    hint: 'give it more time with timeoutMs',
+  })
+
 /** @throws MSG001; it did not begin then */
 const requireSize = (type: string, bytes: number): void => {
   if (bytes <= MAX_PARAMETER_BYTES) return
@@ -113,10 +118,7 @@ export const createCommandReceiver = (
     const { command_id: commandId, timeout_ms: timeoutMs, parameters } = request
     const abort = new AbortController()
     const endsAt = port.clock.monotonic() + timeoutMs
-    const late = new ParleyError('COM001', `${type} did not end within the ${timeoutMs} ms of its sender`, {
-      hint: 'give it more time with timeoutMs',
-    })
-    const stop = port.timers.after(timeoutMs, () => abort.abort(late))
+    const stop = port.timers.after(timeoutMs, () => abort.abort(lateError(type, timeoutMs)))
     cancels.set(key, abort)
     counts.executed += 1
     const carried = budgetOf(request, remainders.take(key, port.clock.monotonic()))
@@ -186,7 +188,10 @@ export const createCommandReceiver = (
         .get(keyOf(peer, type, commandId))
         ?.abort(new ParleyError('COM001', 'the sender cancelled the command', { hint: 'stop working on it' }))
     },
-    counts: () => ({ ...counts, ...remembered.counts() }),
+    counts() {
+      const known = remembered.counts()
+      return { ...counts, ...known, forgotten: known.forgotten + remainders.forgotten() }
+    },
     stop() {
       const reason = new ParleyError('COM002', 'this node stops', { hint: 'send it to another agent' })
       for (const abort of cancels.values()) abort.abort(reason)

@@ -90,6 +90,19 @@ const outcomesOf = (outcomes: readonly Promise<CommandOutcome>[]): CommandOutcom
   },
 })
 
+/** Whether somebody may have got a request, after all the times that it was sent. */
+class SendingNote implements AttemptObserver {
+  isSent = false
+
+  sent(): void {
+    this.isSent = true
+  }
+
+  failed(isUnhandled: boolean): void {
+    if (isUnhandled) this.isSent = false
+  }
+}
+
 export class CommandSender {
   readonly #port: CommandSenderDeps['port']
   readonly #choose: CommandSenderDeps['choose']
@@ -213,13 +226,15 @@ export class CommandSender {
       ...(budget !== undefined && { budget, ...(again && { again }) }),
     }
     const waitMs = Math.max(1, Math.min(attemptTimeoutMs(count, leftMs, settings), leftMs))
-    const observer = again ? undefined : given
+    const sending = new SendingNote()
     const answer = await this.#port
       .to(peer, protocol)
-      .run(request, callOptions(options, waitMs, observer))
+      .run(request, callOptions(options, waitMs, given && sending))
       .catch((error: unknown) => {
         const failure = isParleyError(error, 'MSG004') ? unknown(type, peer, error) : error
-        observer?.failed(wasRefused(failure))
+        if (sending.isSent) given?.sent()
+        // What an attempt before it brought stays there.
+        if (!again) given?.failed(wasRefused(failure))
         throw failure
       })
     given?.told(answer.remaining ?? NO_AMOUNTS)

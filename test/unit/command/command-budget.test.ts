@@ -1,10 +1,15 @@
 /** Parts of a budget that go with commands: one for all attempts, and what is left of it comes with the acknowledgement. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import * as z from 'zod'
 import { createPortNetwork } from '../../../node/testing/virtual/port-network.ts'
+import type { Amounts } from '../../../protocols/budget/amounts.ts'
+import type { AttemptObserver } from '../../../protocols/budget/carried/budget-share.ts'
 import { Slice } from '../../../protocols/budget/slice.ts'
 import type { CommandHandler } from '../../../protocols/command/api.ts'
 import type { CommandDeduplicationLimits } from '../../../protocols/command/command-deduplication.ts'
+import { commandProtocol } from '../../../protocols/command/command-definition.ts'
+import { CommandSender } from '../../../protocols/command/command-sender.ts'
 import { createCommands } from '../../../protocols/command/commands.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 
@@ -179,4 +184,40 @@ test('what was not begun costs nothing: it reached nobody, or was refused', asyn
   refuseAll()
   assert.equal((await failure(a.commands.send(b.id, 'work', 'do', { budget }))).code, 'MSG001')
   assert.deepEqual(slice.remaining(), { tokens: 100, fanOut: 5 })
+})
+
+test('a link that sends it more than once: what counts is how the last time ended', async () => {
+  const { port } = createPortNetwork().start('a')
+  type Told = { attemptObserver: AttemptObserver }
+  const spentAfter = async (link: (observer: AttemptObserver) => Promise<unknown>): Promise<Amounts> => {
+    const to = () => ({ run: (_: unknown, { attemptObserver }: Told) => link(attemptObserver) })
+    const sender = new CommandSender({ port: { ...port, to: to as never }, choose: async () => undefined })
+    const slice = new Slice({ amounts: { tokens: 100 } })
+    const protocol = commandProtocol({ type: 'work', parameters: z.unknown() })
+    const options = { budget: { of: slice, amounts: { tokens: 40 } }, retry: { maxRetries: 0 } }
+    await sender.one('peer', { type: 'work', protocol, parameters: 1 }, options).catch(() => {})
+    return slice.counts().spent
+  }
+  const late = () => Promise.reject(new ParleyError('COM001', 'late'))
+  const refused = (observer: AttemptObserver): void => {
+    observer.sent()
+    observer.failed(true)
+  }
+  const runs: ((observer: AttemptObserver) => Promise<unknown>)[] = [
+    (observer) => {
+      refused(observer)
+      observer.sent()
+      return late()
+    },
+    (observer) => {
+      refused(observer)
+      observer.sent()
+      return Promise.resolve({ status: 'ack', remaining: { tokens: 10 } })
+    },
+    (observer) => {
+      refused(observer)
+      return late()
+    },
+  ]
+  assert.deepEqual(await Promise.all(runs.map(spentAfter)), [{ tokens: 40, fanOut: 1 }, { tokens: 30, fanOut: 1 }, {}])
 })
