@@ -107,7 +107,8 @@ describe('a budget on its way through processes', { timeout: 60_000 }, () => {
     try {
       const three = await start()
       const slice = new Slice({ amounts: { tokens: 100 } })
-      const options = { budget: { of: slice, amounts: { tokens: 60 } }, ackTimeoutMs: 5_000 }
+      // By the next attempt it serves the command again.
+      const options = { budget: { of: slice, amounts: { tokens: 60 } }, retry: { initialDelayMs: 8_000 } }
       const sent = root.commands.send(three.id, 'pay.once', { spends: 40, takesMs: 2_000 }, options)
       await new Promise((resolve) => setTimeout(resolve, 1_000))
       await three.kill()
