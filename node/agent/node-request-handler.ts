@@ -9,7 +9,7 @@ import type { Progress } from '../../protocols/define.ts'
 import { ParleyError } from '../../protocols/errors.ts'
 import type { ChildCalls } from '../../protocols/wire/child-calls.ts'
 import type { Mesh } from '../api.ts'
-import { mayBeHandled } from '../calls/budgeted-calls.ts'
+import { isUnhandled } from '../calls/budgeted-calls.ts'
 import type { ByteCallOptions, Reply } from '../calls/clients.ts'
 import type { MethodCodec } from '../calls/method-codecs.ts'
 import { internalsOf } from '../lifecycle/mesh-internals.ts'
@@ -74,9 +74,10 @@ const optionsOf = (
 const lentBy = ({ options: { carried } }: ThreadCallRequest): GivenShare | undefined =>
   carried && new GivenShare(sliceOf(carried, clock.now()), clock)
 
-const ended = (share: GivenShare | undefined, { notify }: ChannelRequestContext, wasReached: boolean): void => {
-  const remaining = share?.end(wasReached)
-  if (remaining !== undefined && wasReached) notify({ remaining } satisfies RemainderNotice)
+const ended = (share: GivenShare | undefined, { notify }: ChannelRequestContext): void => {
+  if (share === undefined) return
+  const isUnused = !share.mayBeUsed()
+  notify({ remaining: share.end(true), isUnused } satisfies RemainderNotice)
 }
 
 const callOne = async (
@@ -89,12 +90,12 @@ const callOne = async (
   const share = lentBy(request)
   const options = { ...optionsOf(request, context, worker), share }
   try {
-    const answer = await internalsOf(mesh).calls.one(request.address, toCallable(request.target), payload, options)
-    ended(share, context, true)
-    return answer
+    return await internalsOf(mesh).calls.one(request.address, toCallable(request.target), payload, options)
   } catch (error) {
-    ended(share, context, mayBeHandled(error))
+    share?.failed(isUnhandled(error))
     throw error
+  } finally {
+    ended(share, context)
   }
 }
 
@@ -107,14 +108,13 @@ async function* callStream(
 ): AsyncGenerator<unknown, void, undefined> {
   const share = lentBy(request)
   const options = { ...optionsOf(request, context, worker), share }
-  let wasReached = true
   try {
     yield* internalsOf(mesh).calls.stream(request.address, toCallable(request.target), payload, options)
   } catch (error) {
-    wasReached = mayBeHandled(error)
+    share?.failed(isUnhandled(error))
     throw error
   } finally {
-    ended(share, context, wasReached)
+    ended(share, context)
   }
 }
 

@@ -9,7 +9,7 @@ import { Worker } from 'node:worker_threads'
 import { within } from '../../protocols/async.ts'
 import { GivenShare } from '../../protocols/budget/carried/budget-share.ts'
 import type { Progress } from '../../protocols/define.ts'
-import { ParleyError } from '../../protocols/errors.ts'
+import { isParleyError, ParleyError } from '../../protocols/errors.ts'
 import type { Registration } from '../../protocols/registration.ts'
 import type { Endpoint, MethodFacts, RunContext, Served } from '../../protocols/wire/payload/contract.ts'
 import type { Mesh } from '../api.ts'
@@ -51,13 +51,14 @@ const lost = (file: string, sent: boolean): ParleyError =>
       })
     : new ParleyError('COM003', `the agent ${file} takes no requests: it is stopping or was not started again yet`, {
         hint: 'call another peer, or try again',
-        details: { retryAfterMs: RETRY_AFTER_MS },
+        details: { retryAfterMs: RETRY_AFTER_MS, sent },
       })
 
 const optionsOf = (payload: Uint8Array, context: RunContext, share: GivenShare | undefined): ChannelRequestOptions => ({
   bytes: payload,
   signal: context.signal,
   lingering: true,
+  onSent: () => share?.sent(),
   onNotice(value) {
     // The worker writes nothing else beside a run.
     const notice = value as Progress | RemainderNotice
@@ -65,6 +66,14 @@ const optionsOf = (payload: Uint8Array, context: RunContext, share: GivenShare |
     else context.progress(notice.fraction, notice.note)
   },
 })
+
+/** What failed so: where the agent was not handed it, its budget is there again, and it may be asked for again. */
+const failureOf = (error: unknown, share: GivenShare | undefined): unknown => {
+  share?.failed(false)
+  if (share === undefined || share.mayBeUsed() || !isParleyError(error, 'COM003')) return error
+  const { code, message, hint, details } = error
+  return new ParleyError(code, message, { ...(hint !== undefined && { hint }), details: { ...details, sent: false } })
+}
 
 const toBytes = (value: unknown): Uint8Array => (value instanceof Uint8Array ? value : new Uint8Array(0))
 
@@ -169,17 +178,19 @@ export class WorkerThread {
       return {
         ...method,
         run: (payload, context) => {
-          const [request, options] = this.#run(offer, method, payload, context)
-          return this.#items(request.run, context, this.#channel.stream(request, options))
+          const { request, options, share } = this.#run(offer, method, payload, context)
+          return this.#items(request.run, context, this.#channel.stream(request, options), share)
         },
       }
     return {
       ...method,
       run: async (payload, context) => {
-        const [request, options] = this.#run(offer, method, payload, context)
+        const { request, options, share } = this.#run(offer, method, payload, context)
         this.#runs.set(request.run, context)
         try {
           return toBytes(await this.#channel.request(request, options))
+        } catch (error) {
+          throw failureOf(error, share)
         } finally {
           this.#runs.delete(request.run)
         }
@@ -192,25 +203,27 @@ export class WorkerThread {
     run: number,
     context: RunContext,
     items: AsyncIterable<unknown>,
+    share: GivenShare | undefined,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     this.#runs.set(run, context)
     try {
       for await (const item of items) yield toBytes(item)
+    } catch (error) {
+      throw failureOf(error, share)
     } finally {
       this.#runs.delete(run)
     }
   }
 
   /** All of its budget is the agent's, which says at its end what is left of it. */
-  #run(
-    offer: number,
-    method: MethodFacts,
-    payload: Uint8Array,
-    context: RunContext,
-  ): [ThreadRunRequest, ChannelRequestOptions] {
+  #run(offer: number, method: MethodFacts, payload: Uint8Array, context: RunContext) {
     const { budget } = context
     const share = budget && new GivenShare(budget, clock)
-    return [this.#requestOf(offer, method, context, share), optionsOf(payload, context, share)]
+    return {
+      request: this.#requestOf(offer, method, context, share),
+      options: optionsOf(payload, context, share),
+      share,
+    }
   }
 
   #requestOf(offer: number, method: MethodFacts, context: RunContext, share: GivenShare | undefined): ThreadRunRequest {

@@ -9,19 +9,29 @@ import { neverHandled } from '../../protocols/wire/caller/retry-policy.ts'
 import { type PeerCallOptions, timeoutOf } from './call-budget.ts'
 import type { MethodCodec } from './method-codecs.ts'
 
-/** Whether a call that failed so may have been handled. */
-export const mayBeHandled = (error: unknown): boolean => !(error instanceof ParleyError && neverHandled(error))
+/** Whether an attempt that failed so was not begun by anybody, although it was written. */
+export const isUnhandled = (error: unknown): boolean => error instanceof ParleyError && neverHandled(error)
+
+/** What a timer takes; a deadline that is further away bounds no call. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** @throws as GivenShare.of, and MSG005 */
 const begin = (clock: Pick<Clock, 'now'>, target: MethodCodec, { budget, ...options }: PeerCallOptions) => {
   const share = GivenShare.of(budget ?? {}, clock)
   try {
     const timeoutMs = share.cut(timeoutOf(target, options))
-    return { share, own: { ...options, share, timeoutMs } }
+    // Progress puts the deadline of the call off, and not that of the budget.
+    const maxMs = share.cut(options.maxMs ?? Number.POSITIVE_INFINITY)
+    return { share, own: { ...options, share, timeoutMs, ...(maxMs <= MAX_TIMER_MS && { maxMs }) } }
   } catch (error) {
     share.end(false)
     throw error
   }
+}
+
+const endFailed = (share: GivenShare, error: unknown): void => {
+  share.failed(isUnhandled(error))
+  share.end(true)
 }
 
 /** @param run with the options that carry it */
@@ -37,7 +47,7 @@ export const budgetedOne = async <T>(
     share.end(true)
     return result
   } catch (error) {
-    share.end(mayBeHandled(error))
+    endFailed(share, error)
     throw error
   }
 }
@@ -77,16 +87,17 @@ export class BudgetedStream implements AsyncIterableIterator<unknown> {
       return result
     } catch (error) {
       this.#isOver = true
-      share.end(mayBeHandled(error))
+      endFailed(share, error)
       throw error
     }
   }
 
-  /** What it was given is spent: nobody says what is left of a stream that is not read to its end. */
+  /** What it was given is spent, where it was sent: nobody says what is left of a stream that is not read to its end. */
   async return(): Promise<IteratorResult<unknown>> {
     this.#isOver = true
     const begun = this.#begun
     await begun?.source.return?.()
+    begun?.share.failed(false)
     begun?.share.end(true)
     return { value: undefined, done: true }
   }

@@ -14,7 +14,8 @@ import { ParleyError } from '../../protocols/errors.ts'
 import type { Clock, Timers } from '../../protocols/port.ts'
 import type { Caller } from '../../protocols/wire/caller/caller.ts'
 import type { LinkPool } from '../network/link-pool.ts'
-import type { PeerCallOptions } from './call-budget.ts'
+import { isUnhandled } from './budgeted-calls.ts'
+import { observerOf, type PeerCallOptions } from './call-budget.ts'
 import { requireNew } from './call-parent.ts'
 import type { MethodCodec } from './method-codecs.ts'
 
@@ -159,6 +160,7 @@ export class CallAttempts {
   /** Waits until the next attempt is due. @throws the error where there is none */
   async #recover<T>(call: AttemptedCall<T>, state: AttemptsState, error: unknown, count: number): Promise<void> {
     const { target, options } = call
+    observerOf(options)?.failed(isUnhandled(error))
     if (!(error instanceof ParleyError) || options.signal?.aborted === true) return this.#giveUp(call, state, error)
     const decision = decideRecovery(error, {
       count,

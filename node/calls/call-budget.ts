@@ -1,6 +1,7 @@
 /**
  * One call to one peer as a link sends it, and the time that it and each of its attempts may take. Pure.
  */
+import type { AttemptObserver } from '../../protocols/budget/carried/budget-share.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import type { OutgoingCall } from '../../protocols/wire/caller/caller.ts'
 import { Headers } from '../../protocols/wire/envelope.ts'
@@ -41,6 +42,10 @@ const extraOf = (options: PeerCallOptions): EnvelopeExtra | undefined => {
   }
 }
 
+/** Whoever has to know how far its attempts came. */
+export const observerOf = ({ share, attemptObserver }: Inherited): AttemptObserver | undefined =>
+  share ?? attemptObserver
+
 export const toOutgoingCall = (
   target: MethodCodec,
   payload: Uint8Array,
@@ -49,6 +54,7 @@ export const toOutgoingCall = (
 ): OutgoingCall => {
   const { codec } = target
   const { share } = options
+  const observer = observerOf(options)
   return {
     label: codec.label,
     method: codec.name,
@@ -61,6 +67,7 @@ export const toOutgoingCall = (
     extendMs: options.extendMs === undefined ? undefined : attemptMs(target, options, options.extendMs),
     signal: options.signal,
     onRemainder: share && ((remaining) => share.told(remaining)),
+    onSent: observer && (() => observer.sent()),
     extra: extraOf(options),
     childCalls: options.childCalls,
   }

@@ -4,7 +4,7 @@
  * The chain; the signal, so that a call ends with its parent; at most the time that is left for that, without what progress may
  * add later; its trace context and its priority, unless the call or its method says otherwise.
  */
-import { type GivenShare, shareFor } from '../../protocols/budget/carried/budget-share.ts'
+import { type AttemptObserver, type GivenShare, shareFor } from '../../protocols/budget/carried/budget-share.ts'
 import type { CallOptions } from '../../protocols/define.ts'
 import { checkParent, leftOf, signalOf } from '../../protocols/request-in-work.ts'
 import type { ChildCalls } from '../../protocols/wire/child-calls.ts'
@@ -24,6 +24,8 @@ export interface Inherited {
   chain?: DelegationChain | undefined
   /** What of a budget goes with it, once that is split off. */
   share?: GivenShare | undefined
+  /** Of what carries its budget in its input. */
+  attemptObserver?: AttemptObserver | undefined
 }
 
 /** One that has a budget is not made twice, unless it reached nobody. */

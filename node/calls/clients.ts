@@ -103,7 +103,7 @@ export interface Clients {
 }
 
 const NONE: ByteCallOptions = {}
-const OPTION_KEYS = keysOf<AnyOptions & ScatterOptions & { replyTo?: string }>({
+const OPTION_KEYS = keysOf<AnyOptions & ScatterOptions & Pick<Inherited, 'attemptObserver'> & { replyTo?: string }>({
   signal: true,
   timeoutMs: true,
   maxMs: true,
@@ -123,6 +123,7 @@ const OPTION_KEYS = keysOf<AnyOptions & ScatterOptions & { replyTo?: string }>({
   count: true,
   stallMs: true,
   replyTo: true,
+  attemptObserver: true,
 })
 
 const merge = (defaults: ByteCallOptions | undefined, options: ByteCallOptions | undefined): ByteCallOptions => {

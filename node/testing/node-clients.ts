@@ -37,11 +37,23 @@ const answerBytes = (protocol: AnyProtocol, name: string, value: unknown): Uint8
 /** The calls of one protocol to one peer. */
 const linkTo = (port: Pick<Port, 'to'>, codecs: MethodCodecOf, peer: string, protocol: AnyProtocol): Caller => {
   const client = port.to(peer, protocol) as unknown as Record<string, Ask>
-  const ask = ({ method, payload, timeoutMs, signal, onProgress, onRemainder, extra }: OutgoingCall): unknown => {
+  const ask = ({
+    method,
+    payload,
+    timeoutMs,
+    maxMs,
+    signal,
+    onProgress,
+    onRemainder,
+    onSent,
+    extra,
+  }: OutgoingCall): unknown => {
     const input = codecs(protocol, method).codec.values?.read(payload)
     const { conversationId, correlationId, headers, chain, budget } = extra ?? {}
     return client[method]?.(input, {
       timeoutMs,
+      ...(maxMs !== undefined && { maxMs }),
+      ...(onSent !== undefined && { attemptObserver: { sent: onSent } }),
       ...(signal !== undefined && { signal }),
       ...(onProgress !== undefined && { onProgress }),
       ...(conversationId !== undefined && { conversationId }),

@@ -4,6 +4,7 @@
  * What runs is never forgotten. What ended is, oldest first, when there are too many, when their results take too much
  * room, or when they are too old; then a command that comes again runs again. State: those commands. Time is given.
  */
+import type { Amounts } from '../budget/amounts.ts'
 import { ParleyError } from '../errors.ts'
 
 export interface CommandDeduplicationLimits {
@@ -87,5 +88,43 @@ export const createCommandDeduplication = <T>(
       trim(nowMs)
     },
     counts: () => ({ running: running.size, remembered: ended.size, bytes, forgotten }),
+  }
+}
+
+/**
+ * What commands that may run again left of their budgets. At most as many and as old as the commands that are remembered; the
+ * oldest goes first.
+ */
+export class CommandRemainders {
+  readonly #limits: Pick<CommandDeduplicationLimits, 'maxCount' | 'maxAgeMs'>
+  /** Longest ago first. */
+  readonly #kept = new Map<string, { readonly left: Amounts; readonly endedAt: number }>()
+
+  #forgotten = 0
+
+  constructor(limits: Pick<CommandDeduplicationLimits, 'maxCount' | 'maxAgeMs'> = DEFAULT_DEDUPLICATION_LIMITS) {
+    this.#limits = limits
+  }
+
+  keep(key: string, nowMs: number, left: Amounts): void {
+    this.#kept.delete(key)
+    this.#kept.set(key, { left, endedAt: nowMs })
+    for (const [oldest, { endedAt }] of this.#kept) {
+      if (nowMs - endedAt < this.#limits.maxAgeMs && this.#kept.size <= this.#limits.maxCount) return
+      this.#kept.delete(oldest)
+      this.#forgotten += 1
+    }
+  }
+
+  /** Whoever runs it has it from now on. */
+  take(key: string, nowMs: number): Amounts | undefined {
+    const kept = this.#kept.get(key)
+    this.#kept.delete(key)
+    return kept !== undefined && nowMs - kept.endedAt < this.#limits.maxAgeMs ? kept.left : undefined
+  }
+
+  /** How many went before they were taken. */
+  forgotten(): number {
+    return this.#forgotten
   }
 }

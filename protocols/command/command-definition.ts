@@ -80,6 +80,8 @@ export const commandProtocol = (definition: CommandDefinition) =>
           parameters: definition.parameters,
           /** What of a budget comes with it, once for all attempts. */
           budget: CarriedBudgetSchema.optional(),
+          /** An attempt before it, of which nothing was heard, brought the amounts: what that one left of them counts. */
+          again: z.boolean().optional(),
         }),
         response: z.discriminatedUnion('status', [
           z.object({

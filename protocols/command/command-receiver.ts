@@ -3,22 +3,27 @@
  *
  * The handler does not end with the attempt that began it: attempts that come later wait for the same outcome. It is told
  * to stop when the sender cancels, when the command's time is over, and when this node stops.
- * State: what is remembered (command-deduplication.ts), and what can still be cancelled.
+ * State: what is remembered, and what was left of budgets (command-deduplication.ts), and what can still be cancelled.
  */
 import { abortable } from '../async.ts'
-import type { Amounts } from '../budget/amounts.ts'
+import { type Amounts, atMost } from '../budget/amounts.ts'
 import { type CarriedBudget, sliceOf } from '../budget/carried/carried-budget.ts'
 import type { Context } from '../define.ts'
 import { type Fault, ParleyError, toFault } from '../errors.ts'
 import type { Port } from '../port.ts'
 import type { CommandContext, CommandHandler } from './api.ts'
-import { type CommandDeduplicationLimits, createCommandDeduplication } from './command-deduplication.ts'
+import {
+  type CommandDeduplicationLimits,
+  CommandRemainders,
+  createCommandDeduplication,
+} from './command-deduplication.ts'
 
 export interface RunRequest {
   readonly command_id: string
   readonly timeout_ms: number
   readonly parameters: unknown
   readonly budget?: CarriedBudget | undefined
+  readonly again?: boolean | undefined
 }
 
 interface Remainder {
@@ -73,12 +78,33 @@ const shortened = (fault: Fault): Fault => ({
 /** Trying again may help, so that the same id must be let through. */
 const isPassing = (answer: RunAnswer): boolean => answer.status === 'nack' && answer.error.code.startsWith('COM')
 
+const lateError = (type: string, timeoutMs: number): ParleyError =>
+  new ParleyError('COM001', `${type} did not end within the ${timeoutMs} ms of its sender`, {
+    hint: 'give it more time with timeoutMs',
+  })
+
+/** @throws MSG001; it did not begin then */
+const requireSize = (type: string, bytes: number): void => {
+  if (bytes <= MAX_PARAMETER_BYTES) return
+  throw new ParleyError('MSG001', `the parameters of ${type} take ${bytes} bytes`, {
+    hint: `send at most ${MAX_PARAMETER_BYTES} bytes; larger things go by a stream or a file`,
+    details: { sent: false },
+  })
+}
+
+/** @param left by a run before it, which ended with a passing nack */
+const budgetOf = ({ budget, again }: RunRequest, left: Amounts | undefined): CarriedBudget | undefined => {
+  if (budget === undefined || left === undefined) return budget
+  return { ...budget, amounts: again === true ? left : atMost(budget.amounts, left) }
+}
+
 export const createCommandReceiver = (
   port: Pick<Port, 'clock' | 'timers' | 'log'>,
   limits?: CommandDeduplicationLimits,
   bytesOf: (context: Context) => number = payloadBytes,
 ): CommandReceiver => {
   const remembered = createCommandDeduplication<RunAnswer>(limits)
+  const remainders = new CommandRemainders(limits)
   const cancels = new Map<string, AbortController>()
   const counts = { executed: 0, repeated: 0, acks: 0, nacks: 0 }
 
@@ -86,17 +112,16 @@ export const createCommandReceiver = (
     key: string,
     type: string,
     handler: CommandHandler<unknown, unknown>,
-    { command_id: commandId, timeout_ms: timeoutMs, parameters, budget: carried }: RunRequest,
+    request: RunRequest,
     context: Context,
   ): Promise<RunAnswer> => {
+    const { command_id: commandId, timeout_ms: timeoutMs, parameters } = request
     const abort = new AbortController()
     const endsAt = port.clock.monotonic() + timeoutMs
-    const late = new ParleyError('COM001', `${type} did not end within the ${timeoutMs} ms of its sender`, {
-      hint: 'give it more time with timeoutMs',
-    })
-    const stop = port.timers.after(timeoutMs, () => abort.abort(late))
+    const stop = port.timers.after(timeoutMs, () => abort.abort(lateError(type, timeoutMs)))
     cancels.set(key, abort)
     counts.executed += 1
+    const carried = budgetOf(request, remainders.take(key, port.clock.monotonic()))
     const budget = carried && sliceOf(carried, port.clock.now())
     const given: CommandContext = {
       commandId,
@@ -135,8 +160,12 @@ export const createCommandReceiver = (
       cancels.delete(key)
     }
     const remaining = budget?.close()
-    if (remaining !== undefined) answer.remaining = remaining
-    remembered.markEnded(key, port.clock.monotonic(), sizeOf(answer), !isPassing(answer))
+    const now = port.clock.monotonic()
+    if (remaining !== undefined) {
+      answer.remaining = remaining
+      if (isPassing(answer)) remainders.keep(key, now, remaining)
+    }
+    remembered.markEnded(key, now, sizeOf(answer), !isPassing(answer))
     return answer
   }
 
@@ -144,11 +173,7 @@ export const createCommandReceiver = (
 
   return {
     async run(type, handler, request, context) {
-      const bytes = bytesOf(context)
-      if (bytes > MAX_PARAMETER_BYTES)
-        throw new ParleyError('MSG001', `the parameters of ${type} take ${bytes} bytes`, {
-          hint: `send at most ${MAX_PARAMETER_BYTES} bytes; larger things go by a stream or a file`,
-        })
+      requireSize(type, bytesOf(context))
       const key = keyOf(context.peer, type, request.command_id)
       const { outcome, isKnown } = remembered.runOnce(key, port.clock.monotonic(), () =>
         // Later, so that it is remembered before it can end.
@@ -163,7 +188,10 @@ export const createCommandReceiver = (
         .get(keyOf(peer, type, commandId))
         ?.abort(new ParleyError('COM001', 'the sender cancelled the command', { hint: 'stop working on it' }))
     },
-    counts: () => ({ ...counts, ...remembered.counts() }),
+    counts() {
+      const known = remembered.counts()
+      return { ...counts, ...known, forgotten: known.forgotten + remainders.forgotten() }
+    },
     stop() {
       const reason = new ParleyError('COM002', 'this node stops', { hint: 'send it to another agent' })
       for (const abort of cancels.values()) abort.abort(reason)

@@ -51,6 +51,10 @@ export const retrySettingsOf = (options: CommandOptions): RetrySettings => {
 export const mayHaveBegun = (error: unknown): boolean =>
   !(isParleyError(error) && (error.code === 'MSG006' || neverHandled(error)))
 
+/** Nobody ran it for an attempt that failed so, without an acknowledgement: what it brought of a budget is there again. */
+export const wasRefused = (error: unknown): boolean =>
+  !mayHaveBegun(error) || (isParleyError(error) && error.details.sent === false)
+
 /** Without chance. @param count which attempt is over, from 1 */
 const usualDelayMs = (count: number, { initialDelayMs, maxDelayMs }: RetrySettings): number =>
   Math.min(maxDelayMs, initialDelayMs * 2 ** (count - 1))

@@ -7,8 +7,7 @@
  */
 import { delay } from '../async.ts'
 import { NO_AMOUNTS } from '../budget/amounts.ts'
-import { GivenShare, shareFor } from '../budget/carried/budget-share.ts'
-import type { CarriedBudget } from '../budget/carried/carried-budget.ts'
+import { type AttemptObserver, GivenShare, shareFor } from '../budget/carried/budget-share.ts'
 import type { CallOptions } from '../define.ts'
 import { fromFault, isParleyError, ParleyError } from '../errors.ts'
 import type { Port } from '../port.ts'
@@ -16,7 +15,14 @@ import { checkParent, leftOf, signalOf, withoutBudget } from '../request-in-work
 import { askedFor, requireNoCycle } from '../wire/delegation-chain.ts'
 import type { AnyReceiver, CommandAck, CommandOptions, CommandOutcome, CommandOutcomes } from './api.ts'
 import { type CommandProtocol, commandProtocolName } from './command-definition.ts'
-import { attemptTimeoutMs, mayHaveBegun, type RetrySettings, retryDelayMs, retrySettingsOf } from './command-retry.ts'
+import {
+  attemptTimeoutMs,
+  mayHaveBegun,
+  type RetrySettings,
+  retryDelayMs,
+  retrySettingsOf,
+  wasRefused,
+} from './command-retry.ts'
 
 export interface CommandSenderDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'random' | 'to'>
@@ -40,10 +46,6 @@ interface Order extends Prepared {
   readonly options: CommandOptions
   /** What it has of a budget. */
   readonly given: GivenShare | undefined
-  /** As attempts bring it until they are answered. */
-  budget: CarriedBudget | undefined
-  /** It may have begun. */
-  wasReached: boolean
 }
 
 const MAX_TARGETS = 1_024
@@ -60,8 +62,13 @@ const nobody = (type: string): ParleyError =>
     hint: 'register it on some agent; `parley agents` lists it as command-<type>',
   })
 
-const callOptions = (options: CommandOptions, timeoutMs: number): CallOptions => ({
+const callOptions = (
+  options: CommandOptions,
+  timeoutMs: number,
+  attemptObserver: AttemptObserver | undefined,
+): CallOptions & { readonly attemptObserver?: AttemptObserver } => ({
   timeoutMs,
+  ...(attemptObserver === undefined ? {} : { attemptObserver }),
   priority: options.priority ?? 'high',
   headers: { ...options.headers, 'message-type': 'COMMAND', performative: 'request' },
   ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -82,6 +89,19 @@ const outcomesOf = (outcomes: readonly Promise<CommandOutcome>[]): CommandOutcom
     }
   },
 })
+
+/** Whether somebody may have got a request, after all the times that it was sent. */
+class SendingNote implements AttemptObserver {
+  isSent = false
+
+  sent(): void {
+    this.isSent = true
+  }
+
+  failed(isUnhandled: boolean): void {
+    if (isUnhandled) this.isSent = false
+  }
+}
 
 export class CommandSender {
   readonly #port: CommandSenderDeps['port']
@@ -140,11 +160,10 @@ export class CommandSender {
     const { parent, commandId = this.#newId() } = options
     const share = shareFor(options.budget, parent && checkParent(parent).budget)
     const given = share && GivenShare.of(share, this.#port.clock)
-    const order: Order = { ...prepared, commandId, options, given, budget: undefined, wasReached: false }
     try {
-      return await this.#attempts(first, protocols, order)
+      return await this.#attempts(first, protocols, { ...prepared, commandId, options, given })
     } finally {
-      given?.end(order.wasReached)
+      given?.end(true)
     }
   }
 
@@ -174,7 +193,6 @@ export class CommandSender {
         const result = await this.#attempt(peer, order, leftMs, count, settings)
         return { commandId, status: 'ack', result, peer, attempts: count }
       } catch (error) {
-        order.wasReached ||= mayHaveBegun(error)
         if (signal?.aborted === true) {
           this.#cancel(peer, order)
           throw error
@@ -200,23 +218,26 @@ export class CommandSender {
   /** One attempt. @throws what Commands.send() does */
   async #attempt(peer: string, order: Order, leftMs: number, count: number, settings: RetrySettings): Promise<unknown> {
     const { type, protocol, parameters, commandId, options, given } = order
-    // What runs it runs it once for all attempts: they bring the same.
-    if (given !== undefined) order.budget ??= given.begin()
-    const { budget } = order
+    // Of an attempt that nothing was heard of nobody knows what it spends: what it brought is not given a second time.
+    const again = given?.isOut() === true
+    const budget = again ? given.beginAgain() : given?.begin()
     const request = {
       ...{ command_id: commandId, timeout_ms: Math.max(1, Math.floor(leftMs)), parameters },
-      ...(budget !== undefined && { budget }),
+      ...(budget !== undefined && { budget, ...(again && { again }) }),
     }
     const waitMs = Math.max(1, Math.min(attemptTimeoutMs(count, leftMs, settings), leftMs))
+    const sending = new SendingNote()
     const answer = await this.#port
       .to(peer, protocol)
-      .run(request, callOptions(options, waitMs))
+      .run(request, callOptions(options, waitMs, given && sending))
       .catch((error: unknown) => {
-        throw isParleyError(error, 'MSG004') ? unknown(type, peer, error) : error
+        const failure = isParleyError(error, 'MSG004') ? unknown(type, peer, error) : error
+        if (sending.isSent) given?.sent()
+        // What an attempt before it brought stays there.
+        if (!again) given?.failed(wasRefused(failure))
+        throw failure
       })
-    order.wasReached = true
     given?.told(answer.remaining ?? NO_AMOUNTS)
-    order.budget = undefined
     if (answer.status === 'ack') return answer.result
     const { code, message, hint, details } = answer.error
     throw fromFault({

@@ -247,7 +247,15 @@ describe('agents in worker threads', { timeout: 30_000 }, () => {
     const refused = await parley(Promise.race(held))
     assert.equal(refused.code, 'COM003')
     assert.match(refused.message, /2 exchanges/)
+    const slice = new Slice({ amounts: { tokens: 100, fanOut: 9 } })
+    const budget = { of: slice, amounts: { tokens: 40 } }
+    const client = small.to(small.self.id, toil)
+    assert.equal((await parley(client.pay({ tokens: 7 }, { budget, timeoutMs: 100 }))).code, 'COM003')
+    await assert.rejects(client.payEach({ tokens: 6 }, { budget, timeoutMs: 100 }).next())
+    assert.deepEqual(slice.remaining(), { tokens: 100, fanOut: 9 }, 'the agent had nothing of it')
+    const waiting = client.pay({ tokens: 7 }, { budget })
     stop.abort()
+    assert.deepEqual(await waiting, { tokens: 33 }, 'a later attempt has all of it')
     await Promise.allSettled(held)
     await until('there is room again', async () => {
       const state = await small

@@ -112,6 +112,7 @@ export interface CallSettings {
   extendMs?: number
   onProgress?: (progress: Progress) => void
   onRemainder?: OutgoingCall['onRemainder']
+  onSent?: () => void
   priority?: number
   extra?: EnvelopeExtra
 }
@@ -260,6 +261,7 @@ export const createPair = <P extends AnyProtocol>(
       extendMs: settings.extendMs,
       onProgress: settings.onProgress,
       onRemainder: settings.onRemainder,
+      onSent: settings.onSent,
       extra: settings.extra,
       signal: settings.signal,
     }

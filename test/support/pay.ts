@@ -13,6 +13,7 @@ const Step = z.object({
   /** Milliseconds that it takes once they are spent. */
   takesMs: z.number().default(0),
 })
+const Once = z.object({ spends: z.number(), takesMs: z.number() })
 const Order = Step.omit({ to: true, gives: true }).extend({ route: z.array(Step) })
 
 export const pay = defineProtocol({
@@ -51,6 +52,14 @@ export const payVerbs = (meshOf: (as: string) => Mesh) => ({
         await setTimeout(takesMs)
         return { left: context.budget?.remaining().tokens ?? -1 }
       },
+    })
+    /** Says what it had. */
+    await mesh.commands.register('pay.once', async (parameters, { budget }) => {
+      const { spends, takesMs } = Once.parse(parameters)
+      const had = budget?.remaining().tokens ?? -1
+      budget?.spend({ tokens: Math.min(had, spends) })
+      await setTimeout(takesMs)
+      return { had }
     })
   },
 })

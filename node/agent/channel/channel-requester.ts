@@ -14,6 +14,8 @@ export interface ChannelRequestOptions {
   signal?: AbortSignal | undefined
   /** Waits after an abort until the other side is done, instead of failing at once. */
   lingering?: boolean
+  /** Told once the other side was handed the request. */
+  onSent?: () => void
   onNotice?: ((value: unknown) => void) | undefined
 }
 
@@ -113,6 +115,7 @@ export class ChannelRequester {
     this.#lastId += 1
     const id = this.#lastId
     this.#open(id, body, bytes, credit)
+    options.onSent?.()
     const onAbort = (): void => {
       this.#cancel(id, signal?.reason)
       if (options.lingering !== true) outcome.fail(signal?.reason)

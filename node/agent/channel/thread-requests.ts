@@ -48,7 +48,7 @@ export interface TargetFacts extends MethodFacts {
  */
 export type TransferableCallOptions = Omit<
   ByteCallOptions,
-  'signal' | 'onFailover' | 'onProgress' | 'parent' | 'budget' | 'share' | 'childCalls'
+  'signal' | 'onFailover' | 'onProgress' | 'parent' | 'budget' | 'share' | 'attemptObserver' | 'childCalls'
 > & {
   /** What of a budget goes with it. */
   readonly carried?: CarriedBudget | undefined
@@ -85,6 +85,8 @@ export interface ProgressNotice {
 /** Beside a call or a run, before its end: what is left of its budget. */
 export interface RemainderNotice {
   readonly remaining: Amounts
+  /** Nobody began it: all of it is left. */
+  readonly isUnused?: boolean
 }
 
 export interface ThreadPublishRequest {

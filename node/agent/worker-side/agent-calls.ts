@@ -53,8 +53,10 @@ const noticed =
   (value: unknown): void => {
     // It writes nothing else there.
     const notice = value as FailoverNotice | ProgressNotice | RemainderNotice
-    if ('remaining' in notice) share?.told(notice.remaining)
-    else if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
+    if ('remaining' in notice) {
+      if (notice.isUnused === true) share?.failed(true)
+      else share?.told(notice.remaining)
+    } else if ('failure' in notice) onFailover?.(notice.peer, fromTransferableError(notice.failure))
     else onProgress?.(notice.progress, notice.peer)
   }
 
@@ -73,6 +75,7 @@ export const createAgentCalls = (channel: ThreadChannel): ByteCalls => {
     {
       bytes,
       signal,
+      ...(share !== undefined && { onSent: () => share.sent() }),
       ...((onFailover ?? onProgress ?? share) !== undefined && {
         onNotice: noticed({ onFailover, onProgress, share }),
       }),

@@ -5,6 +5,7 @@
  * State: what each node serves, and the exchanges that are open.
  */
 import type { Amounts } from '../../../protocols/budget/amounts.ts'
+import type { AttemptObserver } from '../../../protocols/budget/carried/budget-share.ts'
 import { type CarriedBudget, sliceOf } from '../../../protocols/budget/carried/carried-budget.ts'
 import type { Slice } from '../../../protocols/budget/slice.ts'
 import {
@@ -56,6 +57,7 @@ type VirtualCallOptions = CallOptions & {
   readonly chain?: DelegationChain
   readonly carried?: CarriedBudget
   readonly onRemainder?: (remaining: Amounts) => void
+  readonly attemptObserver?: Pick<AttemptObserver, 'sent'>
 }
 
 const labelOf = ({ name }: AnyProtocol, { method }: Called): string => `${name}.${method}`
@@ -216,6 +218,7 @@ export class VirtualCalls {
       if (target) void this.#answer(target, exchange, called, payload)
     }
     node.send(peer, payload, arrive, kind === 'one-way' ? 'one-way' : 'steady')
+    options.attemptObserver?.sent()
     return { items, giveUp }
   }
 

@@ -9,7 +9,7 @@
 import * as z from 'zod'
 import { checkedInput } from '../../checked-input.ts'
 import { ParleyError } from '../../errors.ts'
-import { type Amounts, GivenAmounts, type Limits, LimitsSchema, less } from '../amounts.ts'
+import { type Amounts, GivenAmounts, isNothing, type Limits, LimitsSchema, less } from '../amounts.ts'
 import { type Reservation, Slice } from '../slice.ts'
 import { type CarriedBudget, carriedOf } from './carried-budget.ts'
 
@@ -54,13 +54,25 @@ export const shareFor = (given: unknown, ofParent: Slice | undefined): BudgetSha
   return { of, ...(amounts !== undefined && { amounts }), ...(limits !== undefined && { limits }) }
 }
 
-export class GivenShare {
+/** Who is told of the attempts at a call. */
+export interface AttemptObserver {
+  /** All of the attempt was written. */
+  sent(): void
+  /** @param isUnhandled nobody began it, although it may have been written */
+  failed(isUnhandled: boolean): void
+}
+
+export class GivenShare implements AttemptObserver {
   readonly limits: Limits
   readonly #part: Slice
   readonly #clock: WallClock
   readonly #begun: Reservation | undefined
   /** What an attempt has that nothing was heard of yet. */
   #open: Reservation | undefined
+  /** All of that attempt was written, so that somebody may have begun it. */
+  #isSent = false
+  /** All of it came back: nobody may have begun it. */
+  #isWhole = false
   #wasUsed = false
 
   /** @param begun what it takes of the fan-out of where it comes from */
@@ -83,28 +95,65 @@ export class GivenShare {
     }
   }
 
+  /** Milliseconds until the deadline of the budget; infinite where it has none. @throws MSG005 where that is over */
+  leftMs(): number {
+    const { deadlineAt = Number.POSITIVE_INFINITY } = this.limits
+    const leftMs = deadlineAt - this.#clock.now()
+    if (leftMs <= 0)
+      throw new ParleyError('MSG005', 'the deadline of the budget has passed', { hint: 'begin with another budget' })
+    return Math.max(1, leftMs)
+  }
+
   /** The time that the work has, by its own limit and by the budget's. @throws MSG005 where that is over */
   cut(timeoutMs: number): number {
-    const { deadlineAt } = this.limits
-    const nowMs = this.#clock.now()
-    if (deadlineAt === undefined) return timeoutMs
-    if (deadlineAt <= nowMs)
-      throw new ParleyError('MSG005', 'the deadline of the budget has passed', { hint: 'begin with another budget' })
-    return Math.min(timeoutMs, deadlineAt - nowMs)
+    return Math.min(timeoutMs, this.leftMs())
   }
 
   /** All that is left goes with an attempt; one before it that was not heard of reached nobody. */
   begin(): CarriedBudget {
+    this.#settleUsed()
     this.#open?.settle({})
     this.#open = this.#part.reserve(this.#part.remaining())
+    this.#isSent = false
     return carriedOf(this.#open.reserved, this.limits, this.#clock.now())
+  }
+
+  /** For the same work once more, after an attempt that may be at it: the limits, and nothing of what that one has. */
+  beginAgain(): CarriedBudget {
+    return carriedOf(this.#part.remaining(), this.limits, this.#clock.now())
+  }
+
+  sent(): void {
+    this.#isSent = true
   }
 
   /** The other side says what it has left: no more counts than it was given. */
   told(remaining: Amounts): void {
-    this.#wasUsed = true
-    this.#open?.settle(less(this.#open.reserved, remaining))
+    this.#isSent = true
+    if (this.#open === undefined) return
+    const spent = less(this.#open.reserved, remaining)
+    this.#open.settle(spent)
     this.#open = undefined
+    if (isNothing(spent)) this.#isWhole = true
+    else this.#wasUsed = true
+  }
+
+  /** What the attempt has is there again, where it was not written or nobody began it. */
+  failed(isUnhandled: boolean): void {
+    if (this.#isSent && !isUnhandled) return
+    this.#open?.settle({})
+    this.#open = undefined
+    this.#isWhole = false
+  }
+
+  /** An attempt has it that nothing was heard of yet. */
+  isOut(): boolean {
+    return this.#open !== undefined
+  }
+
+  /** Somebody may have begun it. */
+  mayBeUsed(): boolean {
+    return this.#wasUsed || this.#isWhole || this.#open !== undefined
   }
 
   /**
@@ -113,10 +162,16 @@ export class GivenShare {
    * @returns what was left
    */
   end(wasReached: boolean): Amounts {
-    if (!wasReached) this.#open?.settle({})
-    else if (this.#open !== undefined) this.#wasUsed = true
+    if (!wasReached) this.failed(true)
+    this.#settleUsed()
+    if (this.#open !== undefined) this.#wasUsed = true
     this.#begun?.settle(this.#wasUsed ? { fanOut: 1 } : {})
     return this.#part.close()
+  }
+
+  #settleUsed(): void {
+    if (this.#isWhole) this.#wasUsed = true
+    this.#isWhole = false
   }
 }
 

@@ -36,7 +36,15 @@ export const withoutAmounts = ({ amounts, ...limits }: CarriedBudget): CarriedBu
   amounts: less(amounts, amounts),
 })
 
-/** As it is spent here. @param nowMs milliseconds since 1970 when it came */
+/**
+ * When it was written, of what may have waited on its way: as who wrote it says, but not after it came. Clocks of peers differ by
+ * a minute at most, or they refuse each other.
+ * @param saidMs milliseconds since 1970, by the clock of who wrote it
+ * @param cameMs milliseconds since 1970, by ours
+ */
+export const writtenAt = (saidMs: number, cameMs: number): number => Math.max(0, Math.min(saidMs, cameMs))
+
+/** As it is spent here. @param nowMs milliseconds since 1970 when it came, or was written */
 export const sliceOf = ({ amounts, depth, leftMs }: CarriedBudget, nowMs: number): Slice =>
   new Slice({
     amounts,

@@ -5,7 +5,7 @@
  */
 
 import type { ZodType, z } from 'zod'
-import { sliceOf } from '../../budget/carried/carried-budget.ts'
+import { sliceOf, writtenAt } from '../../budget/carried/carried-budget.ts'
 import type { Slice } from '../../budget/slice.ts'
 import type { ParleyError } from '../../errors.ts'
 import type { ReceiveChain, SendChain } from '../../interceptors/chains.ts'
@@ -81,8 +81,11 @@ export class HandlerRun implements MessageContext {
   }
 
   get budget(): Slice | undefined {
-    const { budget } = this.#work.message
-    if (budget !== undefined) this.#budget ??= sliceOf(budget, this.#deps.clock.now())
+    const { message, receivedAt } = this.#work
+    const { budget, createdAt } = message
+    const { clock } = this.#deps
+    if (budget !== undefined)
+      this.#budget ??= sliceOf(budget, writtenAt(createdAt, clock.now() - (clock.monotonic() - receivedAt)))
     return this.#budget
   }
 

@@ -7,6 +7,8 @@ export interface InboundMessage {
   readonly source: string
   readonly attempt: number
   /** Monotonic. */
+  readonly receivedAt: number
+  /** Monotonic. */
   readonly expiresAt: number | undefined
 }
 

@@ -246,7 +246,8 @@ export class MessageReceiver {
     // A copy: the frame that it came in is larger, and goes.
     const message = decodeMessage(new Uint8Array(bytes))
     if (this.#deps.isVolatile && message.guarantee === 'EXACTLY_ONCE') throw this.#refusal(message, source)
-    return { message, source, attempt, expiresAt: ttlMs === 0 ? undefined : this.#now() + ttlMs }
+    const receivedAt = this.#now()
+    return { message, source, attempt, receivedAt, expiresAt: ttlMs === 0 ? undefined : receivedAt + ttlMs }
   }
 
   /** Logged here once: each sender is told of each message. */

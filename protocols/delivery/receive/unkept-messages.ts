@@ -36,9 +36,10 @@ export class UnkeptMessages {
     this.#atWork += 1
     try {
       const message = decodeMessage(new Uint8Array(bytes))
-      const expiresAt = message.ttlMs === undefined ? undefined : port.clock.monotonic() + message.ttlMs
+      const receivedAt = port.clock.monotonic()
+      const expiresAt = message.ttlMs === undefined ? undefined : receivedAt + message.ttlMs
       let commit: Promise<void> | undefined
-      const fault = await runner.run({ message, source, attempt: 1, expiresAt }, (outcome) => {
+      const fault = await runner.run({ message, source, attempt: 1, receivedAt, expiresAt }, (outcome) => {
         if (outcome.commit === undefined) return
         const { changes, launch, drop } = outcome.commit
         commit = store.commit(changes).then(launch, (error: unknown) => {

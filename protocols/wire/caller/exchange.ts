@@ -103,6 +103,7 @@ export class Exchange extends Deadline implements TimedFrameOwner {
 
   sent(): void {
     this.isSent = true
+    this.call.onSent?.()
     this.host.sent(this)
   }
 }

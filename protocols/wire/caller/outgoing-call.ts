@@ -27,6 +27,8 @@ export interface OutgoingCall {
   onProgress?: ((progress: Progress) => void) | undefined
   /** Told before it ends, where the peer says what is left of its budget. */
   onRemainder?: ((remaining: Amounts) => void) | undefined
+  /** Told once its last byte was handed down: before that nobody can have begun it. */
+  onSent?: (() => void) | undefined
   extra?: EnvelopeExtra | undefined
   /** Of the request on whose behalf it is made. */
   childCalls?: ChildCalls | undefined

@@ -29,9 +29,10 @@ const MAX_DELAY_MS = 2_000
 export const hasNoBudgetLeft = ({ code, reason }: ParleyError): boolean =>
   code === 'COM003' && (reason === 'budget-exhausted' || reason === 'budget-depth')
 
-/** True where the request cannot have reached a handler. */
+/** True where the request cannot have reached a handler. One that ran, and may have spent, says `sent: true` with COM003. */
 export const neverHandled = (error: ParleyError): boolean =>
-  (error.code === 'COM003' && !hasNoBudgetLeft(error)) || (error.code === 'COM002' && error.details.sent === false)
+  (error.code === 'COM003' && error.details.sent !== true && !hasNoBudgetLeft(error)) ||
+  (error.code === 'COM002' && error.details.sent === false)
 
 const retryAfter = (error: ParleyError): number => {
   const askedMs = error.details.retryAfterMs

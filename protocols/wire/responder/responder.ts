@@ -263,7 +263,7 @@ class ResponderLink implements Responder, InboundRequestHost {
       // Nobody else hears of an answer that did not reach its third party.
       if (request.isForwarded || !(error instanceof ParleyError))
         this.#deps.log.error(`${this.protocol}.${request.endpoint.name} failed`, { error, ...request.logFields() })
-      this.#sendFault(request, asHandled(error))
+      this.#sendFault(request, asHandled(error, request.frame.extra?.budget !== undefined))
     }
     request.end()
     this.#open.delete(request.exchange)

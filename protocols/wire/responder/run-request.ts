@@ -41,8 +41,10 @@ const EMPTY = new Uint8Array(0)
 /**
  * What a handler threw, for its caller. Callers send again, or elsewhere, by code: an error of another link that passed
  * through a handler must not look as if this request had never been handled.
+ * @param hasBudget it may have been spent, so that COM003 of the handler itself says the same; one that says `sent: false` did
+ *   not begin
  */
-export const asHandled = (error: unknown): unknown => {
+export const asHandled = (error: unknown, hasBudget = false): unknown => {
   if (!(error instanceof ParleyError)) return error
   const { code, message, details } = error
   const hint = error.hint === undefined ? {} : { hint: error.hint }
@@ -53,7 +55,11 @@ export const asHandled = (error: unknown): unknown => {
       hint: 'a call that the handler made gave way; make the request again only if it may run twice',
       details: { ...details, sent: true },
     })
-  if (!error.remote || (code !== 'COM003' && code !== 'MSG004') || hasNoBudgetLeft(error)) return error
+  if ((code !== 'COM003' && code !== 'MSG004') || hasNoBudgetLeft(error)) return error
+  if (!error.remote)
+    return code === 'COM003' && hasBudget && details.sent !== false
+      ? new ParleyError(code, message, { ...hint, details: { ...details, sent: true } })
+      : error
   return new ParleyError('APP001', message, { ...hint, details: { ...details, code } })
 }
 

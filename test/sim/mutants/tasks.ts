@@ -262,8 +262,8 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'what a child used comes back to its parent',
     file: 'protocols/budget/carried/budget-share.ts',
-    find: 'this.#open?.settle(less(this.#open.reserved, remaining))',
-    replace: 'this.#open?.settle(less(remaining, remaining))',
+    find: 'this.#open.settle(spent)',
+    replace: 'this.#open.settle(less(spent, spent))',
   },
   {
     bug: 'a task that is submitted again takes of the budget once more',

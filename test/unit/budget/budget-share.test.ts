@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Amounts } from '../../../protocols/budget/amounts.ts'
 import { GivenShare, passLimits, shareFor } from '../../../protocols/budget/carried/budget-share.ts'
-import { CarriedBudgetSchema, carriedOf, sliceOf } from '../../../protocols/budget/carried/carried-budget.ts'
+import { CarriedBudgetSchema, carriedOf, sliceOf, writtenAt } from '../../../protocols/budget/carried/carried-budget.ts'
 import { Slice } from '../../../protocols/budget/slice.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 
@@ -78,4 +78,78 @@ test('what travels is what was left, whichever clock the other side has, and nev
   const huge = sliceOf({ amounts: {}, depth: 9_999, leftMs: Number.MAX_SAFE_INTEGER - 1 }, 5)
   assert.equal(huge.limits.depth, 16)
   assert.ok((huge.limits.deadlineAt ?? 0) < 2 ** 40)
+})
+
+test('what was not written, or what nobody began, costs nothing, whatever it failed with', () => {
+  const attempts: [name: string, attempt: (share: GivenShare) => void, left: number, fanOut: number][] = [
+    ['never written', (share) => share.failed(false), 100, 3],
+    [
+      'refused for load, then not written',
+      (share) => {
+        share.sent()
+        share.failed(true)
+        share.begin()
+        share.failed(false)
+      },
+      100,
+      3,
+    ],
+    [
+      'refused for load, with all of it',
+      (share) => {
+        share.sent()
+        share.told({ tokens: 40 })
+        share.failed(true)
+      },
+      100,
+      3,
+    ],
+    [
+      'written',
+      (share) => {
+        share.sent()
+        share.failed(false)
+      },
+      60,
+      2,
+    ],
+    ['answered, and nothing spent', (share) => share.told({ tokens: 40 }), 100, 2],
+    [
+      'answered before it was written, and something spent',
+      (share) => {
+        share.told({ tokens: 30 })
+        share.failed(true)
+      },
+      90,
+      2,
+    ],
+  ]
+  for (const [name, attempt, left, fanOut] of attempts) {
+    const slice = new Slice({ amounts: { tokens: 100, fanOut: 3 } })
+    const share = GivenShare.of({ of: slice, amounts: { tokens: 40 } }, clock)
+    assert.equal(share.begin().amounts.tokens, 40, name)
+    attempt(share)
+    assert.equal(share.mayBeUsed(), fanOut < 3, name)
+    share.end(true)
+    assert.deepEqual(slice.remaining(), { tokens: left, fanOut }, name)
+  }
+})
+
+test('an attempt after one that may be at it has the limits, and nothing of what that one has', () => {
+  let nowMs = 1_000_000
+  const slice = new Slice({ amounts: { tokens: 100, fanOut: 3 }, limits: { deadlineAt: 1_000_900 } })
+  const share = GivenShare.of({ of: slice, amounts: { tokens: 40 } }, { now: () => nowMs })
+  assert.deepEqual(share.begin(), { amounts: { tokens: 40, fanOut: 0 }, leftMs: 900 })
+  share.sent()
+  nowMs += 200
+  assert.deepEqual(share.beginAgain(), { amounts: { tokens: 0, fanOut: 0 }, leftMs: 700 })
+  assert.equal(share.isOut(), true)
+  share.told({ tokens: 25 })
+  assert.deepEqual(share.begin().amounts.tokens, 25)
+})
+
+test('what waited on its way is as old as its writer says, and not from after it came', () => {
+  assert.equal(writtenAt(5_000, 9_000), 5_000)
+  assert.equal(writtenAt(69_000, 9_000), 9_000, 'a clock that is ahead')
+  assert.equal(writtenAt(0, -3), 0)
 })

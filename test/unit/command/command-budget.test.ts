@@ -1,22 +1,36 @@
 /** Parts of a budget that go with commands: one for all attempts, and what is left of it comes with the acknowledgement. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import * as z from 'zod'
 import { createPortNetwork } from '../../../node/testing/virtual/port-network.ts'
+import type { Amounts } from '../../../protocols/budget/amounts.ts'
+import type { AttemptObserver } from '../../../protocols/budget/carried/budget-share.ts'
 import { Slice } from '../../../protocols/budget/slice.ts'
 import type { CommandHandler } from '../../../protocols/command/api.ts'
+import type { CommandDeduplicationLimits } from '../../../protocols/command/command-deduplication.ts'
+import { commandProtocol } from '../../../protocols/command/command-definition.ts'
+import { CommandSender } from '../../../protocols/command/command-sender.ts'
 import { createCommands } from '../../../protocols/command/commands.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 
-const start = async (run: CommandHandler<unknown, unknown>) => {
+const start = async (run: CommandHandler<unknown, unknown>, limits?: CommandDeduplicationLimits) => {
   const network = createPortNetwork()
-  const nodes = ['a', 'b'].map((name) => {
+  let tooLargeFrom: string | undefined
+  const begin = (name: string) => {
     const node = network.start(name)
     const { port } = node
     return {
       ...node,
-      commands: createCommands({ port, serve: port.serve, bytesOf: () => 0, choose: async () => undefined }),
+      commands: createCommands({
+        port,
+        serve: port.serve,
+        bytesOf: ({ peer }) => (peer === tooLargeFrom ? 2 ** 30 : 0),
+        choose: async () => undefined,
+        ...(limits && { limits }),
+      }),
     }
-  })
+  }
+  const nodes = ['a', 'b'].map(begin)
   const [a, b] = nodes
   assert.ok(a && b)
   network.connect(a, b)
@@ -33,7 +47,17 @@ const start = async (run: CommandHandler<unknown, unknown>) => {
     )
     return error instanceof ParleyError ? error : assert.fail(String(error))
   }
-  return { ...network, a, b, slice, budget, failure }
+  /** Its process dies, and another one takes its place. */
+  const restart = async (): Promise<void> => {
+    b.kill()
+    const next = begin('b')
+    network.connect(a, next)
+    await next.commands.register('work', run)
+  }
+  const refuseAll = (): void => {
+    tooLargeFrom = a.id
+  }
+  return { ...network, a, b, slice, budget, failure, restart, refuseAll }
 }
 
 test('what a command spends is spent, and what is left of its part is there again, also with a nack', async () => {
@@ -96,4 +120,104 @@ test('a command of a request with a budget has a part of nothing, unless it is g
     { tokens: 9, fanOut: 0 },
   ])
   assert.deepEqual(slice.counts().spent, { fanOut: 2 })
+})
+
+const SOON = { ackTimeoutMs: 100, retry: { initialDelayMs: 200, maxDelayMs: 200 } }
+
+test('one whose passing nack nobody waited for runs again with what that run left, and no more', async () => {
+  const left: (number | undefined)[] = []
+  const { a, b, time, slice, budget } = await start(async (_, { budget: own }) => {
+    left.push(own?.remaining().tokens)
+    own?.spend({ tokens: 10 })
+    await new Promise<void>((resolve) => b.port.timers.after(150, resolve))
+    if (left.length < 3) throw new ParleyError('COM001', 'the model was late')
+  })
+  await time.settled(a.commands.send(b.id, 'work', 'do', { ...SOON, budget }), 30_000)
+  assert.deepEqual(left, [40, 30, 20].slice(0, left.length))
+  assert.ok(left.length > 1)
+  assert.deepEqual(slice.counts().spent, { tokens: 10 * left.length, fanOut: 1 })
+})
+
+test('a sender that brings all of it again gets no more than the run before left, of which not too much is kept', async () => {
+  const left: (number | undefined)[] = []
+  const limits = { maxCount: 2, maxBytes: 100, maxAgeMs: 60_000, maxRunning: 9 }
+  const { a, b, failure } = await start((_, { budget: own }) => {
+    left.push(own?.remaining().tokens)
+    own?.spend({ tokens: 15 })
+    throw new ParleyError('COM001', 'the model was late')
+  }, limits)
+  const send = (commandId: string): Promise<unknown> => {
+    const slice = new Slice({ amounts: { tokens: 40 } })
+    const budget = { of: slice, amounts: { tokens: 40 } }
+    return failure(a.commands.send(b.id, 'work', 'do', { budget, commandId, retry: { maxRetries: 0 } }))
+  }
+  for (const commandId of ['x', 'x', 'y', 'x']) await send(commandId)
+  assert.deepEqual(left, [40, 25, 40, 10])
+  for (const commandId of ['y', 'z', 'x']) await send(commandId)
+  assert.deepEqual(left.slice(4), [25, 40, 40])
+})
+
+test('another life of the receiver gets nothing of what went with an attempt that nobody answered', async () => {
+  const left: unknown[] = []
+  const { a, b, time, slice, budget, restart } = await start(async (_, { budget: own }) => {
+    left.push(own?.remaining())
+    if (left.length === 1) {
+      own?.spend({ tokens: 30 })
+      await new Promise(() => {})
+    }
+  })
+  const ack = a.commands.send(b.id, 'work', 'do', { ...SOON, budget })
+  await time.run(50)
+  await restart()
+  await time.settled(ack, 30_000)
+  assert.deepEqual(left, [
+    { tokens: 40, fanOut: 0 },
+    { tokens: 0, fanOut: 0 },
+  ])
+  assert.deepEqual(slice.counts().spent, { tokens: 40, fanOut: 1 })
+})
+
+test('what was not begun costs nothing: it reached nobody, or was refused', async () => {
+  const { a, b, slice, budget, failure, refuseAll } = await start(() => assert.fail('it ran'))
+  const gone = await failure(a.commands.send('peer-gone', 'work', 'do', { budget, timeoutMs: 300 }))
+  assert.equal(gone.code, 'COM002')
+  refuseAll()
+  assert.equal((await failure(a.commands.send(b.id, 'work', 'do', { budget }))).code, 'MSG001')
+  assert.deepEqual(slice.remaining(), { tokens: 100, fanOut: 5 })
+})
+
+test('a link that sends it more than once: what counts is how the last time ended', async () => {
+  const { port } = createPortNetwork().start('a')
+  type Told = { attemptObserver: AttemptObserver }
+  const spentAfter = async (link: (observer: AttemptObserver) => Promise<unknown>): Promise<Amounts> => {
+    const to = () => ({ run: (_: unknown, { attemptObserver }: Told) => link(attemptObserver) })
+    const sender = new CommandSender({ port: { ...port, to: to as never }, choose: async () => undefined })
+    const slice = new Slice({ amounts: { tokens: 100 } })
+    const protocol = commandProtocol({ type: 'work', parameters: z.unknown() })
+    const options = { budget: { of: slice, amounts: { tokens: 40 } }, retry: { maxRetries: 0 } }
+    await sender.one('peer', { type: 'work', protocol, parameters: 1 }, options).catch(() => {})
+    return slice.counts().spent
+  }
+  const late = () => Promise.reject(new ParleyError('COM001', 'late'))
+  const refused = (observer: AttemptObserver): void => {
+    observer.sent()
+    observer.failed(true)
+  }
+  const runs: ((observer: AttemptObserver) => Promise<unknown>)[] = [
+    (observer) => {
+      refused(observer)
+      observer.sent()
+      return late()
+    },
+    (observer) => {
+      refused(observer)
+      observer.sent()
+      return Promise.resolve({ status: 'ack', remaining: { tokens: 10 } })
+    },
+    (observer) => {
+      refused(observer)
+      return late()
+    },
+  ]
+  assert.deepEqual(await Promise.all(runs.map(spentAfter)), [{ tokens: 40, fanOut: 1 }, { tokens: 30, fanOut: 1 }, {}])
 })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createCommandDeduplication } from '../../../protocols/command/command-deduplication.ts'
+import { CommandRemainders, createCommandDeduplication } from '../../../protocols/command/command-deduplication.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 
 const LIMITS = { maxCount: 3, maxBytes: 100, maxAgeMs: 1_000, maxRunning: 2 }
@@ -107,4 +107,17 @@ test('it never holds more than its bounds, whatever comes', () => {
       }
     }),
   )
+})
+
+test('what commands left of budgets is kept for one run, not for too long, and not of too many', () => {
+  const remainders = new CommandRemainders(LIMITS)
+  remainders.keep('a', 0, { tokens: 1 })
+  remainders.keep('a', 10, { tokens: 2 })
+  assert.deepEqual(remainders.take('a', 20), { tokens: 2 })
+  assert.equal(remainders.take('a', 20), undefined)
+  for (const [n, key] of ['a', 'b', 'c'].entries()) remainders.keep(key, 100 + n, { tokens: n })
+  assert.deepEqual([remainders.forgotten(), remainders.take('a', 200)], [0, { tokens: 0 }])
+  for (const key of ['d', 'e']) remainders.keep(key, 200, {})
+  assert.deepEqual([remainders.forgotten(), remainders.take('b', 200)], [1, undefined])
+  assert.deepEqual([remainders.take('c', 1_101), remainders.take('d', 1_200)], [{ tokens: 2 }, undefined])
 })

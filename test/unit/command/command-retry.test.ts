@@ -7,6 +7,7 @@ import {
   mayHaveBegun,
   retryDelayMs,
   retrySettingsOf,
+  wasRefused,
 } from '../../../protocols/command/command-retry.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 
@@ -54,4 +55,16 @@ test('only a command that cannot have begun goes to another peer', () => {
   assert.equal(mayHaveBegun(new ParleyError('COM002', 'lost', { details: { sent: false } })), false)
   assert.equal(mayHaveBegun(new ParleyError('COM003', 'busy')), false)
   assert.equal(mayHaveBegun(new ParleyError('MSG006', 'no handler')), false)
+})
+
+test('what goes with an attempt is there again where the receiver took none of it', () => {
+  const errors = [
+    new ParleyError('MSG006', 'no handler'),
+    new ParleyError('COM003', 'busy'),
+    new ParleyError('MSG001', 'too large', { details: { sent: false } }),
+    new ParleyError('MSG001', 'the result does not fit'),
+    new ParleyError('COM001', 'late'),
+    new Error('given up'),
+  ]
+  assert.deepEqual(errors.map(wasRefused), [true, true, true, false, false, false])
 })

@@ -1,6 +1,7 @@
 /** Handlers at work: side by side, over their time, and what counts of what they did. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Slice } from '../../../../protocols/budget/slice.ts'
 import type { Tx } from '../../../../protocols/delivery/api.ts'
 import { isParleyError } from '../../../../protocols/errors.ts'
 import { deliveryPair, Note } from '../../../support/delivery-pair.ts'
@@ -72,4 +73,23 @@ test('of a handler that fails after its changes nothing counts', async () => {
     ['k3'],
   )
   assert.equal(to.messages.figures().outbox, 0, 'the room that was taken for nothing is free')
+})
+
+test("the deadline of a message's budget stays where it is, however long it waits and however often it is tried", async () => {
+  const { time, from, to } = await deliveryPair()
+  const { clock } = from.node.port
+  const deadlineAt = Math.floor(clock.now()) + 3_000
+  const budget = new Slice({ amounts: { tokens: 9 }, limits: { deadlineAt } })
+  const parent = { chain: ['root', `${from.id}/x.y`], signal: new AbortController().signal, budget }
+  const receipt = await from.messages.send(to.id, Note, { n: 1 }, { parent })
+  await time.run(2_000)
+  const seen: (number | undefined)[] = []
+  await to.messages.receive(Note, async (_, context) => {
+    // Looked at after a while in work.
+    await new Promise<void>((resolve) => time.after(100, resolve))
+    seen.push(context.budget?.limits.deadlineAt)
+    if (seen.length < 2) throw new Error('again')
+  })
+  await time.settled(receipt.delivered(), 60_000)
+  assert.deepEqual(seen, [deadlineAt, deadlineAt])
 })

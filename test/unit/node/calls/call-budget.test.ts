@@ -192,3 +192,38 @@ test('a budget of nothing, of no slice, or of a deadline that has passed is refu
   assert.equal((await all.errorOf(client.do(1, { budget: { of: past } }))).code, 'MSG005')
   assert.deepEqual(past.remaining(), { tokens: 5 })
 })
+
+test('progress does not put the deadline of the budget off', async () => {
+  await using all = await start({
+    a: async (input, context) => {
+      for (let n = 0; n < 40 && !context.signal.aborted; n += 1) {
+        context.progress(n / 40)
+        await new Promise<void>((resolve) => all.get('a').port.timers.after(100, resolve))
+      }
+      return input
+    },
+  })
+  const { clock } = all.root.port
+  const startedAt = clock.now()
+  const slice = new Slice({ amounts: { tokens: 100 }, limits: { deadlineAt: Math.floor(startedAt + 1_000) } })
+  const client = all.root.to('a', work)
+  const call = client.do(1, { budget: { of: slice, amounts: { tokens: 40 } }, maxMs: 3_000 })
+  assert.equal((await all.errorOf(call)).code, 'COM001')
+  const tookMs = clock.now() - startedAt
+  assert.ok(tookMs > 900 && tookMs < 1_300, `${tookMs} ms`)
+  const later = new Slice({ amounts: { tokens: 100 }, limits: { deadlineAt: Math.floor(clock.now() + 2 ** 33) } })
+  await all.mesh.settled(client.do(1, { budget: { of: later, amounts: { tokens: 40 } } }))
+  assert.equal(later.remaining().tokens, 100)
+})
+
+test('a call that was given up before it was sent costs nothing', async () => {
+  await using all = await start({ a: spend({ tokens: 1 }) })
+  const slice = sliceOf({ tokens: 100, fanOut: 1 })
+  const options = {
+    budget: { of: slice, amounts: { tokens: 40 } },
+    signal: AbortSignal.abort(new ParleyError('COM001', 'no')),
+  }
+  assert.equal((await all.errorOf(all.root.to('a', work).do(1, options))).code, 'COM001')
+  await assert.rejects(all.mesh.settled(all.root.to('a', work).each(1, options).next()))
+  assert.deepEqual(slice.remaining(), { tokens: 100, fanOut: 1 })
+})

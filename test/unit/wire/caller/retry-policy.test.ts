@@ -103,6 +103,7 @@ describe('another peer', () => {
 describe('neverHandled', () => {
   it('is true only for a request that was not sent, or refused for load', () => {
     assert.deepEqual([unsent, busy, sent].map(neverHandled), [true, true, false])
+    assert.equal(neverHandled(new ParleyError('COM003', 'busy', { details: { sent: true } })), false, 'it ran')
     for (const code of codes.filter((each) => each !== 'COM003'))
       assert.equal(neverHandled(new ParleyError(code, 'x')), false, code)
   })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type Amounts, isNothing } from '../../../../protocols/budget/amounts.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
+import { neverHandled } from '../../../../protocols/wire/caller/retry-policy.ts'
 import { createDemo, demo } from '../../../support/demo-protocol.ts'
 import { createPair, parleyErrorOf } from '../../../support/links.ts'
 
@@ -86,5 +87,34 @@ describe('the budget of a request', () => {
     assert.equal(slice?.limits.depth, 16)
     assert.ok((slice?.limits.deadlineAt ?? 0) < Number.MAX_SAFE_INTEGER / 2)
     assert.deepEqual<Amounts[]>(told, [{ tokens: Number.MAX_SAFE_INTEGER - 1 }])
+  })
+
+  it('makes busy of a handler that ran something else than busy of one that did not', async () => {
+    const busy = (details = {}) => new ParleyError('COM003', 'the model has too much to do', { details })
+    const thrown = [busy(), busy({ sent: false }), busy({ reason: 'budget-exhausted' })]
+    const { handlers } = createDemo()
+    const pair = createPair(demo, {
+      ...handlers,
+      echo: (input) => {
+        throw thrown[Number(input)]
+      },
+    })
+    const seen = async (extra: { budget?: typeof budget }): Promise<boolean[]> =>
+      Promise.all(thrown.map(async (_, n) => neverHandled(await parleyErrorOf(pair.unary('echo', n, { extra })))))
+    assert.deepEqual(await seen({ budget }), [false, true, false])
+    assert.deepEqual(await seen({}), [true, true, false], 'without a budget it may say so')
+  })
+
+  it('is told to be on its way once all of the request was written', async () => {
+    const pair = createPair(demo, createDemo().handlers)
+    let sent = 0
+    const onSent = (): void => {
+      sent += 1
+    }
+    await parleyErrorOf(pair.unary('echo', 1, { extra: { budget }, timeoutMs: 0, onSent }))
+    await parleyErrorOf(pair.unary('echo', 1, { extra: { budget, metadata: new Uint8Array(9_000) }, onSent }))
+    assert.equal(sent, 0)
+    await pair.unary('echo', 1, { extra: { budget }, onSent })
+    assert.equal(sent, 1)
   })
 })
