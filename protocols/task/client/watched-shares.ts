@@ -22,7 +22,8 @@ export interface SharesCounts {
 
 export class WatchedShares {
   readonly #trackers: Pick<TaskTrackers, 'watch'>
-  #watched = 0
+  /** By task: what ends its watching, and whether it had not ended. */
+  readonly #watched = new Map<string, () => boolean>()
   #writtenOff = 0
 
   constructor(trackers: Pick<TaskTrackers, 'watch'>) {
@@ -30,12 +31,14 @@ export class WatchedShares {
   }
 
   counts(): SharesCounts {
-    return { watched: this.#watched, writtenOff: this.#writtenOff }
+    return { watched: this.#watched.size, writtenOff: this.#writtenOff }
   }
 
   /** What its task did not use is put back once that has ended. */
   watch(id: string, tracker: Tracker, share: GivenShare): void {
-    if (this.#watched >= MAX_WATCHED) this.writeOff(share)
+    // Of a task that ended before, unheard.
+    if (this.letGo(id)) this.#writtenOff += 1
+    if (this.#watched.size >= MAX_WATCHED) this.writeOff(share)
     else void this.#untilEnded(id, tracker, share)
   }
 
@@ -44,23 +47,29 @@ export class WatchedShares {
     share.end(true)
   }
 
+  /** Its part counts as spent here, whatever the task leaves. @returns false: nothing was watched for */
+  letGo(id: string): boolean {
+    return this.#watched.get(id)?.() ?? false
+  }
+
   async #untilEnded(id: string, tracker: Tracker, share: GivenShare): Promise<void> {
-    this.#watched += 1
-    let isOver = false
     let watching: Watching | undefined
-    const hear = ({ status, budget }: TaskState): void => {
-      if (isOver || !isFinal(status)) return
-      isOver = true
-      this.#watched -= 1
-      share.told(budget?.left ?? {})
+    const end = (): boolean => {
+      if (this.#watched.get(id) !== end) return false
+      this.#watched.delete(id)
       share.end(true)
       watching?.stop()
+      return true
+    }
+    this.#watched.set(id, end)
+    const hear = ({ status, budget }: TaskState): void => {
+      if (this.#watched.get(id) !== end || !isFinal(status)) return
+      share.told(budget?.left ?? {})
+      end()
     }
     watching = await this.#trackers.watch(id, hear, undefined, tracker).catch(() => undefined)
     if (watching?.last !== undefined) hear(watching.last)
-    if (watching !== undefined || isOver) return
-    isOver = true
-    this.#watched -= 1
-    this.writeOff(share)
+    if (this.#watched.get(id) !== end) watching?.stop()
+    else if (watching === undefined && end()) this.#writtenOff += 1
   }
 }

@@ -8,6 +8,7 @@ import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
 import { TaskAttempt } from '../../../../protocols/task/worker/task-attempt.ts'
 import type { TaskContext } from '../../../../protocols/task/worker/task-context.ts'
+import { NO_CHILDREN } from '../../../support/no-children.ts'
 import { submitted, TaskJournal } from '../../../support/task-journal.ts'
 import { failureOf } from '../../../support/until.ts'
 
@@ -51,9 +52,7 @@ const attemptAt = (
         return { result: result as Json, version: 1, fence }
       },
       call: async () => null,
-      submit: async () => {
-        throw new Error('no children here')
-      },
+      tasks: NO_CHILDREN,
       values: { store: async (_what, value) => (value ?? null) as Json, load: async (row) => row },
       cursorOf: async () => ({ createdAt: 0, positions: [] }),
       progress() {},
