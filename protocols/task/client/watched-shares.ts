@@ -3,15 +3,18 @@
  * also where nobody waits for its result.
  *
  * A part of which nothing is heard counts as spent: where nobody knows whether its task was accepted, where more are watched than
- * there is room for, and when this process ends. State: how many are watched, and how many were written off.
+ * there is room for, and when this process ends. The same task submitted again, with the same part, has the part of which nobody
+ * knew. State: what is watched, those of which nobody knows (bounded), and how many were written off.
  */
-import type { GivenShare } from '../../budget/carried/budget-share.ts'
+import type { BudgetShare, GivenShare } from '../../budget/carried/budget-share.ts'
 import { isFinal } from '../task-status.ts'
 import type { TaskState } from './task-api.ts'
 import type { TaskTrackers, Tracker, Watching } from './task-trackers.ts'
 
 /** Tasks with a budget whose ends are waited for. */
 const MAX_WATCHED = 10_000
+/** Parts of which nobody knows whether their tasks were accepted; of more than that the oldest is spent for good. */
+const MAX_UNSURE = 1_024
 
 export interface SharesCounts {
   /** Parts that may still come back. */
@@ -20,11 +23,16 @@ export interface SharesCounts {
   readonly writtenOff: number
 }
 
+const isSameShare = (one: BudgetShare, other: BudgetShare): boolean =>
+  one.of === other.of && JSON.stringify([one.amounts, one.limits]) === JSON.stringify([other.amounts, other.limits])
+
 export class WatchedShares {
   readonly #trackers: Pick<TaskTrackers, 'watch'>
   /** By task: what ends its watching, and whether it had not ended. */
   readonly #watched = new Map<string, () => boolean>()
   #writtenOff = 0
+
+  readonly #unsure = new Map<string, { readonly wanted: BudgetShare; readonly share: GivenShare }>()
 
   constructor(trackers: Pick<TaskTrackers, 'watch'>) {
     this.#trackers = trackers
@@ -35,7 +43,7 @@ export class WatchedShares {
   }
 
   /** What its task did not use is put back once that has ended. */
-  watch(id: string, tracker: Tracker, share: GivenShare): void {
+  watch(id: string, tracker: Tracker | undefined, share: GivenShare): void {
     // Of a task that ended before, unheard.
     if (this.letGo(id)) this.#writtenOff += 1
     if (this.#watched.size >= MAX_WATCHED) this.writeOff(share)
@@ -47,12 +55,31 @@ export class WatchedShares {
     share.end(true)
   }
 
+  /** Nobody knows whether its task was accepted: it counts as spent, until that is submitted again. */
+  keepUnsure(id: string, wanted: BudgetShare, share: GivenShare): void {
+    this.#writtenOff += 1
+    this.#unsure.get(id)?.share.end(true)
+    this.#unsure.set(id, { wanted, share })
+    const [oldest] = this.#unsure
+    if (this.#unsure.size <= MAX_UNSURE || oldest === undefined) return
+    this.#unsure.delete(oldest[0])
+    oldest[1].share.end(true)
+  }
+
+  /** The part that this task was submitted with, where nobody knew what came of that. */
+  again(id: string, wanted: BudgetShare): GivenShare | undefined {
+    const found = this.#unsure.get(id)
+    if (found === undefined || !isSameShare(found.wanted, wanted)) return undefined
+    this.#unsure.delete(id)
+    return found.share
+  }
+
   /** Its part counts as spent here, whatever the task leaves. @returns false: nothing was watched for */
   letGo(id: string): boolean {
     return this.#watched.get(id)?.() ?? false
   }
 
-  async #untilEnded(id: string, tracker: Tracker, share: GivenShare): Promise<void> {
+  async #untilEnded(id: string, tracker: Tracker | undefined, share: GivenShare): Promise<void> {
     let watching: Watching | undefined
     const end = (): boolean => {
       if (this.#watched.get(id) !== end) return false
