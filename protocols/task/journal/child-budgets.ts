@@ -4,9 +4,14 @@
  * work. Of a child whose parent's attempt was lost without a word nothing comes back: that attempt may have spent it. Pure.
  */
 import { type Amounts, isNothing, less, limitedBy, NO_AMOUNTS, sum } from '../../budget/amounts.ts'
+import type { JournalTx } from '../../journal/state/command-kind.ts'
 import { readTask, type TaskRecord, taskKey } from '../task-record.ts'
 import { isFinal } from '../task-status.ts'
-import type { TaskLedger } from './task-ledger.ts'
+
+interface RecordLedger {
+  readonly tx: Pick<JournalTx, 'get'>
+  change(id: string, before: TaskRecord, changes: Partial<TaskRecord>): unknown
+}
 
 const leftOf = ({ budget }: TaskRecord): Amounts =>
   budget === undefined ? NO_AMOUNTS : less(budget.amounts, budget.used)
@@ -23,7 +28,7 @@ export interface LetGo {
  * @param open what it has drawn, and not given back
  */
 export const letGoOf = (
-  ledger: TaskLedger,
+  ledger: RecordLedger,
   { id, record, open }: { readonly id: string; readonly record: TaskRecord; readonly open: Amounts },
   children: readonly string[],
 ): LetGo & { readonly mark: () => void } => {
@@ -32,7 +37,7 @@ export const letGoOf = (
   for (const childId of children) {
     const child = readTask(ledger.tx.get(taskKey(childId)))
     const isIts = child?.parent === id && child.budget !== undefined && child.budget.returnsTo === undefined
-    if (!isIts || marked.has(childId)) continue
+    if (!isIts || childId === id || marked.has(childId)) continue
     const part = limitedBy(record.budget?.amounts ?? NO_AMOUNTS, child.budget?.amounts ?? NO_AMOUNTS)
     if (!isNothing(less(part, rest))) continue
     rest = less(rest, part)
@@ -48,7 +53,7 @@ export const letGoOf = (
 }
 
 /** A task has ended: of one that was let go what it leaves comes back to its parent, which it was submitted for. */
-export const leaveToParent = (ledger: TaskLedger, child: TaskRecord): void => {
+export const leaveToParent = (ledger: RecordLedger, child: TaskRecord): void => {
   const { parent, budget } = child
   if (parent === undefined || budget?.returnsTo === undefined) return
   const record = readTask(ledger.tx.get(taskKey(parent)))
