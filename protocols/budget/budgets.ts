@@ -24,7 +24,7 @@ import { checkKeys, keysOf } from '../unknown-keys.ts'
 import { GivenAmounts, LimitsSchema } from './amounts.ts'
 import type { Budget, Budgets, BudgetsCounts, BudgetWaitOptions, OpenBudgetOptions } from './api.ts'
 import { type BudgetFigures, budgetFigures } from './budget-figures.ts'
-import { BudgetId, type BudgetRecord, holderKey, newBudgetId } from './budget-record.ts'
+import { BudgetId, type BudgetRecord, type HolderRecord, holderKey, newBudgetId } from './budget-record.ts'
 import { decideAgain, decideInTime, isUncertain, leaseChanges, submitChanges } from './client/budget-decisions.ts'
 import { BudgetReader } from './client/budget-reader.ts'
 import { HeldBudget, type HeldDeps, type HeldTerms } from './client/held-budget.ts'
@@ -96,10 +96,7 @@ class NodeBudgets implements BudgetsFeature {
     this.#loans = new OfferedLoans(port)
     this.#lease = new NodeLease({
       ...{ port, batcher: leaseChanges(batcher), onRegistered() {}, onCapacity() {} },
-      onOver: (why) => {
-        this.#endAll(why)
-        this.#receipts.lose()
-      },
+      onOver: (why) => this.#endAll(why),
     })
     const feeds = new RecordFeeds(port, FED_BUDGETS, () => (coordinator.status().acting ? member() : undefined))
     this.#feeds = feeds
@@ -189,10 +186,11 @@ class NodeBudgets implements BudgetsFeature {
 
   /** What this node held before it was started again is over once it is registered. */
   async #endEarlierLife(): Promise<void> {
-    const { journal, port } = this.#deps
-    const { signal } = this.#end
+    const [{ journal, port }, { signal }] = [this.#deps, this.#end]
     try {
-      if ((await journal.get(holderKey(port.self.id), { signal })) !== undefined) await this.#registered({ signal })
+      const found = await journal.get(holderKey(port.self.id), { signal })
+      // This part wrote it.
+      if (((found?.value as unknown as HolderRecord | undefined)?.holds ?? 0) > 0) await this.#registered({ signal })
     } catch (error) {
       if (!signal.aborted) port.log.warn('what an earlier life of this node held ends with its lease', { error })
     }
@@ -262,6 +260,7 @@ class NodeBudgets implements BudgetsFeature {
 
   #endAll(why: string): void {
     for (const held of [...this.#held.values()]) held.end(why)
+    this.#receipts.lose()
   }
 
   async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {

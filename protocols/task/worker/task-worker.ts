@@ -256,8 +256,7 @@ export class TaskWorker {
     const { port, batcher } = this.#deps
     while (!this.#isStopped) {
       try {
-        await batcher.decide({ do: 'release', id, fence, reason })
-        return
+        return void (await batcher.decide({ do: 'release', id, fence, reason }))
       } catch (error) {
         if (!isParleyError(error, 'COM001', 'COM002', 'COM003')) return
         await new Promise<void>((resolve) => port.timers.after(AGAIN_MS, resolve))
