@@ -241,18 +241,6 @@ const FOUND: readonly Mutant[] = [
     replace: 'const left = limitedBy(record.budget.amounts, budget.amounts)',
   },
   {
-    bug: 'what a child leaves is of the attempt that has let go of it, and of the task',
-    file: `${TASK}/client/watched-shares.ts`,
-    find: 'return this.#watched.get(id)?.() ?? false',
-    replace: 'return this.#watched.has(id)',
-  },
-  {
-    bug: 'an attempt that has let go of its children has what they have all the same',
-    file: `${TASK}/journal/task-budgets.ts`,
-    find: 'open: sum(own, amounts)',
-    replace: 'open: sum(less(open, returned), amounts)',
-  },
-  {
     bug: 'what a task used comes back to who submitted it',
     file: `${TASK}/client/watched-shares.ts`,
     find: 'share.told(budget?.left ?? {})',

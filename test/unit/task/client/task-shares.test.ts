@@ -170,6 +170,20 @@ test('where nobody knew whether it was accepted, the same again has the part tha
   assert.deepEqual(root.remaining(), { tokens: 30, fanOut: 1 }, 'another part is another one')
 })
 
+test('a part that was let go is spent here, whatever its task leaves', async () => {
+  const { submit, submitter, tell, watchers } = create()
+  const root = rootOf()
+  await submit(task(root), task(root, 'u', { tokens: 10 }))
+  assert.deepEqual([submitter.letGo('t'), submitter.letGo('t'), submitter.letGo('none')], [true, false, false])
+  assert.deepEqual([...watchers.keys()], ['u'])
+  tell('t', 'completed', { tokens: 40, fanOut: 0 }, { tokens: 15 })
+  assert.deepEqual(root.remaining(), { tokens: 50, fanOut: 1 })
+  tell('u', 'completed', { tokens: 10, fanOut: 0 }, { tokens: 1 })
+  assert.deepEqual(root.remaining(), { tokens: 59, fanOut: 1 })
+  assert.equal(submitter.letGo('u'), false)
+  assert.deepEqual(submitter.budgets(), { watched: 0, writtenOff: 0 })
+})
+
 test('a wait that is ended while it is decided puts nothing back, whatever it is ended with', async () => {
   const { submitter, time } = create(() => new Promise<never>(() => {}))
   const root = rootOf()
