@@ -12,13 +12,15 @@ export const AMOUNT_NAMES = ['tokens', 'cost', 'fanOut'] as const
 export type AmountName = (typeof AMOUNT_NAMES)[number]
 
 const Amount = z.int().nonnegative()
+/** A zero has a sign, which says nothing here. */
+const positiveZero = (amount: number | undefined): number | undefined => (amount === 0 ? 0 : amount)
 export const AmountsSchema = z.object({
   tokens: Amount.optional(),
   cost: Amount.optional(),
   fanOut: Amount.optional(),
 })
 /** As a program gives them: a name that is not known is a mistake. */
-export const GivenAmounts = AmountsSchema.strict()
+export const GivenAmounts = AmountsSchema.strict().overwrite((given) => byName((name) => positiveZero(given[name])))
 /** A name that is undefined is not named. */
 export type Amounts = Readonly<Partial<Record<AmountName, number | undefined>>>
 export const NO_AMOUNTS: Amounts = {}

@@ -35,6 +35,9 @@ export const HolderId = z.string().regex(/^[\x21-\x7e]{1,128}$/, 'use 1 to 128 l
 const Count = z.int().nonnegative()
 const Millis = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER)
 
+/** Why a budget ended whose deadline has passed. */
+export const DEADLINE = 'deadline'
+
 /** Milliseconds by the journal's clock that a loan waits to be taken. */
 export const TAKE_MS = 30_000
 

@@ -24,7 +24,7 @@ import { checkKeys, keysOf } from '../unknown-keys.ts'
 import { GivenAmounts, LimitsSchema } from './amounts.ts'
 import type { Budget, Budgets, BudgetsCounts, BudgetWaitOptions, OpenBudgetOptions } from './api.ts'
 import { type BudgetFigures, budgetFigures } from './budget-figures.ts'
-import { BudgetId, type BudgetRecord, newBudgetId } from './budget-record.ts'
+import { BudgetId, type BudgetRecord, type HolderRecord, holderKey, newBudgetId } from './budget-record.ts'
 import { decideAgain, decideInTime, isUncertain, leaseChanges, submitChanges } from './client/budget-decisions.ts'
 import { BudgetReader } from './client/budget-reader.ts'
 import { HeldBudget, type HeldDeps, type HeldTerms } from './client/held-budget.ts'
@@ -114,7 +114,7 @@ class NodeBudgets implements BudgetsFeature {
     checkedInput(BudgetId, id, PROBLEM)
     const amounts = checkedInput(GivenAmounts, what.amounts, PROBLEM)
     const limits = checkedInput(LimitsSchema.strict(), given, PROBLEM)
-    return this.#asking(id, async () => {
+    return this.#asking(id, what, async () => {
       const change = { do: 'open', id, amounts, limits } as const
       const { result, version, registration } = await this.#inThisLife(change, what)
       const { status } = result as unknown as Opened
@@ -132,7 +132,7 @@ class NodeBudgets implements BudgetsFeature {
       throw new ParleyError('SEC002', `the budget ${id} is held by ${record.holder}`, { hint: 'ask it to lend of it' })
     if (record.lender === undefined)
       throw stateError('ended', `the budget ${id} was opened in an earlier life of this node`, 'open another one')
-    return this.#asking(id, async () => {
+    return this.#asking(id, options, async () => {
       const { version, registration } = await this.#inThisLife({ do: 'take', id }, options)
       return this.#hold(id, { registration, version }, record)
     })
@@ -151,13 +151,13 @@ class NodeBudgets implements BudgetsFeature {
   }
 
   /** What is decided after nobody waits for it any more is closed: its program does not know of it. */
-  async #asking(id: string, ask: () => Promise<HeldBudget>): Promise<HeldBudget> {
+  async #asking(id: string, { signal }: BudgetWaitOptions, ask: () => Promise<HeldBudget>): Promise<HeldBudget> {
     this.#asked.set(id, (this.#asked.get(id) ?? 0) + 1)
     try {
       return await ask()
     } catch (error) {
       // Its feed may have told of it already.
-      if (isUncertain(error))
+      if (isUncertain(error, signal))
         this.#reader.record(id).then(
           (record) => this.#closeLate(id, record),
           () => {},
@@ -179,9 +179,23 @@ class NodeBudgets implements BudgetsFeature {
   }
 
   onLoan: Budgets['onLoan'] = (fn) => {
+    if (this.#follower === undefined) void this.#endEarlierLife()
     this.#follow()
     return this.#loans.onLoan(fn)
   }
+
+  /** What this node held before it was started again is over once it is registered. */
+  async #endEarlierLife(): Promise<void> {
+    const [{ journal, port }, { signal }] = [this.#deps, this.#end]
+    try {
+      const found = await journal.get(holderKey(port.self.id), { signal })
+      // This part wrote it.
+      if (((found?.value as unknown as HolderRecord | undefined)?.holds ?? 0) > 0) await this.#registered({ signal })
+    } catch (error) {
+      if (!signal.aborted) port.log.warn('what an earlier life of this node held ends with its lease', { error })
+    }
+  }
+
   list: Budgets['list'] = (options) => this.#reader.list(options)
   tree: Budgets['tree'] = (id, options) => this.#reader.tree(id, options)
   table = (): Promise<TableData> => this.#reader.table()
@@ -246,6 +260,7 @@ class NodeBudgets implements BudgetsFeature {
 
   #endAll(why: string): void {
     for (const held of [...this.#held.values()]) held.end(why)
+    this.#receipts.lose()
   }
 
   async #coordinate(epoch: number, signal: AbortSignal): Promise<void> {

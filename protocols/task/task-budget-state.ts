@@ -15,4 +15,6 @@ export const TaskBudgetStateSchema = TaskBudgetSchema.extend({
   open: AmountsSchema.optional(),
   /** Draws of the attempt in work. */
   draws: z.int().nonnegative().optional(),
+  /** When its parent was submitted, to which what it leaves comes back; absent: to nobody, or to who submitted it. Level 6. */
+  returnsTo: z.number().optional(),
 })

@@ -7,7 +7,7 @@ import type { SubmitTask, TaskHandle, TaskWaitOptions } from './client/task-api.
 import type { TaskBatcher } from './client/task-decisions.ts'
 import type { ChangeOf, TaskChange } from './journal/task-changes.ts'
 import type { TaskAnnouncer } from './scheduler/task-announcer.ts'
-import type { AttemptCount } from './worker/task-attempt.ts'
+import type { AttemptCount } from './worker/attempt-deps.ts'
 import type { ProgressReport } from './worker/task-context.ts'
 
 /** What a node works on. */

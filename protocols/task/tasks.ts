@@ -136,7 +136,7 @@ class NodeTasks implements TasksFeature {
       live: () => this.#own().live(this.#end.signal),
       readRows: (id) => this.#reader.work(id),
       claim: claimOf(deps.resources),
-      submit: async (task, signal) => this.submit(task, { signal }),
+      tasks: this,
       ...heard,
     })
     this.handlers = {
@@ -192,6 +192,7 @@ class NodeTasks implements TasksFeature {
     )
   }
 
+  letGo = (id: string): boolean => this.#submitter.letGo(id)
   list: Tasks['list'] = (options = {}) => this.#reader.list(options)
   changes: Tasks['changes'] = (options = {}) => this.#reader.changes(options)
 

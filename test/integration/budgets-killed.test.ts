@@ -65,3 +65,29 @@ test('a killed holder gives back what it never drew, and keeps what it drew', { 
     await rm(folder, { recursive: true, force: true })
   }
 })
+
+test('a killed holder that is started again and hears of loans gives back at once what it never drew', {
+  timeout: 60_000,
+}, async () => {
+  const secret = makeSecret()
+  const folder = await mkdtemp(join(tmpdir(), 'parley-budgets-again-'))
+  try {
+    await using ann = await createMesh({ name: 'ann', secret, dataDir: join(folder, 'ann'), log: 'silent' })
+    await ann.coordinator.found({ timeoutMs: 30_000 })
+    const start = (): Promise<Peer> =>
+      startPeer({ name: 'one', secret, dataDir: join(folder, 'one'), join: ann.self.addresses }, { serve: false })
+    const first = await start()
+    await first.ask('takeLoans', undefined)
+    const root = await ann.budgets.open({ id: 'work', amounts: { tokens: 100 } })
+    await root.lend(first.id, { tokens: 60 })
+    await until('it is taken', async () => (await first.ask('heldBudgets', undefined)).length === 1)
+    await first.kill()
+    const second = await start()
+    assert.equal(second.id, first.id)
+    await second.ask('takeLoans', undefined)
+    await until('it is back', async () => (await root.remaining({ timeoutMs: 10_000 })).tokens === 100, 15_000)
+  } finally {
+    endProcesses()
+    await rm(folder, { recursive: true, force: true })
+  }
+})

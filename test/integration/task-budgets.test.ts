@@ -4,7 +4,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { createMesh, isParleyError, type Mesh, makeSecret, Slice } from '../../node/index.ts'
+import {
+  createMesh,
+  isParleyError,
+  type Mesh,
+  makeSecret,
+  Slice,
+  type TaskContext,
+  type TaskHandle,
+} from '../../node/index.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
 import { failureOf, until } from '../support/until.ts'
 
@@ -137,5 +145,39 @@ describe('tasks with a budget', { timeout: 60_000 }, () => {
     assert.deepEqual(await task.result({ timeoutMs: 40_000 }), { left: 13 })
     assert.deepEqual(await usedOf('killed'), { tokens: 60 + 27, fanOut: 2 })
     await until('the rest is back', () => slice.remaining().tokens === 113)
+  })
+
+  it('give parts to children that wait in line: what those leave comes back to any attempt', async () => {
+    const tokens = 60
+    const works = {
+      gives: (task: TaskContext) => task.submit('c', { type: 'gives-child', budget: { amounts: { tokens } } }),
+      draws: async (task: TaskContext) => {
+        await task.draw({ tokens, fanOut: 1 })
+        return task.submit('c', { type: 'draws-child', budget: { amounts: { tokens } } })
+      },
+    }
+    const slice = new Slice({ amounts: { tokens: 200, fanOut: 9 }, limits: { depth: 4 } })
+    const tasks: TaskHandle[] = []
+    for (const [type, begin] of Object.entries(works)) {
+      await ann.tasks.work(type, async (_work, task) => (await begin(task)).result())
+      tasks.push(await ann.tasks.submit({ id: type, type, budget: budget(slice) }))
+    }
+    // Longer than an attempt waits in its place.
+    await until('they gave their slots back', async () => {
+      const states = await Promise.all(tasks.map((task) => task.state()))
+      return states.every(({ status, budget: of }) => status === 'queued' && of?.used.tokens === tokens)
+    })
+    for (const type of Object.keys(works))
+      await ann.tasks.work(`${type}-child`, async (_work, task) => {
+        await task.draw({ tokens: 10 })
+        task.budget?.spend({ tokens: 10 })
+        return 'ok'
+      })
+    for (const task of tasks) {
+      assert.equal(await task.result({ timeoutMs: 40_000 }), 'ok')
+      assert.equal((await usedOf(task.id))?.tokens, 10)
+      assert.ok((await task.state()).record.attempts > 1)
+    }
+    await until('the rest is back', () => slice.remaining().tokens === 180)
   })
 })

@@ -32,8 +32,8 @@ export class BudgetJournal {
   /** Milliseconds since 1970, by the journal. */
   at = 1_000
 
-  constructor() {
-    const { level, maxBytes } = budgetJournal
+  /** @param level of the part, that all voters have */
+  constructor({ level, maxBytes }: { readonly level: number; readonly maxBytes: number } = budgetJournal) {
     this.#apply(raiseLevel.name, LEADER, { level: PART_LEVEL })
     this.#apply(agreePart.name, LEADER, { part: BUDGETS_PART, level, maxBytes })
     this.#apply(beginEpoch.name, LEADER, { leader: LEADER, name: LEADER })

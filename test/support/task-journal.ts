@@ -13,6 +13,7 @@ import {
   changeTasks,
   decideTasks,
   directTasks,
+  lendTasks,
   spendTasks,
   taskJournal,
 } from '../../protocols/task/journal/task-kinds.ts'
@@ -72,7 +73,7 @@ export class TaskJournal {
   /** One decision, with these changes. */
   decide(by: string, ...changes: TaskChange[]): ChangeAnswer[] {
     const level = Math.max(...changes.map(levelOfChange))
-    const newer = level === 5 ? spendTasks : level === 4 ? directTasks : decideTasks
+    const newer = level === 6 ? lendTasks : level === 5 ? spendTasks : level === 4 ? directTasks : decideTasks
     const kind = this.isOlder && level === 1 ? changeTasks : newer
     const answer = this.#apply(kind.name, by, { changes } as unknown as Json)
     if (!answer.ok) throw new Error(JSON.stringify(answer.fault))

@@ -24,9 +24,12 @@ export interface DecisionDeps {
   readonly batcher: Pick<ChangeBatcher<BudgetChange>, 'decide'>
 }
 
-/** Whether it was decided is not known. */
-export const isUncertain = (error: unknown): boolean =>
-  !isParleyError(error) || isParleyError(error, 'COM001', 'COM002') || error.details.reason === 'unknown'
+/** Whether it was decided is not known. @param signal of who waited: where that is aborted, nobody heard an answer */
+export const isUncertain = (error: unknown, signal: AbortSignal | undefined): boolean =>
+  signal?.aborted === true ||
+  !isParleyError(error) ||
+  isParleyError(error, 'COM001', 'COM002') ||
+  error.details.reason === 'unknown'
 
 /** @throws COM001 where it is not decided in time, whatever becomes of it */
 export const decideInTime = async (

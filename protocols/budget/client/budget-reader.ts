@@ -28,6 +28,13 @@ export const noBudget = (id: string): ParleyError =>
     details: { budget: id },
   })
 
+/** Columns of a table of budgets. */
+const SUMS = ['spent', 'drawn', 'lent', 'left', 'above'] as const
+
+/** As in `120 tokens, 3 cost`; of what is left, also what is nothing. */
+const amountsText = (amounts: Amounts): string =>
+  AMOUNT_NAMES.flatMap((name) => (isLimited(amounts, name) ? [`${amountIn(amounts, name)} ${name}`] : [])).join(', ')
+
 /** As in `120 of 500 tokens, 3 cost`: what was used of what there is. */
 export const usedText = ({ amounts, spent, drawn, lent }: Pick<BudgetState, 'amounts' | 'spent' | 'drawn' | 'lent'>) =>
   AMOUNT_NAMES.flatMap((name) => {
@@ -84,9 +91,11 @@ export class BudgetReader {
   async table(): Promise<TableData> {
     const all = await this.list({ timeoutMs: SHOW_MS })
     return {
-      columns: ['id', 'status', 'holder', 'lender', 'parent', 'used', 'reason'],
+      columns: ['id', 'status', 'holder', 'lender', 'parent', ...SUMS, 'reason'],
       rows: all.map((one) => [
-        ...[one.id, one.status, one.holder, one.lender ?? '', one.parent ?? '', usedText(one), one.reason ?? ''],
+        ...[one.id, one.status, one.holder, one.lender ?? '', one.parent ?? ''],
+        ...[one.spent, one.drawn, one.lent, one.free, one.overspent].map(amountsText),
+        one.reason ?? '',
       ]),
     }
   }

@@ -3,11 +3,11 @@
  * State: whether it has ended.
  */
 import { checkedInput } from '../../checked-input.ts'
-import { stateError } from '../../errors.ts'
+import { isParleyError, ParleyError, stateError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
 import { type Amounts, GivenAmounts, type Limits, LimitsSchema } from '../amounts.ts'
 import type { Budget, BudgetState, BudgetWaitOptions, ChunkedDraws, Draw, LendOptions, LentBudget } from '../api.ts'
-import { BudgetId, type BudgetRecord, HolderId, newBudgetId } from '../budget-record.ts'
+import { BudgetId, type BudgetRecord, DEADLINE, HolderId, newBudgetId } from '../budget-record.ts'
 import type { Drawn } from '../journal/apply-budgets.ts'
 import type { BudgetChange } from '../journal/budget-changes.ts'
 import { Slice } from '../slice.ts'
@@ -66,7 +66,7 @@ export class HeldBudget implements Budget {
     this.#end.abort(stateError('ended', `the budget ${this.id} has ended: ${why}`, hint, { budget: this.id }))
   }
 
-  draw(amounts: Amounts, options?: BudgetWaitOptions): Promise<Draw> {
+  async draw(amounts: Amounts, options?: BudgetWaitOptions): Promise<Draw> {
     return this.#draw(checkedInput(GivenAmounts, amounts, PROBLEM), undefined, options)
   }
 
@@ -81,9 +81,22 @@ export class HeldBudget implements Budget {
       const drawn = result as unknown as Drawn
       return receipts.drawn(name, drawn.amounts, new Slice({ amounts: drawn.amounts, limits: this.limits }))
     } catch (error) {
-      if (isUncertain(error)) receipts.abandon(name)
-      throw error
+      if (isUncertain(error, options?.signal)) receipts.abandon(name)
+      throw await this.#refusal(error)
     }
+  }
+
+  /** The journal says that it has ended, and not by what: a budget whose deadline has passed is closed by the coordinator. */
+  async #refusal(error: unknown): Promise<unknown> {
+    if (!isParleyError(error, 'STA003') || error.reason !== 'ended') return error
+    const { id } = this
+    const record = await this.#deps.reader.record(id).catch(() => undefined)
+    if (record?.reason !== DEADLINE) return error
+    return new ParleyError('MSG005', `the deadline of the budget ${id} has passed`, {
+      hint: 'end the work',
+      details: { budget: id, ...(record.limits.deadlineAt !== undefined && { deadlineAt: record.limits.deadlineAt }) },
+      cause: error,
+    })
   }
 
   chunks(chunk: Amounts): ChunkedDraws {
@@ -103,8 +116,8 @@ export class HeldBudget implements Budget {
       await decideInTime(this.#deps, change, wait)
     } catch (error) {
       // Nobody knows of it here: it is taken back once it is there, or when nobody took it.
-      if (isUncertain(error)) decideInTime(this.#deps, { do: 'close', id }).catch(() => {})
-      throw error
+      if (isUncertain(error, wait.signal)) decideInTime(this.#deps, { do: 'close', id }).catch(() => {})
+      throw await this.#refusal(error)
     }
     return { id, holder: to, close: () => closeBudget(this.#deps, id) }
   }

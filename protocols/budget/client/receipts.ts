@@ -31,7 +31,8 @@ export interface DrawName {
 
 export class Receipts {
   readonly #deps: ReceiptDeps
-  readonly #open = new Map<string, Set<Draw>>()
+  /** With what is done where their receipts can not be written any more. */
+  readonly #open = new Map<string, Map<Draw, () => void>>()
   readonly #counts = { overspent: 0, writtenOff: 0 }
   #abandoned = 0
   #isStopping = false
@@ -54,10 +55,16 @@ export class Receipts {
       settled ??= this.#settle(name, slice.counts().spent).finally(() => this.#forget(name.id, draw))
       return settled
     }
+    const lose = (): void => {
+      if (settled !== undefined) return
+      settled = Promise.resolve()
+      this.#counts.writtenOff += 1
+      this.#forget(name.id, draw)
+    }
     const draw: Draw = { id: name.draw, amounts, slice, settle, [Symbol.asyncDispose]: settle }
-    const draws = this.#open.get(name.id) ?? new Set()
+    const draws = this.#open.get(name.id) ?? new Map()
     this.#open.set(name.id, draws)
-    draws.add(draw)
+    draws.set(draw, lose)
     return draw
   }
 
@@ -84,8 +91,13 @@ export class Receipts {
 
   /** All draws of a budget, or of all of them. */
   async settleAll(id?: string): Promise<void> {
-    const draws = id === undefined ? [...this.#open.values()].flatMap((some) => [...some]) : (this.#open.get(id) ?? [])
-    await Promise.allSettled([...draws].map((draw) => draw.settle()))
+    const of = id === undefined ? [...this.#open.values()] : [this.#open.get(id) ?? new Map<Draw, () => void>()]
+    await Promise.allSettled(of.flatMap((draws) => [...draws.keys()]).map((draw) => draw.settle()))
+  }
+
+  /** The life of this node is over in which they were drawn: what is not settled by now counts as spent. */
+  lose(): void {
+    for (const draws of [...this.#open.values()]) for (const lose of [...draws.values()]) lose()
   }
 
   /** What is not decided from now on is not tried again. */

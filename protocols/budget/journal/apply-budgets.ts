@@ -1,6 +1,17 @@
 /** What comes of changes of budgets: nobody gets more of one than is free of it. Pure. */
 import { ParleyError, stateError } from '../../errors.ts'
-import { type Amounts, atMost, less, limitedBy, MAX_DEPTH, partOf, passedOn, requireLeft, sum } from '../amounts.ts'
+import {
+  type Amounts,
+  atMost,
+  type Limits,
+  less,
+  limitedBy,
+  MAX_DEPTH,
+  partOf,
+  passedOn,
+  requireLeft,
+  sum,
+} from '../amounts.ts'
 import { type BudgetRecord, type BudgetStatus, freeOf } from '../budget-record.ts'
 import { putAndClose, reserve, settle } from './budget-account.ts'
 import type { BudgetChangeOf } from './budget-changes.ts'
@@ -21,14 +32,19 @@ const named = (id: string): string => `the budget ${id}`
 
 const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other)
 
+const sameLimits = (one: Limits, other: Limits): boolean =>
+  one.deadlineAt === other.deadlineAt && one.depth === other.depth
+
 /** @throws STA003 `exists` where there is another one */
 const known = (
+  ledger: BudgetLedger,
   id: string,
   before: BudgetRecord,
-  wanted: Pick<BudgetRecord, 'holder' | 'lender' | 'parent' | 'amounts'>,
+  { limits, ...wanted }: Pick<BudgetRecord, 'holder' | 'lender' | 'parent' | 'amounts' | 'limits'>,
 ): Opened => {
   const { holder, lender, parent, amounts, status } = before
-  if (same({ holder, lender, parent, amounts }, wanted)) return { status, isKnown: true }
+  const isSame = same({ holder, lender, parent, amounts }, wanted)
+  if (isSame && (!ledger.comparesLimits || sameLimits(before.limits, limits))) return { status, isKnown: true }
   throw stateError('exists', `there is a budget ${id} already`, 'choose another id', { budget: id })
 }
 
@@ -57,7 +73,8 @@ export const openBudget = (ledger: BudgetLedger, change: BudgetChangeOf<'open'>)
   const { by } = ledger.facts
   ledger.live(by, registration)
   const before = ledger.budget(id)
-  if (before !== undefined) return known(id, before, { holder: by, lender: undefined, parent: undefined, amounts })
+  if (before !== undefined)
+    return known(ledger, id, before, { holder: by, lender: undefined, parent: undefined, amounts, limits })
   const record = fresh(ledger, id, { status: 'open', holder: by, registration, level: 0, amounts, limits })
   ledger.requireRoom(by, record.size)
   return add(ledger, id, record)
@@ -69,7 +86,11 @@ export const lend = (ledger: BudgetLedger, change: BudgetChangeOf<'lend'>): Open
   const from = ledger.usable(parent, registration)
   const amounts = partOf(from.amounts, change.amounts)
   const before = ledger.budget(id)
-  if (before !== undefined) return known(id, before, { holder: to, lender: by, parent, amounts })
+  if (before !== undefined) {
+    // One that may not be lent on has lent nothing.
+    const passed = from.limits.depth === 0 ? limits : passedOn(named(parent), from.limits, limits)
+    return known(ledger, id, before, { holder: to, lender: by, parent, amounts, limits: passed })
+  }
   const passed = passedOn(named(parent), from.limits, limits)
   const level = from.level + 1
   if (level > MAX_DEPTH)

@@ -89,7 +89,7 @@ export const decideBudgets = defineJournalCommand({
 })
 
 export const budgetJournal = {
-  level: 1,
+  level: 2,
   maxBytes: MAX_BYTES,
   kinds: [decideBudgets] as unknown as readonly AnyCommandKind[],
 } as const

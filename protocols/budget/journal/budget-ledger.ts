@@ -6,8 +6,10 @@
  */
 import { ParleyError, stateError } from '../../errors.ts'
 import { requireCoordinator } from '../../journal/fencing/require-coordinator.ts'
+import { agreedKey, readAgreed } from '../../journal/part-records.ts'
 import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
 import {
+  BUDGETS_PART,
   type BudgetRecord,
   budgetKey,
   drawsKey,
@@ -25,6 +27,8 @@ export const DRAW_BYTES = 160
 /** A node may have three times of what is free, as shares of the journal are cut. */
 const TIMES_FREE = 3
 const EVERYBODY = 'all'
+/** From this level of the part on, the same id with other limits is another budget. */
+const LIMITS_LEVEL = 2
 
 interface OwnShare {
   readonly items: number
@@ -40,6 +44,11 @@ export class BudgetLedger {
   constructor(tx: JournalTx, facts: EntryFacts) {
     this.#tx = tx
     this.facts = facts
+  }
+
+  /** All voters know that limits are compared: a voter of level 1 passes over them, and has to come to the same. */
+  get comparesLimits(): boolean {
+    return (readAgreed(this.#tx.get(agreedKey(BUDGETS_PART)))?.level ?? 0) >= LIMITS_LEVEL
   }
 
   holder(peer: string): HolderRecord | undefined {

@@ -5,7 +5,7 @@
  * What a node holds ends with it; a loan that nobody takes, and what is left after a deadline, go back.
  */
 import { LEASE_MARGIN_MS, LEASE_MS } from '../../resource/planner/resource-board.ts'
-import { type BudgetRecord, type HolderRecord, TAKE_MS } from '../budget-record.ts'
+import { type BudgetRecord, DEADLINE, type HolderRecord, TAKE_MS } from '../budget-record.ts'
 import type { BudgetChange } from '../journal/budget-changes.ts'
 
 /** What was closed is kept so long to be read. Milliseconds. */
@@ -140,7 +140,7 @@ export class BudgetBoard {
     let next = Number.POSITIVE_INFINITY
     for (const [id, deadlineAt] of this.#deadlines) {
       next = Math.min(next, deadlineAt)
-      if (now > deadlineAt) want({ do: 'expire', epoch, id, reason: 'deadline' })
+      if (now > deadlineAt) want({ do: 'expire', epoch, id, reason: DEADLINE })
     }
     this.#nextDeadline = next
   }

@@ -10,7 +10,7 @@ import { isOfOlderVoters, needsNewer } from '../../journal/client/level-wait.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import type { Port } from '../../port.ts'
 import { levelOfChange, MAX_CHANGES_AT_ONCE, type TaskChange } from '../journal/task-changes.ts'
-import { changeTasks, decideTasks, directTasks, resolveTasks, spendTasks } from '../journal/task-kinds.ts'
+import { changeTasks, decideTasks, directTasks, lendTasks, resolveTasks, spendTasks } from '../journal/task-kinds.ts'
 import { TASKS_PART } from '../task-record.ts'
 
 /** Milliseconds that a mesh may take until all of its voters are known to have tasks, and between tries. */
@@ -71,11 +71,12 @@ class TaskDecisions implements BatchedChanges<TaskChange> {
   }
 
   /** What fits the newer command, and is of level 1, fits the older one. */
-  #kind(level: number): typeof spendTasks {
-    if (level === 5) return spendTasks
-    if (level === 4) return directTasks as typeof spendTasks
-    if (level === 3) return resolveTasks as typeof spendTasks
-    return (level === 1 && this.#isOfOlder() ? changeTasks : decideTasks) as typeof spendTasks
+  #kind(level: number): typeof lendTasks {
+    if (level === 6) return lendTasks
+    if (level === 5) return spendTasks as typeof lendTasks
+    if (level === 4) return directTasks as typeof lendTasks
+    if (level === 3) return resolveTasks as typeof lendTasks
+    return (level === 1 && this.#isOfOlder() ? changeTasks : decideTasks) as typeof lendTasks
   }
 }
 

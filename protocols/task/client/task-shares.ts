@@ -25,10 +25,17 @@ interface Accepted {
   readonly tracker: Tracker | undefined
 }
 
+interface SplitShare {
+  readonly wanted: BudgetShare
+  readonly share: GivenShare
+  /** It was split off before, for the same task: nobody knew what came of that. */
+  readonly isAgain: boolean
+}
+
 export class TaskShares {
   readonly #clock: Pick<Clock, 'now'>
   readonly #watched: WatchedShares
-  readonly #given = new Map<string, GivenShare>()
+  readonly #given = new Map<string, SplitShare>()
   #wasSent = false
 
   constructor(clock: Pick<Clock, 'now'>, watched: WatchedShares) {
@@ -41,10 +48,12 @@ export class TaskShares {
     const deadline = ownDeadline === undefined ? undefined : Number(ownDeadline)
     const share = shareFor(wanted, undefined)
     if (share === undefined) return { budget: undefined, deadline }
-    const given = GivenShare.of(share, this.#clock)
+    const before = this.#watched.again(id, share)
+    const given = before ?? GivenShare.of(share, this.#clock)
     // A submission that names a task twice is refused.
-    this.#given.get(id)?.end(false)
-    this.#given.set(id, given)
+    const twice = this.#given.get(id)
+    if (twice !== undefined) this.#takeBack(id, twice, true)
+    this.#given.set(id, { wanted: share, share: given, isAgain: before !== undefined })
     given.cut(Number.POSITIVE_INFINITY)
     const { amounts, depth } = given.begin()
     const { deadlineAt = Number.POSITIVE_INFINITY } = given.limits
@@ -63,17 +72,23 @@ export class TaskShares {
   /** @param signal ended the wait, where it is aborted: whoever waited does not know what came of it */
   failed(error: unknown, signal: AbortSignal | undefined): void {
     const isRefused = signal?.aborted !== true && isRefusal(error)
-    for (const share of this.#given.values())
-      if (!this.#wasSent || isRefused) share.end(false)
-      else this.#watched.writeOff(share)
+    for (const [id, given] of this.#given) this.#takeBack(id, given, !this.#wasSent || isRefused)
+  }
+
+  /** What may have been accepted before stays what nobody knows. */
+  #takeBack(id: string, { wanted, share, isAgain }: SplitShare, isRefused: boolean): void {
+    if (isRefused && !isAgain) share.end(false)
+    else this.#watched.keepUnsure(id, wanted, share)
   }
 
   accepted(tasks: readonly Accepted[]): void {
     for (const { id, known, tracker } of tasks) {
-      const share = this.#given.get(id)
-      if (share === undefined) continue
+      const given = this.#given.get(id)
+      if (given === undefined) continue
+      const { share, isAgain } = given
+      if (isAgain) this.#watched.watch(id, tracker, share)
       // It has what it was given when it was submitted first.
-      if (known) share.end(false)
+      else if (known) share.end(false)
       else if (tracker === undefined) this.#watched.writeOff(share)
       else this.#watched.watch(id, tracker, share)
     }

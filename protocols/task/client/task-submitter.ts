@@ -48,6 +48,11 @@ export class TaskSubmitter {
     return this.#watched.counts()
   }
 
+  /** What it leaves of its budget does not come back here. @returns whether it might have */
+  letGo(id: string): boolean {
+    return this.#watched.letGo(id)
+  }
+
   /** All of them, or none. */
   async submit(given: readonly SubmitTask[], options: TaskWaitOptions): Promise<AcceptedTask[]> {
     const { port, live } = this.#deps

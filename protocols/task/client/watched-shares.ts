@@ -3,15 +3,18 @@
  * also where nobody waits for its result.
  *
  * A part of which nothing is heard counts as spent: where nobody knows whether its task was accepted, where more are watched than
- * there is room for, and when this process ends. State: how many are watched, and how many were written off.
+ * there is room for, and when this process ends. The same task submitted again, with the same part, has the part of which nobody
+ * knew. State: what is watched, those of which nobody knows (bounded), and how many were written off.
  */
-import type { GivenShare } from '../../budget/carried/budget-share.ts'
+import type { BudgetShare, GivenShare } from '../../budget/carried/budget-share.ts'
 import { isFinal } from '../task-status.ts'
 import type { TaskState } from './task-api.ts'
 import type { TaskTrackers, Tracker, Watching } from './task-trackers.ts'
 
 /** Tasks with a budget whose ends are waited for. */
 const MAX_WATCHED = 10_000
+/** Parts of which nobody knows whether their tasks were accepted; of more than that the oldest is spent for good. */
+const MAX_UNSURE = 1_024
 
 export interface SharesCounts {
   /** Parts that may still come back. */
@@ -20,22 +23,30 @@ export interface SharesCounts {
   readonly writtenOff: number
 }
 
+const isSameShare = (one: BudgetShare, other: BudgetShare): boolean =>
+  one.of === other.of && JSON.stringify([one.amounts, one.limits]) === JSON.stringify([other.amounts, other.limits])
+
 export class WatchedShares {
   readonly #trackers: Pick<TaskTrackers, 'watch'>
-  #watched = 0
+  /** By task: what ends its watching, and whether it had not ended. */
+  readonly #watched = new Map<string, () => boolean>()
   #writtenOff = 0
+
+  readonly #unsure = new Map<string, { readonly wanted: BudgetShare; readonly share: GivenShare }>()
 
   constructor(trackers: Pick<TaskTrackers, 'watch'>) {
     this.#trackers = trackers
   }
 
   counts(): SharesCounts {
-    return { watched: this.#watched, writtenOff: this.#writtenOff }
+    return { watched: this.#watched.size, writtenOff: this.#writtenOff }
   }
 
   /** What its task did not use is put back once that has ended. */
-  watch(id: string, tracker: Tracker, share: GivenShare): void {
-    if (this.#watched >= MAX_WATCHED) this.writeOff(share)
+  watch(id: string, tracker: Tracker | undefined, share: GivenShare): void {
+    // Of a task that ended before, unheard.
+    if (this.letGo(id)) this.#writtenOff += 1
+    if (this.#watched.size >= MAX_WATCHED) this.writeOff(share)
     else void this.#untilEnded(id, tracker, share)
   }
 
@@ -44,23 +55,48 @@ export class WatchedShares {
     share.end(true)
   }
 
-  async #untilEnded(id: string, tracker: Tracker, share: GivenShare): Promise<void> {
-    this.#watched += 1
-    let isOver = false
+  /** Nobody knows whether its task was accepted: it counts as spent, until that is submitted again. */
+  keepUnsure(id: string, wanted: BudgetShare, share: GivenShare): void {
+    this.#writtenOff += 1
+    this.#unsure.get(id)?.share.end(true)
+    this.#unsure.set(id, { wanted, share })
+    const [oldest] = this.#unsure
+    if (this.#unsure.size <= MAX_UNSURE || oldest === undefined) return
+    this.#unsure.delete(oldest[0])
+    oldest[1].share.end(true)
+  }
+
+  /** The part that this task was submitted with, where nobody knew what came of that. */
+  again(id: string, wanted: BudgetShare): GivenShare | undefined {
+    const found = this.#unsure.get(id)
+    if (found === undefined || !isSameShare(found.wanted, wanted)) return undefined
+    this.#unsure.delete(id)
+    return found.share
+  }
+
+  /** Its part counts as spent here, whatever the task leaves. @returns false: nothing was watched for */
+  letGo(id: string): boolean {
+    return this.#watched.get(id)?.() ?? false
+  }
+
+  async #untilEnded(id: string, tracker: Tracker | undefined, share: GivenShare): Promise<void> {
     let watching: Watching | undefined
-    const hear = ({ status, budget }: TaskState): void => {
-      if (isOver || !isFinal(status)) return
-      isOver = true
-      this.#watched -= 1
-      share.told(budget?.left ?? {})
+    const end = (): boolean => {
+      if (this.#watched.get(id) !== end) return false
+      this.#watched.delete(id)
       share.end(true)
       watching?.stop()
+      return true
+    }
+    this.#watched.set(id, end)
+    const hear = ({ status, budget }: TaskState): void => {
+      if (this.#watched.get(id) !== end || !isFinal(status)) return
+      share.told(budget?.left ?? {})
+      end()
     }
     watching = await this.#trackers.watch(id, hear, undefined, tracker).catch(() => undefined)
     if (watching?.last !== undefined) hear(watching.last)
-    if (watching !== undefined || isOver) return
-    isOver = true
-    this.#watched -= 1
-    this.writeOff(share)
+    if (this.#watched.get(id) !== end) watching?.stop()
+    else if (watching === undefined && end()) this.#writtenOff += 1
   }
 }

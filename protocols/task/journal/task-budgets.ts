@@ -5,6 +5,7 @@
 import { type Amounts, atMost, less, limitedBy, NO_AMOUNTS, requireLeft, sum } from '../../budget/amounts.ts'
 import { ParleyError } from '../../errors.ts'
 import { runningTask, workingTask } from './attempt-changes.ts'
+import { letGoOf } from './child-budgets.ts'
 import type { ChangeOf } from './task-changes.ts'
 import type { TaskLedger } from './task-ledger.ts'
 
@@ -25,7 +26,7 @@ const outOfOrder = (id: string, number: number, draws: number): ParleyError =>
 
 /** @throws COM003 `budget-exhausted`; MSG001; STA002 */
 export const drawBudget = (ledger: TaskLedger, change: ChangeOf<'draw'>): DrawnOfTask => {
-  const { id, number, amounts, back = NO_AMOUNTS } = change
+  const { id, number, amounts, back = NO_AMOUNTS, children = [] } = change
   const record = workingTask(ledger, change)
   const { budget } = record
   if (budget === undefined) throw hasNone(id)
@@ -33,11 +34,13 @@ export const drawBudget = (ledger: TaskLedger, change: ChangeOf<'draw'>): DrawnO
   if (number === draws) return { used: budget.used }
   if (number !== draws + 1) throw outOfOrder(id, number, draws)
   const returned = atMost(limitedBy(open, back), open)
-  const before = less(budget.used, returned)
+  const { open: own, left, mark } = letGoOf(ledger, { id, record, open: less(open, returned) }, children)
+  const before = less(less(budget.used, returned), left)
   requireLeft(`the task ${id}`, less(budget.amounts, before), amounts)
   const used = sum(before, amounts)
   ledger.change(id, runningTask(ledger, id, record), {
-    budget: { ...budget, used, open: sum(less(open, returned), amounts), draws: number },
+    budget: { ...budget, used, open: sum(own, amounts), draws: number },
   })
+  mark()
   return { used }
 }

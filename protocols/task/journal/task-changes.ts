@@ -3,8 +3,8 @@
  * Each change is let through or refused by itself. Pure.
  *
  * `tasks.change` takes those of level 1, `tasks.decide` these and what level 2 of the part brought: both have to stay as they
- * are, as they stand in logs, and so have `tasks.resolve` for those of level 3 and `tasks.direct` for those of level 4.
- * `tasks.spend` takes all of them.
+ * are, as they stand in logs, and so have `tasks.resolve` for those of level 3, `tasks.direct` for those of level 4 and
+ * `tasks.spend` for those of level 5. `tasks.lend` takes all of them.
  */
 import * as z from 'zod'
 import { AmountsSchema } from '../../budget/amounts.ts'
@@ -42,6 +42,8 @@ import {
 export const MAX_CHANGES_AT_ONCE = 256
 /** Tasks of one submission that may wait for each other. */
 export const MAX_TOGETHER = 64
+/** Children that one draw lets go of. */
+export const MAX_LET_GO = 64
 /** Tasks that are forgotten at once. */
 export const MAX_FORGOTTEN = 256
 
@@ -148,6 +150,10 @@ const DrawSchema = z.object({
   /** Of what this attempt drew before, and did not spend. */
   back: AmountsSchema.optional(),
 })
+const LaterDrawSchema = DrawSchema.extend({
+  /** Of these children this attempt takes back nothing any more: what they leave is the task's; level 6. */
+  children: z.array(TaskId).min(1).max(MAX_LET_GO).optional(),
+})
 
 /** As they are at all levels. */
 const CHANGES = [
@@ -223,32 +229,21 @@ export const SecondChangeSchema = z.discriminatedUnion('do', [
   ...LATER_CHANGES,
   ...FIRST_SCHEDULE_CHANGES,
 ])
-export const ThirdChangeSchema = z.discriminatedUnion('do', [
-  submitOf(ThirdTaskSchema),
-  registerOf(WorkerOfferSchema),
-  PlaceSchema,
-  ...CHANGES,
-  ...LATER_CHANGES,
-  ...SCHEDULE_CHANGES,
-])
-export const FourthChangeSchema = z.discriminatedUnion('do', [
-  submitOf(FourthTaskSchema),
-  registerOf(WorkerOfferSchema),
-  PlaceSchema,
+/** As they are from level 3 on. */
+const REST = [registerOf(WorkerOfferSchema), PlaceSchema, ...CHANGES, ...LATER_CHANGES, ...SCHEDULE_CHANGES] as const
+export const ThirdChangeSchema = z.discriminatedUnion('do', [submitOf(ThirdTaskSchema), ...REST])
+export const FourthChangeSchema = z.discriminatedUnion('do', [submitOf(FourthTaskSchema), SteerSchema, ...REST])
+export const FifthChangeSchema = z.discriminatedUnion('do', [
+  submitOf(SubmittedTaskSchema),
   SteerSchema,
-  ...CHANGES,
-  ...LATER_CHANGES,
-  ...SCHEDULE_CHANGES,
+  DrawSchema,
+  ...REST,
 ])
 export const TaskChangeSchema = z.discriminatedUnion('do', [
   submitOf(SubmittedTaskSchema),
-  registerOf(WorkerOfferSchema),
-  PlaceSchema,
   SteerSchema,
-  DrawSchema,
-  ...CHANGES,
-  ...LATER_CHANGES,
-  ...SCHEDULE_CHANGES,
+  LaterDrawSchema,
+  ...REST,
 ])
 export type TaskChange = z.output<typeof TaskChangeSchema>
 export type ChangeOf<D extends TaskChange['do']> = Extract<TaskChange, { do: D }>
@@ -276,8 +271,12 @@ const isOfLevel4 = (change: TaskChange): boolean =>
 const isOfLevel5 = (change: TaskChange): boolean =>
   change.do === 'draw' || (change.do === 'submit' && change.tasks.some(({ budget }) => budget !== undefined))
 
+/** It is done without where voters are older: nothing waits for them. */
+export const isLettingGo = (change: TaskChange): boolean => change.do === 'draw' && change.children !== undefined
+
 /** The level of the part that a voter has to have for it. */
-export const levelOfChange = (change: TaskChange): 1 | 2 | 3 | 4 | 5 => {
+export const levelOfChange = (change: TaskChange): 1 | 2 | 3 | 4 | 5 | 6 => {
+  if (isLettingGo(change)) return 6
   if (isOfLevel5(change)) return 5
   if (isOfLevel4(change)) return 4
   if (isOfLevel3(change)) return 3

@@ -57,6 +57,7 @@ import { RowShares } from './row-shares.ts'
 import { admitTasks, submitTasks } from './submit-tasks.ts'
 import { drawBudget } from './task-budgets.ts'
 import {
+  FifthChangeSchema,
   FirstChangeSchema,
   FourthChangeSchema,
   MAX_CHANGES_AT_ONCE,
@@ -235,12 +236,21 @@ export const spendTasks = defineJournalCommand({
   ...common,
   name: `${TASKS_PART}.spend`,
   level: 5,
+  input: changesOf(FifthChangeSchema),
+  output: ChangeAnswersSchema,
+})
+
+/** With what level 6 brought: attempts that let go of their children. */
+export const lendTasks = defineJournalCommand({
+  ...common,
+  name: `${TASKS_PART}.lend`,
+  level: 6,
   input: changesOf(TaskChangeSchema),
   output: ChangeAnswersSchema,
 })
 
 export const taskJournal = {
-  level: 5,
+  level: 6,
   maxBytes: MAX_BYTES,
   maxCollectionBytes: MAX_COLLECTION_BYTES,
   kinds: [
@@ -249,6 +259,7 @@ export const taskJournal = {
     resolveTasks,
     directTasks,
     spendTasks,
+    lendTasks,
     reholdBytes,
   ] as unknown as readonly AnyCommandKind[],
 } as const

@@ -31,6 +31,7 @@ import {
   workerKey,
 } from '../task-record.ts'
 import { type FinalStatus, isFinal, movesBetween } from '../task-status.ts'
+import { leaveToParent } from './child-budgets.ts'
 import type { HistoryNotes } from './history-notes.ts'
 import { EVERYBODY, type RowShares, readUsage, TIMES_FREE, writeUsage } from './row-shares.ts'
 import type { TaskRows } from './task-rows.ts'
@@ -206,13 +207,12 @@ export class TaskLedger {
     left: { result?: Json; error?: TaskError; reason?: string },
   ) {
     const { result, error, reason } = left
-    const { at } = this.facts
     const { input, metadata } = this.input(id) ?? {}
     const history = this.#notes?.close(id, before)
     const { dependencies: _dependencies, notBefore: _notBefore, reason: _reason, wait: _wait, ...more } = before
     const { attemptUntil: _until, allocation: _allocation, ...rest } = more
-    const said = reason !== undefined && { reason }
-    const record: TaskRecord = { ...rest, ...budgetAfter(before), status, changedAt: at, size: 0, ...said }
+    const last = { status, changedAt: this.facts.at, size: 0, ...(reason !== undefined && { reason }) }
+    const record: TaskRecord = { ...rest, ...budgetAfter(before), ...last }
     if (movesBetween(before.status, status).length === 0)
       throw new Error(`a task cannot become ${status} from ${before.status}`)
     const done: DoneTask = {
@@ -234,6 +234,7 @@ export class TaskLedger {
     if (this.#shares === undefined) this.tx.dropCollection(signalsOf(id))
     else this.signals(id).drop()
     this.#write(id, record)
+    leaveToParent(this, before)
     this.#count(before.submitter, -1, -before.size)
   }
 

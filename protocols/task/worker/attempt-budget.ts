@@ -8,13 +8,13 @@ import { Slice } from '../../budget/slice.ts'
 import { checkedInput } from '../../checked-input.ts'
 import type { Decided } from '../../journal/client/change-batcher.ts'
 import type { Timers } from '../../port.ts'
-import type { ChangeOf } from '../journal/task-changes.ts'
+import { type ChangeOf, MAX_LET_GO } from '../journal/task-changes.ts'
 import type { TaskRecord } from '../task-record.ts'
 
 /** Nobody may be there who decides: an attempt that counts no more ends all the same. */
 const GIVE_BACK_MS = 1_000
 
-type Draw = Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back'>
+type Draw = Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back' | 'children'>
 /** @param plan whose budget it is drawn of; undefined: the task's own */
 type Decide = (draw: Draw, plan: string | undefined) => Promise<Decided>
 
@@ -22,11 +22,14 @@ export class AttemptBudget {
   /** Undefined: nothing that the task uses up is limited. */
   readonly slice: Slice | undefined
   readonly #decide: (draw: Draw) => Promise<Decided>
+  /** It draws of its plan, which knows nothing of children. */
+  readonly #isOfPlan: boolean
   #draws = 0
   #last: Promise<unknown> = Promise.resolve()
 
   constructor({ budget, deadline, plan }: Pick<TaskRecord, 'budget' | 'deadline' | 'plan'>, decide: Decide) {
     const source = budget !== undefined && isNothing(budget.amounts) ? plan : undefined
+    this.#isOfPlan = source !== undefined
     this.#decide = (draw) => decide(draw, source)
     if (budget === undefined) return
     const limits = {
@@ -51,22 +54,32 @@ export class AttemptBudget {
     })
   }
 
-  /** What it drew and did not spend is the task's again. Never rejects: what cannot be given back stays spent. */
-  giveBack(): Promise<void> {
+  /**
+   * What it drew and did not spend is the task's again, and so is what its children leave. Never rejects: what cannot be given back
+   * stays spent.
+   * @param letGo what lets go of its children, for an attempt after which there may be another one
+   */
+  giveBack(letGo: () => string[] = () => []): Promise<void> {
     const { slice } = this
     return this.#inLine(async () => {
-      const back = slice?.remaining() ?? NO_AMOUNTS
-      if (slice === undefined || isNothing(back)) return
+      if (slice === undefined) return
+      const ids = this.#isOfPlan ? [] : letGo()
+      const back = slice.remaining()
       // Nobody spends it meanwhile.
       slice.reserve(back)
-      await this.#decide({ do: 'draw', number: this.#draws + 1, amounts: NO_AMOUNTS, back })
-      this.#draws += 1
+      if (!isNothing(back)) await this.#return({ back })
+      for (let i = 0; i < ids.length; i += MAX_LET_GO) await this.#return({ children: ids.slice(i, i + MAX_LET_GO) })
     }).catch(() => {})
   }
 
+  async #return(what: Pick<Draw, 'back' | 'children'>): Promise<void> {
+    await this.#decide({ do: 'draw', number: this.#draws + 1, amounts: NO_AMOUNTS, ...what })
+    this.#draws += 1
+  }
+
   /** Of an attempt that is over: waits for it a moment only. Never rejects. */
-  async giveBackSoon(timers: Pick<Timers, 'after'>): Promise<void> {
-    if (this.slice !== undefined) await within(timers, GIVE_BACK_MS, this.giveBack())
+  async giveBackSoon(timers: Pick<Timers, 'after'>, letGo: () => string[]): Promise<void> {
+    if (this.slice !== undefined) await within(timers, GIVE_BACK_MS, this.giveBack(letGo))
   }
 
   #inLine<T>(run: () => Promise<T>): Promise<T> {

@@ -4,24 +4,21 @@
  * State: what was recorded before, which effects it used, how far it is.
  */
 import { delay } from '../../async.ts'
+import type { Amounts } from '../../budget/amounts.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
-import type { EventCursor } from '../../events/api.ts'
 import type { Decided } from '../../journal/client/change-batcher.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
 import { isRefusedFor } from '../../journal/state/journal-machine.ts'
-import type { Port } from '../../port.ts'
 import { chainThrough, hopOf } from '../../wire/delegation-chain.ts'
-import type { BytesTransfers } from '../bytes/bytes-transfers.ts'
 import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
-import type { SubmitTask, TaskHandle } from '../client/task-api.ts'
 import type { RecordedEffect } from '../journal/attempt-changes.ts'
-import type { TaskChange } from '../journal/task-changes.ts'
+import { isLettingGo, type TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, effectRow, INPUT_ROW, sleepRow } from '../task-record.ts'
 import { AttemptBudget } from './attempt-budget.ts'
+import { AttemptChildren, drawOrWait } from './attempt-children.ts'
 import {
   type AttemptWork,
-  childOf,
   isFullForNow,
   mayRetry,
   remainingOf,
@@ -29,6 +26,7 @@ import {
   UsedNames,
   workItem,
 } from './attempt-data.ts'
+import type { AttemptDeps } from './attempt-deps.ts'
 import {
   CHILD_WAIT,
   childHandle,
@@ -38,8 +36,8 @@ import {
   waitForEvent,
   waitForSignal,
 } from './attempt-waits.ts'
-import { type MakeCall, recordedCall } from './recorded-call.ts'
-import type { EffectFacts, EffectOptions, ProgressReport, TaskContext, WorkFunction } from './task-context.ts'
+import { recordedCall } from './recorded-call.ts'
+import type { EffectFacts, EffectOptions, TaskContext, WorkFunction } from './task-context.ts'
 
 /** An attempt that reports nothing says so after this time that it has begun. */
 const START_AFTER_MS = 50
@@ -47,23 +45,6 @@ const START_AFTER_MS = 50
 const STAYS_MS = 5_000
 /** Between tries to have decided what older voters do not know. */
 const OLDER_AGAIN_MS = 1_000
-
-export type AttemptCount = 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'
-
-export interface AttemptDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
-  /** @param plan whose budget a draw is of; undefined: the task's own */
-  decide(change: TaskChange, plan?: string): Promise<Decided>
-  readonly call: MakeCall
-  /** Where the history of a topic ends now. */
-  cursorOf(topic: string): Promise<EventCursor>
-  submit(task: SubmitTask, signal: AbortSignal): Promise<TaskHandle>
-  progress(id: string, fraction: number, report: ProgressReport): void
-  /** Values that are too large for the journal. */
-  readonly values: Pick<BytesTransfers, 'store' | 'load'>
-  /** @param id of the task, where its attempt has ended by that */
-  count(what: AttemptCount, id?: string): void
-}
 
 export class TaskAttempt {
   readonly id: string
@@ -74,10 +55,13 @@ export class TaskAttempt {
   readonly #end = new AbortController()
   readonly #used = new UsedNames()
   readonly #budget: AttemptBudget
+  readonly #children: AttemptChildren
   #hasStarted = false
   #isOver = false
   /** It ended by its own will: it sleeps, or waits. */
   #isSuspended = false
+  /** Times that it gave its slot back, and did not end by that. */
+  #returns = 0
 
   constructor(deps: AttemptDeps, work: AttemptWork) {
     this.#deps = deps
@@ -85,8 +69,12 @@ export class TaskAttempt {
     this.id = work.id
     this.fence = work.fence
     this.#rows = work.rows
-    const { id, fence } = work
-    this.#budget = new AttemptBudget(work.record, (draw, plan) => this.#report({ ...draw, id, fence }, plan))
+    const { id, fence, record } = work
+    this.#budget = new AttemptBudget(record, (draw, plan) => this.#report({ ...draw, id, fence }, plan))
+    const { signal } = this.#end
+    const draw = (amounts: Amounts): Promise<void> => this.#draw(amounts)
+    const parent = { id, attempt: record.attempts, slice: this.#budget.slice, signal, draw }
+    this.#children = new AttemptChildren(deps.tasks, parent)
   }
 
   get type(): string {
@@ -106,7 +94,7 @@ export class TaskAttempt {
   }
 
   /** What it drew and did not spend, before the task is given back. Never rejects. */
-  readonly giveBackRest = (): Promise<void> => this.#budget.giveBackSoon(this.#deps.port.timers)
+  readonly giveBackRest = (): Promise<void> => this.#budget.giveBackSoon(this.#deps.port.timers, this.#letGo)
 
   /** Gives the task back: this node stops. */
   async release(reason: string): Promise<void> {
@@ -147,7 +135,7 @@ export class TaskAttempt {
     if (!isParleyError(error)) port.log.warn('an attempt at a task failed', { task: this.id, type: this.type, error })
     try {
       const retry = mayRetry(error)
-      await this.#budget.giveBack()
+      await this.#budget.giveBack(this.#letGo)
       await this.#report({ do: 'fail', id: this.id, fence: this.fence, error: taskError(error), retry })
       count('failed', this.id)
     } catch (why) {
@@ -170,7 +158,7 @@ export class TaskAttempt {
       } catch (error) {
         this.#failed(error)
         // Nobody coordinates, or a voter is of an older version: what was done waits for that, as long as the lease lasts.
-        const isOlder = isRefusedFor(error, 'level')
+        const isOlder = isRefusedFor(error, 'level') && !isLettingGo(change)
         const isPassing = isOlder || isParleyError(error, 'COM001', 'COM002') || isFullForNow(error)
         if (!isPassing || this.#end.signal.aborted) throw error
         await new Promise<void>((resolve) => this.#deps.port.timers.after(isOlder ? OLDER_AGAIN_MS : 200, resolve))
@@ -179,13 +167,12 @@ export class TaskAttempt {
   }
 
   #context(): TaskContext {
-    const { progress, submit, call, cursorOf, port } = this.#deps
+    const { progress, call, cursorOf, port } = this.#deps
     const effect: TaskContext['effect'] = (...given) => this.#effect(...given)
     const { id, fence, record } = this.#work
     const remainingMs = (): number | undefined => remainingOf(record, port.clock.now())
     const { signal } = this.#end
-    const own = this.#budget
-    const { slice: budget } = own
+    const { slice: budget } = this.#budget
     const chain = chainThrough(undefined, record.submitter, hopOf(port.self.id, `task:${record.type}`))
     const calling = { call, chain, budget, effect, remainingMs }
     return {
@@ -207,9 +194,8 @@ export class TaskAttempt {
       sleep: (name, ms) => this.#sleep(name, ms),
       waitFor: (name, options) => waitForSignal(this.#waiting(), name, options),
       waitForEvent: (name, options) => waitForEvent(this.#waiting(), cursorOf, name, options),
-      submit: async (name, task) =>
-        childHandle(await submit(childOf(task, { id, name, budget }), signal), this.#parent()),
-      draw: (amounts) => own.draw(amounts, signal),
+      submit: async (name, task) => childHandle(await this.#children.submit(name, task), this.#parent()),
+      draw: (amounts) => this.#draw(amounts),
       remainingMs,
     }
   }
@@ -243,7 +229,7 @@ export class TaskAttempt {
     const known = this.#rows.get(sleepRow(name))
     const until = typeof known === 'number' ? known : port.clock.now() + Math.max(0, ms)
     const stays = until - port.clock.now() < STAYS_MS
-    if (!stays) await this.#budget.giveBack()
+    if (!stays) await this.#budget.giveBack(this.#letGo)
     if (typeof known !== 'number' || !stays) {
       const { result } = await this.#checked({ do: 'sleep', id: this.id, fence: this.fence, name, until, stays })
       const { until: due } = result as unknown as { until: number }
@@ -252,10 +238,20 @@ export class TaskAttempt {
     await delay(port.timers, Math.max(0, until - port.clock.now()), this.#end.signal)
   }
 
+  readonly #letGo = (): string[] => this.#children.letGo()
+
+  #draw(amounts: Amounts): Promise<void> {
+    const draw = (): Promise<void> => this.#budget.draw(amounts, this.#end.signal)
+    return drawOrWait(draw, this.#children, () => this.#parent().giveBack())
+  }
+
   #parent(): WaitingParent {
     const { timers } = this.#deps.port
     const names = (): number => [...this.#rows.keys()].filter((row) => row.startsWith(sleepRow(CHILD_WAIT))).length
-    const giveBack = (): Promise<void> => this.#sleep(`${CHILD_WAIT}${names() + 1}`, GIVEN_BACK_MS)
+    const giveBack = (): Promise<void> => {
+      this.#returns += 1
+      return this.#sleep(`${CHILD_WAIT}${names() + this.#returns}`, GIVEN_BACK_MS)
+    }
     return { timers, signal: this.#end.signal, giveBack }
   }
 
@@ -264,7 +260,7 @@ export class TaskAttempt {
       ...{ id: this.id, fence: this.fence, rows: this.#rows },
       use: (what, name, row) => this.#used.add(row, what, name, '', this.#end.signal),
       decide: async (change) => {
-        await this.#budget.giveBack()
+        await this.#budget.giveBack(this.#letGo)
         return (await this.#checked(change)).result
       },
       suspend: (why) => this.#suspend(why),

@@ -165,15 +165,16 @@ export interface TaskContext extends RequestInWork {
    */
   waitForEvent(name: string, options: WaitForEventOptions): Promise<HeardEvent>
   /**
-   * Submits a child: the same name in another attempt is the same task. An attempt that waits by `result` or `ended` of its
+   * Submits a child: the same name in another attempt is the same task. What it gets of the task's budget is drawn, as far as
+   * `budget` has not as much; a child of an earlier attempt has what it was given then, and takes nothing. An attempt that waits by `result` or `ended` of its
    * handle, 5 s long, while nobody has begun the child, ends as with `sleep`: its slot may be the one that the child waits for.
-   * @throws as `tasks.submit` does
+   * @throws as `tasks.submit` does, and as `draw`
    */
   submit(name: string, task: Omit<SubmitTask, 'id' | 'parent'>): Promise<TaskHandle>
   /**
    * Takes so much of the task's budget, in a decision of the journal, and adds it to `budget`: it counts as spent from here on,
-   * whatever becomes of this attempt. What is left of it when the attempt ends, sleeps or waits is given back. Of a task without
-   * a budget nothing is limited.
+   * whatever becomes of this attempt. What is left of it when the attempt ends, sleeps or waits is given back. Where children of
+   * earlier attempts may leave more, it waits for them, as for the result of a child. Of a task without a budget nothing is limited.
    * @throws COM003 `budget-exhausted`; MSG001; STA002
    */
   draw(amounts: Amounts): Promise<void>

@@ -17,8 +17,9 @@ import type { FeedTask } from '../contract.ts'
 import { LEASE_MS } from '../scheduler/worker-table.ts'
 import { type TaskRecord, type WorkerOffer, WorkerOfferSchema } from '../task-record.ts'
 import type { AgentWork } from '../tasks-for-plans.ts'
+import type { AttemptDeps } from './attempt-deps.ts'
 import { claimedWork, type HeldClaim } from './claimed-work.ts'
-import { type AttemptDeps, TaskAttempt } from './task-attempt.ts'
+import { TaskAttempt } from './task-attempt.ts'
 import type { WorkFunction } from './task-context.ts'
 
 const RENEW_MS = 10_000
@@ -255,8 +256,7 @@ export class TaskWorker {
     const { port, batcher } = this.#deps
     while (!this.#isStopped) {
       try {
-        await batcher.decide({ do: 'release', id, fence, reason })
-        return
+        return void (await batcher.decide({ do: 'release', id, fence, reason }))
       } catch (error) {
         if (!isParleyError(error, 'COM001', 'COM002', 'COM003')) return
         await new Promise<void>((resolve) => port.timers.after(AGAIN_MS, resolve))

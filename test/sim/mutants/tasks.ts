@@ -213,8 +213,8 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'what is given back of the budget of a task is not drawn any less',
     file: `${TASK}/journal/task-budgets.ts`,
-    find: 'open: sum(less(open, returned), amounts)',
-    replace: 'open: sum(open, amounts)',
+    find: 'open: less(open, returned) }',
+    replace: 'open }',
   },
   {
     bug: 'an attempt spends before its draw is decided',
@@ -231,8 +231,14 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'an attempt gives back what it spent',
     file: `${TASK}/worker/attempt-budget.ts`,
-    find: 'amounts: NO_AMOUNTS, back })',
-    replace: 'amounts: NO_AMOUNTS, back: { tokens: 1_000 } })',
+    find: 'this.#return({ back })',
+    replace: 'this.#return({ back: { tokens: 1_000 } })',
+  },
+  {
+    bug: 'what a child used comes back to its parent',
+    file: `${TASK}/journal/child-budgets.ts`,
+    find: 'const left = limitedBy(record.budget.amounts, leftOf(child))',
+    replace: 'const left = limitedBy(record.budget.amounts, budget.amounts)',
   },
   {
     bug: 'what a task used comes back to who submitted it',

@@ -20,6 +20,7 @@ const PART_OF_CHILD = 5
 /** Of attempts, and of submissions. */
 const CHEATS_SHARE = 0.05
 const AGAIN_SHARE = 0.1
+const DRAWS_SHARE = 0.5
 const GREED = 1_000
 const ASKED_TWICE = 5
 const TOO_LATE = 1
@@ -82,7 +83,9 @@ export class Spending {
   /** What a child is submitted with: the same in each attempt. @throws COM003 `budget-exhausted` */
   async forChild(id: string, ctx: TaskContext): Promise<Pick<SubmitTask, 'budget'>> {
     if (ctx.budget === undefined) return {}
-    await this.#draw(id, ctx, PART_OF_CHILD)
+    // Drawn by the program, or by the submission, where the child is not there already.
+    if (this.#random() < DRAWS_SHARE) await this.#draw(id, ctx, PART_OF_CHILD)
+    else this.#add(this.#asked, id, PART_OF_CHILD)
     this.counts.parts += 1
     return { budget: { amounts: { tokens: PART_OF_CHILD } } }
   }

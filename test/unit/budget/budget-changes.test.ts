@@ -5,6 +5,7 @@ import { type Amounts, MAX_DEPTH } from '../../../protocols/budget/amounts.ts'
 import { budgetKey, freeOf, TAKE_MS } from '../../../protocols/budget/budget-record.ts'
 import { MAX_OPEN_DRAWS } from '../../../protocols/budget/journal/apply-budgets.ts'
 import { type BudgetChange, BudgetChangeSchema } from '../../../protocols/budget/journal/budget-changes.ts'
+import { budgetJournal } from '../../../protocols/budget/journal/budget-kinds.ts'
 import { MAX_ITEMS } from '../../../protocols/budget/journal/budget-ledger.ts'
 import { BudgetJournal, LEADER } from '../../support/budget-journal.ts'
 
@@ -430,5 +431,29 @@ describe('changes that are none', () => {
     assert.deepEqual(journal.draw('ann', 'root', 'constructor', { tokens: 1 }), { amounts: { tokens: 1 } })
     assert.deepEqual(journal.receipt('ann', 'root', 'toString', {}), { isSettled: false, above: {} })
     journal.check()
+  })
+})
+
+describe('the same id', () => {
+  it('with other limits is another budget, once all voters know that', () => {
+    for (const level of [1, 2]) {
+      const journal = new BudgetJournal({ ...budgetJournal, level })
+      journal.register('ann')
+      const limits = { deadlineAt: 9_000, depth: 2 }
+      const other = level === 1 ? { status: 'open', isKnown: true } : 'STA003 exists'
+      journal.open('ann', 'limited', { tokens: 1 }, limits)
+      const known = { status: 'open', isKnown: true }
+      assert.deepEqual(journal.open('ann', 'limited', { tokens: 1 }, { depth: 2, deadlineAt: 9_000 }), known)
+      for (const one of [{}, { deadlineAt: 9_000 }, { ...limits, depth: 1 }, { ...limits, deadlineAt: 9_001 }])
+        assert.deepEqual(journal.open('ann', 'limited', { tokens: 1 }, one), other)
+      const offered = { status: 'offered', isKnown: true }
+      journal.lend('ann', 'limited', 'part', 'bob', {}, { deadlineAt: 10_000 })
+      // What they come to counts: the deadline of the lender is earlier than either.
+      for (const deadlineAt of [9_000, 10_000, 11_000])
+        assert.deepEqual(journal.lend('ann', 'limited', 'part', 'bob', {}, { deadlineAt }), offered)
+      const shorter = journal.lend('ann', 'limited', 'part', 'bob', {}, { deadlineAt: 8_999 })
+      assert.deepEqual(shorter, level === 1 ? offered : 'STA003 exists')
+      journal.check()
+    }
   })
 })

@@ -135,6 +135,55 @@ test('where nobody knows whether it was accepted, and where its end cannot be he
   assert.deepEqual(deaf.submitter.budgets(), { watched: 0, writtenOff: 1 })
 })
 
+test('where nobody knew whether it was accepted, the same again has the part that was split off, and no other', async () => {
+  for (const known of [true, false]) {
+    const answers: (boolean | ParleyError)[] = [
+      new ParleyError('COM001', 'not answered', { details: { reason: 'unknown' } }),
+      new ParleyError('COM003', 'refused'),
+      known,
+    ]
+    const { submit, tell, submitter } = create(() => answers.shift() ?? false)
+    const root = rootOf()
+    for (const code of ['COM001', 'COM003']) {
+      assert.equal(codeOf(await failureOf(submit(task(root)))), code)
+      assert.deepEqual(root.remaining(), { tokens: 60, fanOut: 2 })
+    }
+    await submit(task(root))
+    assert.deepEqual(root.remaining(), { tokens: 60, fanOut: 2 })
+    assert.equal(submitter.budgets().watched, 1)
+    tell('t', 'completed', { tokens: 40, fanOut: 0 }, { tokens: 15 })
+    assert.deepEqual(root.remaining(), { tokens: 85, fanOut: 2 })
+    // It is known from here on, and takes nothing.
+    answers.push(true)
+    await submit(task(root))
+    assert.deepEqual(root.remaining(), { tokens: 85, fanOut: 2 })
+  }
+  const twice = create((id) => (id === 't' ? new ParleyError('COM001', 'not answered') : false))
+  const split = rootOf()
+  await failureOf(twice.submit(task(split)))
+  await failureOf(twice.submit(task(split), task(split)))
+  assert.equal(split.remaining().tokens, 20, 'of two that may have been accepted')
+  const other = create((id) => (id === 't' ? new ParleyError('COM001', 'not answered') : false))
+  const root = rootOf()
+  await failureOf(other.submit(task(root)))
+  await failureOf(other.submit(task(root, 't', { tokens: 30 })))
+  assert.deepEqual(root.remaining(), { tokens: 30, fanOut: 1 }, 'another part is another one')
+})
+
+test('a part that was let go is spent here, whatever its task leaves', async () => {
+  const { submit, submitter, tell, watchers } = create()
+  const root = rootOf()
+  await submit(task(root), task(root, 'u', { tokens: 10 }))
+  assert.deepEqual([submitter.letGo('t'), submitter.letGo('t'), submitter.letGo('none')], [true, false, false])
+  assert.deepEqual([...watchers.keys()], ['u'])
+  tell('t', 'completed', { tokens: 40, fanOut: 0 }, { tokens: 15 })
+  assert.deepEqual(root.remaining(), { tokens: 50, fanOut: 1 })
+  tell('u', 'completed', { tokens: 10, fanOut: 0 }, { tokens: 1 })
+  assert.deepEqual(root.remaining(), { tokens: 59, fanOut: 1 })
+  assert.equal(submitter.letGo('u'), false)
+  assert.deepEqual(submitter.budgets(), { watched: 0, writtenOff: 0 })
+})
+
 test('a wait that is ended while it is decided puts nothing back, whatever it is ended with', async () => {
   const { submitter, time } = create(() => new Promise<never>(() => {}))
   const root = rootOf()

@@ -5,14 +5,17 @@ import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time
 import type { Amounts } from '../../../../protocols/budget/amounts.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
+import type { TaskHandle } from '../../../../protocols/task/client/task-api.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
+import type { ParentTasks } from '../../../../protocols/task/worker/attempt-children.ts'
 import { TaskAttempt } from '../../../../protocols/task/worker/task-attempt.ts'
 import type { TaskContext } from '../../../../protocols/task/worker/task-context.ts'
+import { NO_CHILDREN } from '../../../support/no-children.ts'
 import { submitted, TaskJournal } from '../../../support/task-journal.ts'
 import { failureOf } from '../../../support/until.ts'
 
 const budgetOf = (change: TaskChange): string =>
-  change.do === 'draw' ? ` ${change.number} ${JSON.stringify([change.amounts, change.back])}` : ''
+  change.do === 'draw' ? ` ${change.number} ${JSON.stringify(change.children ?? [change.amounts, change.back])}` : ''
 const refusal = (text: string): ParleyError => {
   const [code = '', reason] = text.split(' ')
   return new ParleyError(code as 'COM003', 'refused', { details: reason === undefined ? {} : { reason } })
@@ -24,6 +27,7 @@ const endless = (signal: AbortSignal): Promise<never> =>
 const attemptAt = (
   amounts: Amounts | undefined,
   lose: (change: TaskChange) => Promise<never> | Error | undefined = () => undefined,
+  tasks: ParentTasks = NO_CHILDREN,
 ) => {
   const time = createVirtualTime()
   const journal = new TaskJournal()
@@ -51,9 +55,7 @@ const attemptAt = (
         return { result: result as Json, version: 1, fence }
       },
       call: async () => null,
-      submit: async () => {
-        throw new Error('no children here')
-      },
+      tasks,
       values: { store: async (_what, value) => (value ?? null) as Json, load: async (row) => row },
       cursorOf: async () => ({ createdAt: 0, positions: [] }),
       progress() {},
@@ -155,4 +157,21 @@ test('where nobody decides about what is left, the attempt is given back after a
   assert.equal(releasedAt, 100 + 1_000 + 10)
   assert.deepEqual(asked, ['draw 1 [{"tokens":8},null]', 'release'])
   assert.deepEqual(used(), { tokens: 8 }, 'it stays spent')
+})
+
+test('an attempt that fails lets go of its children; voters of an older version keep it from nothing', async () => {
+  for (const isOlder of [false, true]) {
+    const tasks = { ...NO_CHILDREN, submit: async () => ({ id: 't.c' }) as TaskHandle, letGo: () => true }
+    const level = new ParleyError('STA003', 'needs newer voters', { details: { reason: 'level' } })
+    const older = (change: TaskChange) =>
+      isOlder && change.do === 'draw' && change.children !== undefined ? level : undefined
+    const { run, asked, time } = attemptAt({ tokens: 10 }, older, tasks)
+    await run(async (ctx) => {
+      await ctx.submit('c', { type: 'sum', budget: { amounts: { tokens: 5 } } })
+      throw new Error('it fails')
+    })
+    const letGo = isOlder ? [] : ['draw 3 ["t.c"]']
+    assert.deepEqual(asked, ['draw 1 [{"tokens":5},null]', 'draw 2 [{},{"tokens":5}]', ...letGo, 'fail'])
+    assert.ok(time.now() < 1_000)
+  }
 })

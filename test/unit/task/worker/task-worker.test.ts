@@ -12,6 +12,7 @@ import type { TaskChange } from '../../../../protocols/task/journal/task-changes
 import { LEASE_MS } from '../../../../protocols/task/scheduler/worker-table.ts'
 import { TaskId, type TaskRecord } from '../../../../protocols/task/task-record.ts'
 import { TaskWorker } from '../../../../protocols/task/worker/task-worker.ts'
+import { NO_CHILDREN } from '../../../support/no-children.ts'
 
 const asking = defineProtocol({
   name: 'asking',
@@ -71,9 +72,7 @@ const create = () => {
       if (claim === undefined) throw new ParleyError('STA001', 'nothing is given here')
       return claim
     },
-    submit: async () => {
-      throw new Error('no children here')
-    },
+    tasks: NO_CHILDREN,
     values: { store: async (_what, value) => (value === undefined ? null : (value as Json)), load: async (row) => row },
     cursorOf: async () => ({ createdAt: 0, positions: [] }),
     call: async (_to, _protocol, _method, _input, { parent }) => {
