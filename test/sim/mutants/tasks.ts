@@ -235,7 +235,7 @@ const FOUND: readonly Mutant[] = [
     replace: 'this.#return({ back: { tokens: 1_000 } })',
   },
   {
-    bug: 'what a child used comes back to its parent',
+    bug: 'what a child used that was let go of comes back to its parent',
     file: `${TASK}/journal/child-budgets.ts`,
     find: 'const left = limitedBy(record.budget.amounts, leftOf(child))',
     replace: 'const left = limitedBy(record.budget.amounts, budget.amounts)',
