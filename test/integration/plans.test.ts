@@ -10,6 +10,7 @@ import {
   performanceMonitorProtocol,
   resourceManagerProtocol,
 } from '../../protocols/coordination/contract.ts'
+import { decidePlans } from '../../protocols/coordination/journal/plan-kinds.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
 import { failureOf, until } from '../support/until.ts'
 
@@ -79,6 +80,21 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     assert.ok(triggers(over).includes('adjustment_needed'), String(triggers(over)))
     assert.equal((await ann.tasks.get('r-0').ended({ timeoutMs: END_MS })).status, 'canceled')
     for (const peer of peers) await peer.ask('refuseDirectives', { refuses: false })
+  })
+
+  it('a plan that names a task that is not its own comes to an end', async () => {
+    await ann.tasks.submit({ id: 'nobody-does-it', type: 'rare' })
+    const [foreign, own] = ['foreign-task', 'own-task']
+    await ann.tasks.submit({ id: foreign, type: 'quick', dependencies: ['nobody-does-it'] })
+    await ann.tasks.submit({ id: own, type: 'quick', plan: 'half-own' })
+    const goal = { goal: 'not all mine', tasks: [foreign, own], maxFailures: 0 }
+    await ann.journal.submit(decidePlans, { changes: [{ do: 'propose', id: 'half-own', goal }] })
+    const over = await (await ann.plans.get('half-own')).ended({ timeoutMs: END_MS })
+    assert.deepEqual([over.outcome, over.reason], ['failed', '1 of 2 tasks were not completed'])
+    assert.deepEqual(triggers(over), ['system_state_change', 'plan_ready', 'execution_started', 'completion'])
+    assert.equal((await ann.tasks.get(own).ended({ timeoutMs: END_MS })).status, 'completed')
+    assert.equal((await ann.tasks.get(foreign).state()).status, 'submitted')
+    await ann.tasks.get('nobody-does-it').cancel()
   })
 
   it('a plan that is canceled ends its tasks, for its owner alone', async () => {

@@ -7,14 +7,13 @@ import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import { unitsOf } from '../../resource/requirements.ts'
 import type { TaskRecord } from '../../task/task-record.ts'
-import { isFinal } from '../../task/task-status.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
 import { uuid7 } from '../../wire/message-id.ts'
 import { type Directive, type DirectiveAnswer, isoTime, REFUSALS, type Refusal } from '../messages.ts'
 import { type Assignment, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import type { ResourceAdjustment } from '../planner/generator.ts'
 import type { DirectiveSender } from './directive-sender.ts'
-import { isHeld, taskOf, workerOf } from './plan-facts.ts'
+import { isHeld, openTaskOf, workerOf } from './plan-facts.ts'
 
 /** Directives of one plan on their way at once. */
 const AT_ONCE = 32
@@ -54,7 +53,7 @@ export class PlanDirector {
   async direct(id: string, plan: PlanRecord, signal: AbortSignal): Promise<FailedDirection | undefined> {
     const { member } = this.#deps
     const directed = plan.assignments.flatMap((assignment): Directed[] => {
-      const record = taskOf(member, assignment.task)
+      const record = openTaskOf(member, id, assignment.task)
       // Who has it by this directive has acknowledged it.
       const isOpen = record !== undefined && isHeld(record) && record.assignee !== assignment.agent
       return isOpen ? [{ assignment, record }] : []
@@ -108,8 +107,8 @@ export class PlanDirector {
   #unassigned(id: string, { tasks, assignments }: PlanRecord): string[] {
     const assigned = new Set(assignments.map(({ task }) => task))
     return tasks.filter((task) => {
-      const record = assigned.has(task) ? undefined : taskOf(this.#deps.member, task)
-      return record !== undefined && record.plan === id && isHeld(record) && record.assignee !== undefined
+      const record = assigned.has(task) ? undefined : openTaskOf(this.#deps.member, id, task)
+      return record !== undefined && isHeld(record) && record.assignee !== undefined
     })
   }
 
@@ -175,8 +174,8 @@ export class PlanDirector {
       await this.#deps.steer(change, signal)
     } catch (error) {
       signal.throwIfAborted()
-      const record = taskOf(this.#deps.member, change.id)
-      const isOver = record === undefined || isFinal(record.status) || !isHeld(record)
+      const record = openTaskOf(this.#deps.member, change.plan, change.id)
+      const isOver = record === undefined || !isHeld(record)
       if (!isParleyError(error, 'STA001', 'STA003') || !isOver) throw error
     }
   }

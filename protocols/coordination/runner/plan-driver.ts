@@ -74,8 +74,10 @@ export class PlanDriver {
       } catch (error) {
         if (this.#signal.aborted) return
         // It changed meanwhile: it is read again.
-        if (isParleyError(error, 'STA001', 'STA002', 'STA003')) continue
-        port.log.warn('a plan was not moved; it is tried again', { plan: this.#id, state: plan.state, error })
+        const isRefused = isParleyError(error, 'STA001', 'STA002', 'STA003')
+        if (isRefused && planOf(member, this.#id)?.fence.index !== plan.fence.index) continue
+        if (!isRefused)
+          port.log.warn('a plan was not moved; it is tried again', { plan: this.#id, state: plan.state, error })
         await this.#pause(AGAIN_MS)
       }
     }

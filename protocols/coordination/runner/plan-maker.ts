@@ -8,7 +8,6 @@ import type { Port } from '../../port.ts'
 import { isNone, most, NONE, type Units } from '../../resource/units.ts'
 import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { WorkerRecord } from '../../task/task-record.ts'
-import { isFinal } from '../../task/task-status.ts'
 import { uuid7 } from '../../wire/message-id.ts'
 import { type Assignment, MAX_OFFLINE, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import {
@@ -25,7 +24,7 @@ import {
   whyNobody,
 } from '../planner/generator.ts'
 import type { AgentSurvey, SurveyedAgent } from './agent-survey.ts'
-import { capabilitiesOf, isHeld, type NodeUnits, plannableTask, taskOf, unitsOfNode } from './plan-facts.ts'
+import { capabilitiesOf, isHeld, type NodeUnits, openTaskOf, plannableTask, unitsOfNode } from './plan-facts.ts'
 
 /** Agents that are asked for one plan: those with most room. */
 const MAX_ASKED = 256
@@ -83,7 +82,7 @@ export class PlanMaker {
   /** @throws the signal's reason */
   async make(id: string, plan: PlanRecord, signal: AbortSignal): Promise<MadePlan> {
     const { survey, generator: generatorOf } = this.#deps
-    const { kept, plannable } = this.#openTasks(plan)
+    const { kept, plannable } = this.#openTasks(id, plan)
     if (plannable.length === 0) return { assignments: kept, offline: [], isNothingOpen: true, why: '', adjustments: [] }
     const name = plan.generator ?? 'default'
     const generator = name === 'default' ? (generatorOf(name) ?? defaultGenerator) : generatorOf(name)
@@ -115,12 +114,12 @@ export class PlanMaker {
     return { assignments, offline, isNothingOpen: false, why, adjustments }
   }
 
-  #openTasks({ tasks, assignments }: PlanRecord): OpenTasks {
+  #openTasks(plan: string, { tasks, assignments }: PlanRecord): OpenTasks {
     const before = new Map(assignments.map((one) => [one.task, one]))
     const [kept, plannable]: [Assignment[], PlannableTask[]] = [[], []]
     for (const id of tasks) {
-      const record = taskOf(this.#deps.member, id)
-      if (record === undefined || isFinal(record.status)) continue
+      const record = openTaskOf(this.#deps.member, plan, id)
+      if (record === undefined) continue
       const assignment = before.get(id)
       if (isHeld(record)) plannable.push(plannableTask(id, record, this.#deps.refusedBy(id)))
       else if (assignment !== undefined) kept.push(assignment)

@@ -5,9 +5,9 @@
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
-import { isFinal, type TaskStatus } from '../../task/task-status.ts'
+import type { TaskStatus } from '../../task/task-status.ts'
 import type { Adjustment, OfflineAgent, PlanOutcome, PlanRecord } from '../plan-record.ts'
-import { isHeld, taskOf, workerOf } from './plan-facts.ts'
+import { isHeld, openTaskOf, taskOf, workerOf } from './plan-facts.ts'
 
 /** Milliseconds that a task waits at its agent before it is moved to another one. */
 const WAITED_MS = 500
@@ -47,16 +47,17 @@ export class PlanWatch {
   }
 
   /** @throws the signal's reason; what reading a task throws */
-  async look(_id: string, plan: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
-    const open = plan.tasks.flatMap((id): OpenTask[] => {
-      const record = taskOf(this.#deps.member, id)
-      return record === undefined || isFinal(record.status) ? [] : [{ id, record }]
+  async look(id: string, plan: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
+    const open = plan.tasks.flatMap((task): OpenTask[] => {
+      const record = openTaskOf(this.#deps.member, id, task)
+      return record === undefined ? [] : [{ id: task, record }]
     })
     if (open.length === 0) return this.#completed(plan, signal)
     const held = open.filter(({ record }) => isHeld(record))
     return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held, open.length) ?? { do: 'wait' }
   }
 
+  /** It does not wait for tasks that are not its own: what of those is open counts as not completed. */
   async #completed({ tasks }: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
     let others = 0
     for (const id of tasks) {

@@ -21,7 +21,7 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
     records.set(workerKey(agent), record)
   }
   const set = (task: string, [assignee, status]: readonly [string, TaskStatus]): void =>
-    void records.set(taskKey(task), { type: 'sum', status, assignee, changedAt: 0 })
+    void records.set(taskKey(task), { plan: 'p', type: 'sum', status, assignee, changedAt: 0 })
   for (const [task, at] of Object.entries(given)) set(task, at)
   const runningAt = (peer: string): number =>
     [...records.values()].filter((one) => {
@@ -47,6 +47,7 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
     changedAt: 0,
   } as unknown as PlanRecord
   return {
+    records,
     gone,
     set,
     at: (ms: number) => {
@@ -91,6 +92,16 @@ test('moves are put off longer and longer while no task of the plan ends, and no
   assert.deepEqual(await world.look(moves, 100_000), { do: 'wait', dueMs: 600 })
   world.at(101_000)
   assert.equal((await world.look(moves, 100_000)).do, 'adjust')
+})
+
+test('it does not wait for a task that is not its own, which counts as not completed', async () => {
+  const { look, records } = worldOf(['a'], { one: ['a', 'completed'], two: ['a', 'submitted'] })
+  assert.deepEqual(await look(), { do: 'wait' })
+  records.set(taskKey('two'), { type: 'sum', status: 'submitted', changedAt: 0 })
+  const found = await look()
+  assert.deepEqual(found, { do: 'complete', outcome: 'failed', reason: '1 of 2 tasks were not completed' })
+  records.set(taskKey('two'), { plan: 'another', type: 'sum', status: 'queued', changedAt: 0 })
+  assert.deepEqual(await look(), found)
 })
 
 test('it is over once nothing of it is open, as its tasks ended', async () => {
