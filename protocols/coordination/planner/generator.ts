@@ -103,8 +103,10 @@ export const capabilityFor = (
   )
 
 /** Whether the agent can ever do it. */
-export const canDo = (agent: PlannableAgent, task: PlannableTask): boolean =>
-  capabilityFor(agent, task) !== undefined && fits(agent.capacity, {}, task.needs)
+export const canDo = (
+  agent: Pick<PlannableAgent, 'capabilities' | 'capacity'>,
+  task: Pick<PlannableTask, 'type' | 'version' | 'needs'>,
+): boolean => capabilityFor(agent, task) !== undefined && fits(agent.capacity, {}, task.needs)
 
 interface Planned {
   readonly agent: PlannableAgent

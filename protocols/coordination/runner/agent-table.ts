@@ -1,21 +1,30 @@
 /**
  * Agents as a plan's coordinator sees them: whether each is there, and what it has in work, by type; and which plans the tasks that
  * changed are of. Told of each change of the journal. State: the workers that are registered, tasks of plans, tasks
- * in work, and who refused which task lately (bounded).
+ * in work, who refused which task lately or failed at it, and who could not be directed lately (both bounded).
  */
 import type { Port } from '../../port.ts'
 import { inWork } from '../../task/scheduler/board-task.ts'
 import { type Detected, type Liveness, WorkerPresence } from '../../task/scheduler/worker-presence.ts'
 import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
 
-/** Milliseconds that others are preferred to who refused a task. */
+/** Milliseconds that others are preferred to who refused a task, or failed at it. */
 const REFUSED_MS = 60_000
 const MOST_REFUSALS = 4_096
+const MOST_UNAVAILABLE = 4_096
 
 interface KnownTask {
   /** What of its worker it takes; undefined: it is not in work. */
   readonly at: string | undefined
   readonly plan: string | undefined
+  /** Attempts that failed. */
+  readonly failures: number
+}
+
+interface Unavailable {
+  /** Of the worker, in that life of it: another one may be there. */
+  readonly registration: number
+  readonly until: number
 }
 
 const placeOf = (peer: string, type: string): string => `${peer} ${type}`
@@ -32,6 +41,7 @@ export class AgentTable {
   readonly #running = new Map<string, number>()
   /** By task, then by agent: until when. */
   readonly #refusals = new Map<string, Map<string, number>>()
+  readonly #unavailable = new Map<string, Unavailable>()
 
   /** @param detected what the failure detector believes of a peer */
   constructor(port: Pick<Port, 'self' | 'clock' | 'members'>, detected: (peer: string) => Detected) {
@@ -62,12 +72,14 @@ export class AgentTable {
   setTask(id: string, record: TaskRecord | undefined): string | undefined {
     const before = this.#tasks.get(id)
     if (before?.at !== undefined) this.#count(before.at, -1)
-    const { worker, type, plan } = record ?? {}
+    const { worker, type, plan, assignee, failures = 0 } = record ?? {}
     const isInWork = record !== undefined && inWork(record) && worker !== undefined
     const at = isInWork ? placeOf(worker, type ?? '') : undefined
     if (at !== undefined) this.#count(at, 1)
     if (at === undefined && plan === undefined) this.#tasks.delete(id)
-    else this.#tasks.set(id, { at, plan })
+    else this.#tasks.set(id, { at, plan, failures })
+    // Nobody else has tried it: a task of a plan stays at its agent until the plan is made anew.
+    if (before !== undefined && failures > before.failures && assignee !== undefined) this.noteRefusal(id, assignee)
     return plan ?? before?.plan
   }
 
@@ -75,7 +87,7 @@ export class AgentTable {
     return this.#running.get(placeOf(peer, type)) ?? 0
   }
 
-  /** The agent does not do that task. */
+  /** The agent does not do that task, or failed at it. */
   noteRefusal(task: string, agent: string): void {
     const of = this.#refusals.get(task) ?? new Map<string, number>()
     of.set(agent, this.#port.clock.monotonic() + REFUSED_MS)
@@ -85,10 +97,25 @@ export class AgentTable {
     if (this.#refusals.size > MOST_REFUSALS && oldest !== undefined) this.#refusals.delete(oldest)
   }
 
-  /** Peer ids of agents that refused it lately. */
+  /** Peer ids of agents that refused it lately, or failed at it. */
   refusedBy(task: string): string[] {
     const now = this.#port.clock.monotonic()
     return [...(this.#refusals.get(task) ?? [])].flatMap(([agent, until]) => (until > now ? [agent] : []))
+  }
+
+  /** The agent could not be directed, in this life of it. @param forMs others are preferred for so long */
+  noteUnavailable(peer: string, forMs: number): void {
+    const registration = this.#workers.get(peer)?.registration
+    if (registration === undefined) return
+    this.#unavailable.delete(peer)
+    this.#unavailable.set(peer, { registration, until: this.#port.clock.monotonic() + forMs })
+    const [oldest] = this.#unavailable.keys()
+    if (this.#unavailable.size > MOST_UNAVAILABLE && oldest !== undefined) this.#unavailable.delete(oldest)
+  }
+
+  isUnavailable(peer: string): boolean {
+    const { registration, until = 0 } = this.#unavailable.get(peer) ?? {}
+    return until > this.#port.clock.monotonic() && this.#workers.get(peer)?.registration === registration
   }
 
   presenceOf(peer: string): Liveness {

@@ -17,6 +17,8 @@ import { isHeld, openTaskOf, workerOf } from './plan-facts.ts'
 
 /** Directives of one plan on their way at once. */
 const AT_ONCE = 32
+/** Milliseconds that others are preferred to an agent that could not be directed: each plan that tries pays for all retries. */
+const UNAVAILABLE_MS = 60_000
 
 export interface FailedDirection {
   readonly error: Refusal
@@ -33,6 +35,7 @@ export interface DirectorDeps {
   readonly sender: Pick<DirectiveSender, 'send'>
   readonly steer: Steer
   noteRefusal(task: string, agent: string): void
+  noteUnavailable(agent: string, forMs: number): void
   /** Tells who listens of a directive. */
   told(directive: Directive): void
 }
@@ -158,6 +161,7 @@ export class PlanDirector {
       const reason = planReason(`${first.source_agent}: ${first.reason ?? 'it refused'}`)
       if (error !== 'agent_unavailable') return { error, offline: [], reason }
       const offline = new Map(these.map(({ source_agent: agent }) => [agent, this.#mark(agent)]))
+      for (const agent of offline.keys()) this.#deps.noteUnavailable(agent, UNAVAILABLE_MS)
       return { error, offline: [...offline.values()].filter((one) => one !== undefined), reason }
     }
     return undefined

@@ -57,11 +57,14 @@ export const unitsOfNode = ({ machine }: Member, peer: string): NodeUnits => {
 
 export const isHeld = ({ status }: Pick<TaskRecord, 'status'>): boolean => status === 'queued' || status === 'submitted'
 
+/** What it requires of its agent. */
+export const needsOf = ({ requirements }: TaskRecord): Units =>
+  requirements === undefined ? NONE : unitsOf(requirements)
+
 export const capabilitiesOf = ({ offers }: WorkerRecord, runningOf: (type: string) => number): AgentCapability[] =>
   offers.map(({ type, versions, slots }) => ({ type, versions, slots, running: runningOf(type) }))
 
 export const plannableTask = (id: string, record: TaskRecord, refusedBy: readonly string[]): PlannableTask => {
-  const { type, typeVersion: version, priority, requirements, assignee } = record
-  const needs = requirements === undefined ? NONE : unitsOf(requirements)
-  return { id, type, version, priority, needs, assignee, refusedBy }
+  const { type, typeVersion: version, priority, assignee } = record
+  return { id, type, version, priority, needs: needsOf(record), assignee, refusedBy }
 }

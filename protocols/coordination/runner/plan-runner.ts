@@ -35,7 +35,7 @@ export interface PlanRunnerDeps extends CleanerDeps {
   presenceOf(peer: string): Detected
   onPresence(fn: (peer: string, presence: Detected) => void): () => void
   maker(facts: RunnerFacts): PlanMaker
-  director(facts: Pick<RunnerFacts, 'member' | 'noteRefusal'>): PlanDirector
+  director(facts: Pick<RunnerFacts, 'member' | 'noteRefusal' | 'noteUnavailable'>): PlanDirector
   statusOf(task: string, signal: AbortSignal): Promise<TaskStatus | undefined>
   coordinated(isSuccess: boolean): void
   /** A plan is over, and was not before. */
@@ -48,9 +48,12 @@ export interface RunnerFacts {
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
   workers(): ReadonlyMap<string, WorkerRecord>
-  /** Peer ids of agents that refused the task lately. */
+  /** Peer ids of agents that refused the task lately, or failed at it. */
   refusedBy(task: string): readonly string[]
   noteRefusal(task: string, agent: string): void
+  /** Could not be directed lately. */
+  isUnavailable(agent: string): boolean
+  noteUnavailable(agent: string, forMs: number): void
 }
 
 interface PlanViewChange {
@@ -95,6 +98,8 @@ export class PlanRunner {
       workers: () => this.#agents.workers(),
       refusedBy: (task) => this.#agents.refusedBy(task),
       noteRefusal: (task, agent) => this.#agents.noteRefusal(task, agent),
+      isUnavailable: (agent) => this.#agents.isUnavailable(agent),
+      noteUnavailable: (agent, forMs) => this.#agents.noteUnavailable(agent, forMs),
     }
     this.#maker = deps.maker(this.#facts)
     this.#director = deps.director(this.#facts)

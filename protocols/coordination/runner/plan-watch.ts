@@ -1,18 +1,20 @@
 /**
- * Looks at a plan that is being carried out: whether all of it is done, an agent is gone, or another one could do sooner what waits
- * at one that is busy (a move of work that shortens the longest queue). Keeps no state.
+ * Looks at a plan that is being carried out: whether all of it is done, an agent is gone, or another one could do what waits at one
+ * that is busy, lacks what the task requires, or failed at it (a move of work that shortens the longest queue). Keeps no state.
  */
+
 import type { JournalMember } from '../../journal/journal-server.ts'
+import { fits, isNone } from '../../resource/units.ts'
 import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
 import type { TaskStatus } from '../../task/task-status.ts'
 import type { Adjustment, OfflineAgent, PlanOutcome, PlanRecord } from '../plan-record.ts'
-import { isHeld, openTaskOf, taskOf, workerOf } from './plan-facts.ts'
+import { isHeld, needsOf, openTaskOf, taskOf, unitsOfNode, workerOf } from './plan-facts.ts'
 
 /** Milliseconds that a task waits at its agent before it is moved to another one. */
-const WAITED_MS = 500
+const WAITED_MS = 100
 /** Milliseconds between two moves of work of one plan, doubled each time that none of its tasks ended in between. */
-const FIRST_MOVE_MS = 1_000
+const FIRST_MOVE_MS = 200
 const MAX_MOVE_MS = 30_000
 
 export type PlanFinding =
@@ -31,6 +33,10 @@ export interface WatchDeps {
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
   workers(): ReadonlyMap<string, WorkerRecord>
+  /** Peer ids of agents that refused the task lately, or failed at it. */
+  refusedBy(task: string): readonly string[]
+  /** It could not be directed lately. */
+  isUnavailable(peer: string): boolean
   statusOf(task: string, signal: AbortSignal): Promise<TaskStatus | undefined>
 }
 
@@ -38,6 +44,18 @@ interface OpenTask {
   readonly id: string
   readonly record: TaskRecord
 }
+
+/** It waits where it is not begun. */
+interface StuckTask extends OpenTask {
+  /** Milliseconds since 1970; 0 where there is nothing to wait for. */
+  readonly since: number
+  /** Its agent failed at it, or refused it. */
+  readonly isFailed: boolean
+}
+
+/** Of tasks of one shape the same agents are right; who refused one may take another one. */
+const shapeOf = ({ id, record, isFailed }: StuckTask): string =>
+  isFailed ? id : `${record.type} ${record.typeVersion ?? ''} ${JSON.stringify(needsOf(record))}`
 
 export class PlanWatch {
   readonly #deps: WatchDeps
@@ -86,26 +104,43 @@ export class PlanWatch {
     return { do: 'adjust', adjustment: 'agent_unavailable', offline, reason }
   }
 
-  /** Work that waits where there is no room, and could begin elsewhere at once. */
+  /** Work that is not begun where it is, and could be elsewhere. */
   #moveOf(plan: PlanRecord, held: readonly OpenTask[], open: number): PlanFinding | undefined {
     const now = this.#deps.member.clock.now()
-    const waiting = held.filter(({ record }) => record.status === 'queued' && this.#isStuck(record))
-    if (waiting.length === 0) return undefined
-    const waitedMs = Math.max(...waiting.map(({ record }) => now - record.changedAt))
-    const leftMs = Math.max(WAITED_MS - waitedMs, this.#sinceLastMove(plan, open, now))
-    const types = new Map(waiting.map(({ record }) => [record.type, record]))
-    const free = this.#freeAgent(types)
-    if (free === undefined) return undefined
-    if (leftMs > 0) return { do: 'wait', dueMs: leftMs }
-    const { peer, type } = free
-    return { do: 'adjust', adjustment: 'imbalance', offline: [], reason: `${peer} has room for a task of ${type}` }
+    const stuck = held.flatMap((one) => this.#stuck(plan, one)).sort((a, b) => a.since - b.since)
+    const seen = new Set<string>()
+    for (const one of stuck) {
+      const shape = shapeOf(one)
+      const taker = seen.has(shape) ? undefined : this.#takerOf(plan, one)
+      seen.add(shape)
+      if (taker === undefined) continue
+      const leftMs = Math.max(one.since + WAITED_MS - now, this.#sinceLastMove(plan, open, now))
+      if (leftMs > 0) return { do: 'wait', dueMs: leftMs }
+      const { type, assignee } = one.record
+      const reason = one.isFailed
+        ? `${assignee} failed at a task of ${type}`
+        : `${taker} has room for a task of ${type}`
+      return { do: 'adjust', adjustment: 'imbalance', offline: [], reason }
+    }
+    return undefined
   }
 
-  /** Its agent has no room for it, or it has none. */
-  #isStuck({ assignee, type }: TaskRecord): boolean {
-    if (assignee === undefined) return true
+  /** Its agent has no room for it, lacks what it requires, or did not do it; or it has none. */
+  #stuck({ changedAt }: PlanRecord, { id, record }: OpenTask): StuckTask[] {
+    const { assignee, type } = record
+    if (record.status !== 'queued') return []
+    const one = { id, record, since: record.changedAt, isFailed: false }
+    if (assignee === undefined) return [one]
+    if (this.#deps.refusedBy(id).includes(assignee)) return [{ ...one, since: 0, isFailed: true }]
     const slots = workerOf(this.#deps.member, assignee)?.offers.find((offer) => offer.type === type)?.slots ?? 0
-    return this.#deps.running(assignee, type) >= slots
+    if (this.#deps.running(assignee, type) >= slots) return [one]
+    // What it requires may have been allocated to itself just now.
+    return this.#hasFree(assignee, record) ? [] : [{ ...one, since: Math.max(one.since, changedAt) }]
+  }
+
+  #hasFree(peer: string, task: TaskRecord): boolean {
+    const needs = needsOf(task)
+    return isNone(needs) || fits(unitsOfNode(this.#deps.member, peer).free, {}, needs)
   }
 
   /** @param open tasks of it @returns milliseconds until another move may be made */
@@ -122,19 +157,21 @@ export class PlanWatch {
     return changedAt + Math.min(MAX_MOVE_MS, FIRST_MOVE_MS * 2 ** doubled) - now
   }
 
-  #freeAgent(types: ReadonlyMap<string, TaskRecord>): { readonly peer: string; readonly type: string } | undefined {
-    const { workers, presenceOf, running } = this.#deps
-    const takes = ({ offers, draining }: WorkerRecord, peer: string): string | undefined =>
-      draining === true
-        ? undefined
-        : offers.find(({ type, slots, versions }) => {
-            const task = types.get(type)
-            const isRight = task?.typeVersion === undefined || versions?.includes(task.typeVersion) === true
-            return task !== undefined && isRight && running(peer, type) < slots
-          })?.type
-    for (const [peer, record] of workers()) {
-      const type = takes(record, peer)
-      if (type !== undefined && presenceOf(peer) === 'there') return { peer, type }
+  /** Who else takes it, and could begin at once; where its agent failed at it, whoever can do it at all. */
+  #takerOf({ offline }: PlanRecord, { id, record: task, isFailed }: StuckTask): string | undefined {
+    const { member, workers, presenceOf, running, refusedBy, isUnavailable } = this.#deps
+    const refused = refusedBy(id)
+    const needs = needsOf(task)
+    for (const [peer, { draining, registration, offers }] of workers()) {
+      const offer = offers.find(({ type }) => type === task.type)
+      const isRight = task.typeVersion === undefined || offer?.versions?.includes(task.typeVersion) === true
+      if (offer === undefined || draining === true || !isRight || refused.includes(peer)) continue
+      if (offline.some((one) => one.agent === peer && one.registration === registration)) continue
+      if (presenceOf(peer) !== 'there' || isUnavailable(peer)) continue
+      const canTake = isFailed
+        ? offer.slots > 0 && fits(unitsOfNode(member, peer).capacity, {}, needs)
+        : running(peer, task.type) < offer.slots && this.#hasFree(peer, task)
+      if (canTake) return peer
     }
     return undefined
   }
