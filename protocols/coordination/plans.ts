@@ -51,7 +51,7 @@ const DISPUTE_EACH_MS = 60_000
 const MAX_GENERATORS = 64
 
 export interface PlansDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to' | 'members' | 'onMember'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'hash' | 'log' | 'to' | 'members' | 'onMember'>
   readonly journal: Journal
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
   readonly events: Pick<Events, 'publish' | 'hasAudience'>

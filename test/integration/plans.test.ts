@@ -230,7 +230,18 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
       ...{ goal: 'give nothing', tasks: tasksOf('quick', 'z', 1), generator: 'adjusting', maxFailures: 0 },
     })
     assert.match(String((await refused.ended({ timeoutMs: END_MS })).reason), /not now/)
-    for (const peer of peers) await peer.ask('refuseDirectives', { refuses: false })
+    for (const peer of peers.slice(1)) await peer.ask('refuseDirectives', { refuses: false })
+    const undone = await ann.plans.make({
+      ...{ goal: 'all or nothing', tasks: tasksOf('quick', 'u', 1), generator: 'adjusting', maxFailures: 1 },
+    })
+    assert.match(String((await undone.ended({ timeoutMs: END_MS })).reason), /not now/)
+    const left = (await ann.resources.status()).filter(({ name }) => name === 'cpu')
+    assert.deepEqual(
+      left.map(({ capacity }) => capacity),
+      peers.map(() => 4),
+      'what some have adjusted is taken back',
+    )
+    await one(0).ask('refuseDirectives', { refuses: false })
   })
 
   it('an agent that dies has its tasks done by others, and another coordinator goes on with the plan', async () => {

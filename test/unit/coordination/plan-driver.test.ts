@@ -72,3 +72,71 @@ test('what is refused as the plan has changed is tried again at once', async () 
   await run()
   assert.deepEqual([asked, world.pauses.length], [3, 0])
 })
+
+/** A director that adjusts all, and notes what is taken back; `directs` says what becomes of directives. */
+const directorOf = (undone: unknown[], directs: () => unknown, adjustFails?: unknown) => ({
+  adjust: async (_id: string, _plan: unknown, done: readonly unknown[]) => ({ failed: adjustFails, done }),
+  undo: async (_id: string, _plan: unknown, done: readonly unknown[]) => void undone.push(...done),
+  direct: async () => directs(),
+})
+const REFUSED = { error: 'directive_failed', offline: [], reason: 'not now' }
+const ADJUSTMENT = { agent: 'a', resource: 'cpu', change: -1 }
+
+/** It goes through these states, until one does not move it. */
+const through = async (
+  states: readonly PlanRecord['state'][],
+  director: unknown,
+  maxFailures = 3,
+): Promise<string[]> => {
+  const assignments = [{ task: 'one', agent: 'a', directive: 'd' }]
+  const made = { assignments, offline: [], isNothingOpen: false, why: '', adjustments: [ADJUSTMENT] }
+  const left = [...states]
+  const { world, run } = drive({ ...plan, state: left.shift() ?? 'idle', maxFailures }, {
+    maker: { make: async () => made },
+    director,
+    decide: async (change: { readonly do: string }) => {
+      world.decided.push(change)
+      const state = left.shift()
+      world.record = { ...world.record, ...(state === undefined ? { outcome: 'canceled' as const } : { state }) }
+    },
+  } as unknown as Partial<DriverDeps>)
+  await run()
+  return world.decided.map((change) => change.do)
+}
+
+test('what agents adjusted is taken back where one of them refuses, or its directives fail', async () => {
+  for (const maxFailures of [0, 3]) {
+    const undone: unknown[] = []
+    const moves = await through(
+      ['coordinating', 'executing'],
+      directorOf(undone, () => REFUSED),
+      maxFailures,
+    )
+    assert.deepEqual(moves, ['plan_ready', maxFailures === 0 ? 'coordination_failure' : 'adjustment_needed'])
+    assert.deepEqual(undone, [ADJUSTMENT])
+  }
+  const undone: unknown[] = []
+  assert.deepEqual(
+    await through(
+      ['coordinating'],
+      directorOf(undone, () => undefined, REFUSED),
+    ),
+    ['coordination_failure'],
+  )
+  assert.deepEqual(undone, [ADJUSTMENT])
+})
+
+test('what agents adjusted is taken back where the plan is canceled first, and stays once it is carried out', async () => {
+  const undone: unknown[] = []
+  await through(
+    ['coordinating'],
+    directorOf(undone, () => undefined),
+  )
+  assert.deepEqual(undone, [ADJUSTMENT])
+  undone.length = 0
+  const moves = await through(
+    ['coordinating', 'executing'],
+    directorOf(undone, () => undefined),
+  )
+  assert.deepEqual([moves, undone], [['plan_ready', 'execution_started'], []])
+})
