@@ -82,6 +82,25 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     for (const peer of peers) await peer.ask('refuseDirectives', { refuses: false })
   })
 
+  it('one agent that refuses does not hold up a large plan that others do', async () => {
+    await one(2).ask('refuseDirectives', { refuses: true })
+    const plan = await ann.plans.make({ goal: 'without it', tasks: tasksOf('quick', 'w', 24), maxFailures: 2 })
+    const over = await plan.ended({ timeoutMs: END_MS })
+    assert.equal(over.outcome, 'completed', over.reason)
+    assert.ok(over.assignments.every(({ agent }) => agent !== one(2).id))
+    await one(2).ask('refuseDirectives', { refuses: false })
+  })
+
+  it('a task that failed at one agent is tried again at another one', async () => {
+    await one(0).ask('failAt', { type: 'frail', slots: 4 })
+    await one(1).ask('workFor', { type: 'frail', slots: 1, ms: 200 })
+    const retry = { max: 2, delayMs: 200 }
+    const tasks = tasksOf('frail', 'f', 6).map((task) => ({ ...task, retry }))
+    const over = await (await ann.plans.make({ goal: 'in spite of it', tasks })).ended({ timeoutMs: END_MS })
+    assert.equal(over.outcome, 'completed', over.reason)
+    assert.ok(over.moves.some(({ reason = '' }) => /failed at a task of frail/.test(reason)))
+  })
+
   it('a plan that names a task that is not its own comes to an end', async () => {
     await ann.tasks.submit({ id: 'nobody-does-it', type: 'rare' })
     const [foreign, own] = ['foreign-task', 'own-task']
@@ -158,7 +177,7 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     assert.equal(await refused(agent.coordination_directive(later)), 'STA003')
     assert.equal(await refused(agent.coordination_directive({ ...directive, target_agent: one(1).id })), 'MSG001')
     const status = await agent.agent_status({ request_id, timestamp, target_agent: target })
-    assert.deepEqual([...status.capabilities].sort(), ['quick', 'slow'])
+    assert.deepEqual([...status.capabilities].sort(), ['frail', 'quick', 'slow'])
     assert.equal(status.source_agent, target)
     const monitor = ann.to(target, performanceMonitorProtocol)
     const metrics = { load: 1 }

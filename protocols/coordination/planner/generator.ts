@@ -16,7 +16,7 @@ export interface PlannableTask {
   readonly needs: Units
   /** Who has it by the plan before, where there is one. */
   readonly assignee: string | undefined
-  /** Peer ids of agents that refused it lately, failed at it, or could not be directed: they may again. */
+  /** Peer ids of agents that refused such a task of the plan lately, failed at it, or could not be directed: they may again. */
   readonly refusedBy: readonly string[]
 }
 

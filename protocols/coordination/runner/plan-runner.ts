@@ -48,8 +48,9 @@ export interface RunnerFacts {
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
   workers(): ReadonlyMap<string, WorkerRecord>
-  /** Peer ids of agents that refused the task lately, or failed at it. */
+  /** Peer ids of agents that refused such a task of its plan lately, or failed at this one. */
   refusedBy(task: string): readonly string[]
+  failedAt(task: string): readonly string[]
   noteRefusal(task: string, agent: string): void
   /** Could not be directed lately. */
   isUnavailable(agent: string): boolean
@@ -96,6 +97,7 @@ export class PlanRunner {
       running: (peer, type) => this.#agents.running(peer, type),
       workers: () => this.#agents.workers(),
       refusedBy: (task) => this.#agents.refusedBy(task),
+      failedAt: (task) => this.#agents.failedAt(task),
       noteRefusal: (task, agent) => this.#agents.noteRefusal(task, agent),
       isUnavailable: (agent) => this.#agents.isUnavailable(agent),
       noteUnavailable: (agent, forMs) => this.#agents.noteUnavailable(agent, forMs),

@@ -33,8 +33,9 @@ export interface WatchDeps {
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
   workers(): ReadonlyMap<string, WorkerRecord>
-  /** Peer ids of agents that refused the task lately, or failed at it. */
+  /** Peer ids of agents that refused such a task of its plan lately, or failed at this one. */
   refusedBy(task: string): readonly string[]
+  failedAt(task: string): readonly string[]
   /** It could not be directed lately. */
   isUnavailable(peer: string): boolean
   statusOf(task: string, signal: AbortSignal): Promise<TaskStatus | undefined>
@@ -49,7 +50,7 @@ interface OpenTask {
 interface StuckTask extends OpenTask {
   /** Milliseconds since 1970; 0 where there is nothing to wait for. */
   readonly since: number
-  /** Its agent failed at it, or refused it. */
+  /** Its agent failed at it. */
   readonly isFailed: boolean
 }
 
@@ -131,7 +132,7 @@ export class PlanWatch {
     if (record.status !== 'queued') return []
     const one = { id, record, since: record.changedAt, isFailed: false }
     if (assignee === undefined) return [one]
-    if (this.#deps.refusedBy(id).includes(assignee)) return [{ ...one, since: 0, isFailed: true }]
+    if (this.#deps.failedAt(id).includes(assignee)) return [{ ...one, since: 0, isFailed: true }]
     const slots = workerOf(this.#deps.member, assignee)?.offers.find((offer) => offer.type === type)?.slots ?? 0
     if (this.#deps.running(assignee, type) >= slots) return [one]
     // What it requires may have been allocated to itself just now.

@@ -29,10 +29,26 @@ test('an agent that failed at a task is known for a minute, as one that refused 
   assert.deepEqual(table.refusedBy('one'), ['a'])
   table.setTask('one', task({ assignee: 'b', failures: 4 }))
   assert.deepEqual(table.refusedBy('one'), ['a'], 'who has it now has not failed')
+  table.setTask('two', task({}))
+  assert.deepEqual(table.refusedBy('two'), [], 'it may do others')
   table.setTask('one', task({ assignee: 'b', failures: 5 }))
   assert.deepEqual(table.refusedBy('one'), ['a', 'b'])
   time.now += MINUTE_MS
   assert.deepEqual(table.refusedBy('one'), [])
+})
+
+test('an agent that refused a task is not asked for others of the type of that plan', () => {
+  const { time, table } = tableAt()
+  for (const [id, more] of Object.entries({ one: {}, two: {}, three: { type: 'other' }, four: { plan: 'q' } }))
+    table.setTask(id, task(more))
+  table.noteRefusal('one', 'a')
+  assert.deepEqual(
+    ['one', 'two', 'three', 'four'].map((id) => table.refusedBy(id).length),
+    [1, 1, 0, 0],
+  )
+  assert.deepEqual(table.failedAt('one'), [], 'it has not failed')
+  time.now += MINUTE_MS
+  assert.deepEqual(table.refusedBy('two'), [])
 })
 
 test('an agent that could not be directed is known for a while, until it is started anew', () => {

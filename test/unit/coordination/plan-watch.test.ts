@@ -16,6 +16,7 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
   const records = new Map<string, unknown>()
   const gone = new Set<string>()
   const refused = new Map<string, string[]>()
+  const failed = new Map<string, string[]>()
   const unavailable = new Set<string>()
   const marked: OfflineAgent[] = []
   const workers = new Map<string, WorkerRecord>()
@@ -42,7 +43,8 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
     presenceOf: (peer) => (gone.has(peer) ? 'gone' : 'there'),
     running: runningAt,
     workers: () => workers,
-    refusedBy: (task) => refused.get(task) ?? [],
+    refusedBy: (task) => [...(refused.get(task) ?? []), ...(failed.get(task) ?? [])],
+    failedAt: (task) => failed.get(task) ?? [],
     isUnavailable: (peer) => unavailable.has(peer),
     statusOf: async () => 'completed',
   })
@@ -54,7 +56,7 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
     changedAt: 0,
   } as unknown as PlanRecord
   return {
-    ...{ records, gone, refused, unavailable, marked },
+    ...{ records, gone, refused, failed, unavailable, marked },
     set,
     at: (ms: number) => {
       now = ms
@@ -126,18 +128,21 @@ test('what its agent has not the resources for any more goes where they are free
   assert.deepEqual(await world.look(), { do: 'wait' })
 })
 
-test('what an agent failed at, or refused, goes to another one that can do it, also to one that is busy', async () => {
-  const { look, refused, unavailable, set } = worldOf(['a', 'b'], { one: ['a', 'queued'], two: ['b', 'running'] })
-  refused.set('one', ['a'])
+test('what an agent failed at goes to another one that can do it, also to one that is busy', async () => {
+  const { look, failed, refused, unavailable, set } = worldOf(['a', 'b'], {
+    one: ['a', 'queued'],
+    two: ['b', 'running'],
+  })
+  failed.set('one', ['a'])
   const found = await look()
   assert.equal(found.do === 'adjust' && found.reason, 'a failed at a task of sum')
   unavailable.add('b')
   assert.deepEqual(await look(), { do: 'wait' })
   unavailable.clear()
-  refused.set('one', ['a', 'b'])
+  refused.set('one', ['b'])
   assert.deepEqual(await look(), { do: 'wait' })
+  refused.clear()
   set('one', ['a', 'running'])
-  refused.set('one', ['a'])
   assert.deepEqual(await look(), { do: 'wait' })
 })
 
