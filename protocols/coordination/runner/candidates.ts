@@ -11,7 +11,7 @@ import { capabilitiesOf, unitsOfNode } from './plan-facts.ts'
 /** Agents that are asked for one plan: those with most room. */
 const MAX_ASKED = 256
 
-export interface CandidateFacts {
+export interface AskFacts {
   readonly member: JournalMember
   presenceOf(peer: string): Liveness
   /** Of that type, in work there. */
@@ -21,23 +21,23 @@ export interface CandidateFacts {
   isUnavailable(peer: string): boolean
 }
 
-export interface Candidate {
+export interface AskedAgent {
   readonly peer: string
   readonly record: WorkerRecord
   readonly isUnavailable: boolean
 }
 
-interface Found extends Candidate {
+interface Found extends AskedAgent {
   /** Tasks that it could begin now. */
   readonly room: number
 }
 
 /** Workers that are there and take one of the types; those that are marked offline where nobody else does. */
 export const candidatesFor = (
-  facts: CandidateFacts,
+  facts: AskFacts,
   { offline }: Pick<PlanRecord, 'offline'>,
   tasks: readonly PlannableTask[],
-): Candidate[] => {
+): AskedAgent[] => {
   const types = new Set(tasks.map(({ type }) => type))
   const marked = new Map(offline.map(({ agent, registration }) => [agent, registration]))
   const found: Found[] = []
@@ -55,7 +55,7 @@ export const candidatesFor = (
 }
 
 /** Those that could not be directed lately are left out, but for tasks that nobody else can do. */
-const wanted = (facts: CandidateFacts, found: readonly Found[], tasks: readonly PlannableTask[]): Found[] => {
+const wanted = (facts: AskFacts, found: readonly Found[], tasks: readonly PlannableTask[]): Found[] => {
   const others = found.filter(({ isUnavailable }) => !isUnavailable)
   if (others.length === found.length) return others
   const lone = tasks.filter((task) => !others.some((one) => canTake(facts, one, task)))
@@ -63,7 +63,7 @@ const wanted = (facts: CandidateFacts, found: readonly Found[], tasks: readonly 
   return all.length > 0 ? all : [...found]
 }
 
-const canTake = ({ member, running }: CandidateFacts, { peer, record }: Candidate, task: PlannableTask): boolean => {
+const canTake = ({ member, running }: AskFacts, { peer, record }: AskedAgent, task: PlannableTask): boolean => {
   const capabilities = capabilitiesOf(record, (type) => running(peer, type))
   return canDo({ capabilities, capacity: unitsOfNode(member, peer).capacity }, task)
 }
@@ -71,7 +71,7 @@ const canTake = ({ member, running }: CandidateFacts, { peer, record }: Candidat
 /** Who could not be directed lately gets only what nobody else can do, as if it had refused all of them. */
 export const withoutUnavailable = (
   tasks: readonly PlannableTask[],
-  candidates: readonly Candidate[],
+  candidates: readonly AskedAgent[],
 ): readonly PlannableTask[] => {
   const peers = candidates.filter(({ isUnavailable }) => isUnavailable).map(({ peer }) => peer)
   if (peers.length === 0) return tasks

@@ -21,7 +21,7 @@ import {
   whyNobody,
 } from '../planner/generator.ts'
 import type { AgentSurvey, SurveyedAgent } from './agent-survey.ts'
-import { type Candidate, type CandidateFacts, candidatesFor, withoutUnavailable } from './candidates.ts'
+import { type AskedAgent, type AskFacts, candidatesFor, withoutUnavailable } from './candidates.ts'
 import { capabilitiesOf, isHeld, type NodeUnits, openTaskOf, plannableTask, unitsOfNode } from './plan-facts.ts'
 
 const GENERATE_MS = 5_000
@@ -40,7 +40,7 @@ export interface MadePlan {
   readonly adjustments: readonly ResourceAdjustment[]
 }
 
-export interface MakerDeps extends CandidateFacts {
+export interface MakerDeps extends AskFacts {
   readonly port: Pick<Port, 'clock' | 'timers' | 'random' | 'log'>
   readonly survey: Pick<AgentSurvey, 'ask'>
   refusedBy(task: string): readonly string[]
@@ -107,7 +107,7 @@ export class PlanMaker {
 
   /** How the agents are, and what they measured; meanwhile it is verified what they have. */
   async #ask(
-    candidates: readonly Candidate[],
+    candidates: readonly AskedAgent[],
     tasks: readonly PlannableTask[],
     signal: AbortSignal,
   ): Promise<[Answers, PlanInput['metrics']]> {
@@ -151,13 +151,13 @@ export class PlanMaker {
   }
 
   /** Those that did not answer. */
-  #offline(candidates: readonly Candidate[], answers: Answers): OfflineAgent[] {
+  #offline(candidates: readonly AskedAgent[], answers: Answers): OfflineAgent[] {
     const silent = candidates.filter(({ peer }) => answers.get(peer) === undefined).slice(0, MAX_OFFLINE)
     for (const { peer } of silent) this.#deps.noteUnavailable(peer, UNANSWERED_MS)
     return silent.map(({ peer, record }) => ({ agent: peer, registration: record.registration }))
   }
 
-  #agents(candidates: readonly Candidate[], answers: Answers): PlannableAgent[] {
+  #agents(candidates: readonly AskedAgent[], answers: Answers): PlannableAgent[] {
     const { member, running } = this.#deps
     const agents = candidates.flatMap(({ peer, record }): PlannableAgent[] => {
       const answer = answers.get(peer)

@@ -159,21 +159,28 @@ export class PlanWatch {
   }
 
   /** Who else takes it, and could begin at once; where its agent failed at it, whoever can do it at all. */
-  #takerOf({ offline }: PlanRecord, { id, record: task, isFailed }: StuckTask): string | undefined {
-    const { member, workers, presenceOf, running, refusedBy, isUnavailable } = this.#deps
-    const refused = refusedBy(id)
-    const needs = needsOf(task)
-    for (const [peer, { draining, registration, offers }] of workers()) {
-      const offer = offers.find(({ type }) => type === task.type)
-      const isRight = task.typeVersion === undefined || offer?.versions?.includes(task.typeVersion) === true
-      if (offer === undefined || draining === true || !isRight || refused.includes(peer)) continue
-      if (offline.some((one) => one.agent === peer && one.registration === registration)) continue
-      if (presenceOf(peer) !== 'there' || isUnavailable(peer)) continue
-      const canTake = isFailed
-        ? offer.slots > 0 && fits(unitsOfNode(member, peer).capacity, {}, needs)
-        : running(peer, task.type) < offer.slots && this.#hasFree(peer, task)
-      if (canTake) return peer
+  #takerOf(plan: PlanRecord, one: StuckTask): string | undefined {
+    const { presenceOf, workers } = this.#deps
+    for (const [peer, record] of workers()) {
+      if (record.draining === true || presenceOf(peer) !== 'there' || !this.#canTake(peer, record, one)) continue
+      // What nobody has is better asked for again of anybody than left.
+      if (one.record.assignee === undefined || this.#isWilling(plan, peer, record, one.id)) return peer
     }
     return undefined
+  }
+
+  #canTake(peer: string, { offers }: WorkerRecord, { record: task, isFailed }: StuckTask): boolean {
+    const { member, running } = this.#deps
+    const offer = offers.find(({ type }) => type === task.type)
+    if (offer === undefined) return false
+    if (task.typeVersion !== undefined && offer.versions?.includes(task.typeVersion) !== true) return false
+    if (isFailed) return offer.slots > 0 && fits(unitsOfNode(member, peer).capacity, {}, needsOf(task))
+    return running(peer, task.type) < offer.slots && this.#hasFree(peer, task)
+  }
+
+  /** It may be directed to it: it could be lately, and has not refused it. */
+  #isWilling({ offline }: PlanRecord, peer: string, { registration }: WorkerRecord, task: string): boolean {
+    const isMarked = offline.some((one) => one.agent === peer && one.registration === registration)
+    return !isMarked && !this.#deps.isUnavailable(peer) && !this.#deps.refusedBy(task).includes(peer)
   }
 }

@@ -2,11 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { defaultGenerator, type PlannableTask } from '../../../protocols/coordination/planner/generator.ts'
-import {
-  type CandidateFacts,
-  candidatesFor,
-  withoutUnavailable,
-} from '../../../protocols/coordination/runner/candidates.ts'
+import { type AskFacts, candidatesFor, withoutUnavailable } from '../../../protocols/coordination/runner/candidates.ts'
 import type { JournalMember } from '../../../protocols/journal/journal-server.ts'
 import type { WorkerRecord } from '../../../protocols/task/task-record.ts'
 
@@ -16,14 +12,14 @@ const task = (id: string, type = 'sum'): PlannableTask => ({
 const worker = (...types: string[]): WorkerRecord =>
   ({ registration: 1, offers: types.map((type) => ({ type, slots: 2 })) }) as unknown as WorkerRecord
 
-const factsOf = (workers: Record<string, WorkerRecord>, ...unavailable: string[]): CandidateFacts => ({
+const factsOf = (workers: Record<string, WorkerRecord>, ...unavailable: string[]): AskFacts => ({
   member: { machine: { records: { get: () => undefined } } } as unknown as JournalMember,
   presenceOf: () => 'there',
   running: () => 0,
   workers: () => new Map(Object.entries(workers)),
   isUnavailable: (peer) => unavailable.includes(peer),
 })
-const names = (facts: CandidateFacts, tasks: readonly PlannableTask[], ...offline: string[]): string[] =>
+const names = (facts: AskFacts, tasks: readonly PlannableTask[], ...offline: string[]): string[] =>
   candidatesFor(facts, { offline: offline.map((agent) => ({ agent, registration: 1 })) }, tasks)
     .map(({ peer }) => peer)
     .sort()

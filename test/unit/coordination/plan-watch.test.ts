@@ -160,6 +160,15 @@ test('work does not go to who cannot be directed, or refused it', async () => {
   assert.equal((await look()).do, 'adjust')
 })
 
+test('what nobody has is asked for again also of who could not be directed, or refused it', async () => {
+  const { look, refused, unavailable, marked, records } = worldOf(['a'], { one: ['a', 'queued'] })
+  records.set(taskKey('one'), { plan: 'p', type: 'sum', status: 'queued', changedAt: 0 })
+  refused.set('one', ['a'])
+  unavailable.add('a')
+  marked.push({ agent: 'a', registration: 1 })
+  assert.equal((await look()).do, 'adjust')
+})
+
 test('it does not wait for a task that is not its own, which counts as not completed', async () => {
   const { look, records } = worldOf(['a'], { one: ['a', 'completed'], two: ['a', 'submitted'] })
   assert.deepEqual(await look(), { do: 'wait' })
