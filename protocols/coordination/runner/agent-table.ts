@@ -139,8 +139,9 @@ export class AgentTable {
   noteUnavailable(peer: string, forMs: number): void {
     const registration = this.#workers.get(peer)?.registration
     if (registration === undefined) return
+    const known = this.isUnavailable(peer) ? (this.#unavailable.get(peer)?.until ?? 0) : 0
     this.#unavailable.delete(peer)
-    this.#unavailable.set(peer, { registration, until: this.#port.clock.monotonic() + forMs })
+    this.#unavailable.set(peer, { registration, until: Math.max(known, this.#port.clock.monotonic() + forMs) })
     const [oldest] = this.#unavailable.keys()
     if (this.#unavailable.size > MOST_UNAVAILABLE && oldest !== undefined) this.#unavailable.delete(oldest)
   }

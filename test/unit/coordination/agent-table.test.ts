@@ -60,7 +60,10 @@ test('an agent that could not be directed is known for a while, until it is star
   table.setWorker('a', worker(2))
   assert.equal(table.isUnavailable('a'), false)
   table.noteUnavailable('a', MINUTE_MS)
-  time.now += MINUTE_MS
+  table.noteUnavailable('a', 1)
+  time.now += MINUTE_MS - 1
+  assert.equal(table.isUnavailable('a'), true)
+  time.now += 1
   assert.equal(table.isUnavailable('a'), false)
 })
 
