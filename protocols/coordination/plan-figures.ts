@@ -22,6 +22,10 @@ export const PLAN_FIGURES = {
   refused_total: { kind: 'counter', help: 'Directives that this node refused' },
   repeated_total: { kind: 'counter', help: 'Directives that this node was given again' },
   events_dropped_total: { kind: 'counter', help: 'Directives that were told by no event, as too many waited' },
+  resources_disputed_total: {
+    kind: 'counter',
+    help: 'Answers of the resource manager that were not what the journal says, and were not believed',
+  },
   changes_total: { kind: 'counter', help: 'Changes of plans that were decided for this node' },
   changes_refused_total: { kind: 'counter', help: 'Changes of plans that were refused to this node' },
 } as const satisfies Readonly<Record<string, FigureSpec>>
@@ -32,14 +36,16 @@ export interface CountedPlans {
   readonly own: PlansCounts
   readonly sent: DirectiveCounts
   readonly untold: number
+  readonly disputed: number
   readonly decided: { readonly changes: number; readonly refused: number }
 }
 
-export const planFigures = ({ plans, own, sent, decided, untold }: CountedPlans): PlanFigures => ({
+export const planFigures = ({ plans, own, sent, decided, untold, disputed }: CountedPlans): PlanFigures => ({
   ...{ open: plans.open, over: plans.over, made_total: own.made },
   budgets_written_off_total: own.writtenOff,
   ...{ directives_sent_total: sent.sent, directives_accepted_total: sent.accepted },
   ...{ directives_refused_total: sent.refused, directives_retried_total: sent.retries },
   ...{ directed_total: own.directed, refused_total: own.refused, repeated_total: own.repeated },
-  ...{ events_dropped_total: untold, changes_total: decided.changes, changes_refused_total: decided.refused },
+  ...{ events_dropped_total: untold, resources_disputed_total: disputed },
+  ...{ changes_total: decided.changes, changes_refused_total: decided.refused },
 })

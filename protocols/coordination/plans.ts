@@ -46,10 +46,12 @@ import { PlanMaker } from './runner/plan-maker.ts'
 import { PlanRunner } from './runner/plan-runner.ts'
 
 const TASK_MS = 5_000
+/** Milliseconds between two complaints of the resource manager. */
+const DISPUTE_EACH_MS = 60_000
 const MAX_GENERATORS = 64
 
 export interface PlansDeps {
-  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'log' | 'to' | 'members' | 'onMember'>
+  readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'hash' | 'log' | 'to' | 'members' | 'onMember'>
   readonly journal: Journal
   readonly coordinator: Pick<CoordinatorFeature, 'status' | 'onChange' | 'act'>
   readonly events: Pick<Events, 'publish' | 'hasAudience'>
@@ -95,6 +97,8 @@ class NodePlans implements PlansFeature {
   readonly #hearing: readonly Registration[]
   readonly #end = new AbortController()
   #runner: PlanRunner | undefined
+  #disputed = 0
+  #disputedAt = Number.NEGATIVE_INFINITY
 
   constructor(deps: PlansDeps) {
     this.#deps = deps
@@ -191,7 +195,7 @@ class NodePlans implements PlansFeature {
   figures(): PlanFigures {
     const plans = this.#runner?.counts() ?? { open: 0, over: 0 }
     const [own, sent, decided] = [this.counts(), this.#sender.counts(), this.#batcher.counts()]
-    return planFigures({ plans, own, sent, decided, untold: this.#teller.dropped() })
+    return planFigures({ plans, own, sent, decided, untold: this.#teller.dropped(), disputed: this.#disputed })
   }
 
   table = (): Promise<TableData> => this.#reader.table()
@@ -218,11 +222,12 @@ class NodePlans implements PlansFeature {
         maker: (facts) =>
           new PlanMaker({
             ...{ ...facts, port, survey: this.#survey, verify: services.verify, metrics: services.metrics },
+            disputed: (peer) => this.#dispute(peer),
             generator: (name) => this.#generators.get(name),
           }),
-        director: ({ member: of, noteRefusal }) =>
+        director: ({ member: of, noteRefusal, noteUnavailable }) =>
           new PlanDirector({
-            ...{ port, member: of, sender: this.#sender, noteRefusal },
+            ...{ port, member: of, sender: this.#sender, noteRefusal, noteUnavailable },
             steer: (change, ends) => tasks.steer({ ...change, epoch }, { signal: ends }),
             told: (directive) => this.#tell(directive),
           }),
@@ -242,6 +247,15 @@ class NodePlans implements PlansFeature {
     } finally {
       if (this.#runner === runner) this.#runner = undefined
     }
+  }
+
+  /** The resource manager says something else of this peer than the journal. */
+  #dispute(peer: string): void {
+    const { clock, log } = this.#deps.port
+    this.#disputed += 1
+    if (clock.monotonic() - this.#disputedAt < DISPUTE_EACH_MS) return
+    this.#disputedAt = clock.monotonic()
+    log.warn('the resource manager says something else than the journal, and is not believed', { peer })
   }
 
   async #statusOf(member: JournalMember, task: string, signal: AbortSignal): Promise<TaskStatus | undefined> {

@@ -10,6 +10,7 @@ import {
   performanceMonitorProtocol,
   resourceManagerProtocol,
 } from '../../protocols/coordination/contract.ts'
+import { decidePlans } from '../../protocols/coordination/journal/plan-kinds.ts'
 import { endProcesses, type Peer, startPeer } from '../support/processes.ts'
 import { failureOf, until } from '../support/until.ts'
 
@@ -79,6 +80,40 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     assert.ok(triggers(over).includes('adjustment_needed'), String(triggers(over)))
     assert.equal((await ann.tasks.get('r-0').ended({ timeoutMs: END_MS })).status, 'canceled')
     for (const peer of peers) await peer.ask('refuseDirectives', { refuses: false })
+  })
+
+  it('one agent that refuses does not hold up a large plan that others do', async () => {
+    await one(2).ask('refuseDirectives', { refuses: true })
+    const plan = await ann.plans.make({ goal: 'without it', tasks: tasksOf('quick', 'w', 24), maxFailures: 2 })
+    const over = await plan.ended({ timeoutMs: END_MS })
+    assert.equal(over.outcome, 'completed', over.reason)
+    assert.ok(over.assignments.every(({ agent }) => agent !== one(2).id))
+    await one(2).ask('refuseDirectives', { refuses: false })
+  })
+
+  it('a task that failed at one agent is tried again at another one', async () => {
+    await one(0).ask('failAt', { type: 'frail', slots: 4 })
+    await one(1).ask('workFor', { type: 'frail', slots: 1, ms: 200 })
+    const retry = { max: 2, delayMs: 200 }
+    const tasks = tasksOf('frail', 'f', 6).map((task) => ({ ...task, retry }))
+    const over = await (await ann.plans.make({ goal: 'in spite of it', tasks })).ended({ timeoutMs: END_MS })
+    assert.equal(over.outcome, 'completed', over.reason)
+    assert.ok(over.moves.some(({ reason = '' }) => /failed at a task of frail/.test(reason)))
+  })
+
+  it('a plan that names a task that is not its own comes to an end', async () => {
+    await ann.tasks.submit({ id: 'nobody-does-it', type: 'rare' })
+    const [foreign, own] = ['foreign-task', 'own-task']
+    await ann.tasks.submit({ id: foreign, type: 'quick', dependencies: ['nobody-does-it'] })
+    await ann.tasks.submit({ id: own, type: 'quick', plan: 'half-own' })
+    const goal = { goal: 'not all mine', tasks: [foreign, own], maxFailures: 0 }
+    await ann.journal.submit(decidePlans, { changes: [{ do: 'propose', id: 'half-own', goal }] })
+    const over = await (await ann.plans.get('half-own')).ended({ timeoutMs: END_MS })
+    assert.deepEqual([over.outcome, over.reason], ['failed', '1 of 2 tasks were not completed'])
+    assert.deepEqual(triggers(over), ['system_state_change', 'plan_ready', 'execution_started', 'completion'])
+    assert.equal((await ann.tasks.get(own).ended({ timeoutMs: END_MS })).status, 'completed')
+    assert.equal((await ann.tasks.get(foreign).state()).status, 'submitted')
+    await ann.tasks.get('nobody-does-it').cancel()
   })
 
   it('a plan that is canceled ends its tasks, for its owner alone', async () => {
@@ -160,7 +195,7 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     assert.equal(await refused(agent.coordination_directive(later)), 'STA003')
     assert.equal(await refused(agent.coordination_directive({ ...directive, target_agent: one(1).id })), 'MSG001')
     const status = await agent.agent_status({ request_id, timestamp, target_agent: target })
-    assert.deepEqual([...status.capabilities].sort(), ['quick', 'slow'])
+    assert.deepEqual([...status.capabilities].sort(), ['frail', 'quick', 'slow'])
     assert.equal(status.source_agent, target)
     const monitor = ann.to(target, performanceMonitorProtocol)
     const metrics = { load: 1 }
@@ -232,7 +267,18 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
       ...{ goal: 'give nothing', tasks: tasksOf('quick', 'z', 1), generator: 'adjusting', maxFailures: 0 },
     })
     assert.match(String((await refused.ended({ timeoutMs: END_MS })).reason), /not now/)
-    for (const peer of peers) await peer.ask('refuseDirectives', { refuses: false })
+    for (const peer of peers.slice(1)) await peer.ask('refuseDirectives', { refuses: false })
+    const undone = await ann.plans.make({
+      ...{ goal: 'all or nothing', tasks: tasksOf('quick', 'u', 1), generator: 'adjusting', maxFailures: 1 },
+    })
+    assert.match(String((await undone.ended({ timeoutMs: END_MS })).reason), /not now/)
+    const left = (await ann.resources.status()).filter(({ name }) => name === 'cpu')
+    assert.deepEqual(
+      left.map(({ capacity }) => capacity),
+      peers.map(() => 4),
+      'what some have adjusted is taken back',
+    )
+    await one(0).ask('refuseDirectives', { refuses: false })
   })
 
   it('an agent that dies has its tasks done by others, and another coordinator goes on with the plan', async () => {

@@ -19,6 +19,13 @@ export const planVerbs = (meshOf: (as: string) => Mesh) => ({
       { slots },
     )
   },
+  /** Takes tasks of this type, and fails at each. */
+  failAt: async (as: string, { type, slots }: { type: string; slots: number }) => {
+    const fail = (): never => {
+      throw new Error('this agent is broken')
+    }
+    await meshOf(as).tasks.work(type, fail, { slots })
+  },
   /** Takes tasks `whole`, whose work is a plan of so many tasks of this type. */
   workWhole: async (as: string, { type, parts }: { type: string; parts: number }) => {
     const { plans, tasks } = meshOf(as)

@@ -16,7 +16,7 @@ export interface PlannableTask {
   readonly needs: Units
   /** Who has it by the plan before, where there is one. */
   readonly assignee: string | undefined
-  /** Peer ids of agents that refused it lately: they may again. */
+  /** Peer ids of agents that refused such a task of the plan lately, failed at it, or could not be directed: they may again. */
   readonly refusedBy: readonly string[]
 }
 
@@ -93,9 +93,6 @@ const WEIGHTS = { load: 1, price: 0.25, locality: 0.25 } as const
 /** A task that would have to wait for resources is better done elsewhere, unless that is much worse otherwise. */
 const WAITS_FOR_RESOURCES = 1
 
-/** Who refused it lately is asked where all others are much worse. */
-const REFUSED = 4
-
 /** What the agent takes of such tasks; undefined: it does none. */
 export const capabilityFor = (
   { capabilities }: Pick<PlannableAgent, 'capabilities'>,
@@ -106,8 +103,10 @@ export const capabilityFor = (
   )
 
 /** Whether the agent can ever do it. */
-export const canDo = (agent: PlannableAgent, task: PlannableTask): boolean =>
-  capabilityFor(agent, task) !== undefined && fits(agent.capacity, {}, task.needs)
+export const canDo = (
+  agent: Pick<PlannableAgent, 'capabilities' | 'capacity'>,
+  task: Pick<PlannableTask, 'type' | 'version' | 'needs'>,
+): boolean => capabilityFor(agent, task) !== undefined && fits(agent.capacity, {}, task.needs)
 
 interface Planned {
   readonly agent: PlannableAgent
@@ -134,8 +133,15 @@ const scoreOf = (
   const distance = zone === undefined || zone === agent.zone ? 0 : 1
   const waits = fits(agent.free, used, task.needs) ? 0 : WAITS_FOR_RESOURCES
   const { load: byLoad = WEIGHTS.load, price: byPrice = WEIGHTS.price, locality = WEIGHTS.locality } = weights
-  const refused = task.refusedBy.includes(agent.agent) ? REFUSED : 0
-  return refused + byLoad * (load + waits) + byPrice * price + locality * distance
+  return byLoad * (load + waits) + byPrice * price + locality * distance
+}
+
+/** Those that can do it; who refused it lately only where nobody else can: one that refuses again undoes all of the plan. */
+const takersOf = (planned: readonly Planned[], task: PlannableTask): readonly Planned[] => {
+  const able = planned.filter(({ agent }) => canDo(agent, task))
+  if (task.refusedBy.length === 0) return able
+  const willing = able.filter(({ agent }) => !task.refusedBy.includes(agent.agent))
+  return willing.length > 0 ? willing : able
 }
 
 export const defaultGenerator = (input: PlanInput): readonly ChosenAgent[] => {
@@ -146,8 +152,7 @@ export const defaultGenerator = (input: PlanInput): readonly ChosenAgent[] => {
   for (const task of tasks) {
     let best: Planned | undefined
     let bestScore = Number.POSITIVE_INFINITY
-    for (const one of planned) {
-      if (!canDo(one.agent, task)) continue
+    for (const one of takersOf(planned, task)) {
       const score = scoreOf(one, task, input, highestPrice)
       // Of two that are as good, the one that has it already: it need not be directed anew.
       const isBetter = score < bestScore || (score === bestScore && one.agent.agent === task.assignee)

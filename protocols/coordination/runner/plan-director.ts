@@ -6,18 +6,20 @@ import { isParleyError } from '../../errors.ts'
 import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import { unitsOf } from '../../resource/requirements.ts'
+import { amountOf } from '../../resource/units.ts'
 import type { TaskRecord } from '../../task/task-record.ts'
-import { isFinal } from '../../task/task-status.ts'
 import { PRIORITIES } from '../../wire/envelope.ts'
-import { uuid7 } from '../../wire/message-id.ts'
+import { formatId } from '../../wire/message-id.ts'
 import { type Directive, type DirectiveAnswer, isoTime, REFUSALS, type Refusal } from '../messages.ts'
 import { type Assignment, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import type { ResourceAdjustment } from '../planner/generator.ts'
 import type { DirectiveSender } from './directive-sender.ts'
-import { isHeld, taskOf, workerOf } from './plan-facts.ts'
+import { isHeld, openTaskOf, unitsOfNode, workerOf } from './plan-facts.ts'
 
 /** Directives of one plan on their way at once. */
 const AT_ONCE = 32
+/** Milliseconds that others are preferred to an agent that could not be directed: each plan that tries pays for all retries. */
+const UNAVAILABLE_MS = 60_000
 
 export interface FailedDirection {
   readonly error: Refusal
@@ -25,15 +27,23 @@ export interface FailedDirection {
   readonly reason: string
 }
 
+export interface AdjustedAgents {
+  /** Undefined: all have acknowledged. */
+  readonly failed: FailedDirection | undefined
+  /** By how much those that acknowledged did change what they give. */
+  readonly done: readonly ResourceAdjustment[]
+}
+
 /** Says which agent gets a task that is held for a plan; without one, it is held. */
 export type Steer = (change: { id: string; plan: string; assignee?: string }, signal: AbortSignal) => Promise<void>
 
 export interface DirectorDeps {
-  readonly port: Pick<Port, 'clock' | 'random' | 'log'>
+  readonly port: Pick<Port, 'clock' | 'hash' | 'log'>
   readonly member: JournalMember
   readonly sender: Pick<DirectiveSender, 'send'>
   readonly steer: Steer
   noteRefusal(task: string, agent: string): void
+  noteUnavailable(agent: string, forMs: number): void
   /** Tells who listens of a directive. */
   told(directive: Directive): void
 }
@@ -41,6 +51,16 @@ export interface DirectorDeps {
 interface Directed {
   readonly assignment: Assignment
   readonly record: TaskRecord
+}
+
+const ENCODER = new TextEncoder()
+
+/** A UUID of version 8 (RFC 9562, section 5.8): of what the hash is of. */
+const uuid8Bytes = (hash: Uint8Array): Uint8Array => {
+  const bytes = hash.slice(0, 16)
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
+  return bytes
 }
 
 export class PlanDirector {
@@ -54,7 +74,7 @@ export class PlanDirector {
   async direct(id: string, plan: PlanRecord, signal: AbortSignal): Promise<FailedDirection | undefined> {
     const { member } = this.#deps
     const directed = plan.assignments.flatMap((assignment): Directed[] => {
-      const record = taskOf(member, assignment.task)
+      const record = openTaskOf(member, id, assignment.task)
       // Who has it by this directive has acknowledged it.
       const isOpen = record !== undefined && isHeld(record) && record.assignee !== assignment.agent
       return isOpen ? [{ assignment, record }] : []
@@ -71,45 +91,73 @@ export class PlanDirector {
     return undefined
   }
 
-  /**
-   * Has agents give more or less of their resources, before anybody is given a task. Nothing of it is taken back where the plan
-   * fails: whoever plans anew sees what agents have.
-   * @returns undefined: all have acknowledged
-   */
+  /** Has agents give more or less of their resources, before anybody is given a task. @throws the signal's reason */
   async adjust(
     id: string,
     plan: PlanRecord,
     adjustments: readonly ResourceAdjustment[],
     signal: AbortSignal,
-  ): Promise<FailedDirection | undefined> {
-    const byAgent = new Map<string, ResourceAdjustment[]>()
-    for (const one of adjustments) byAgent.set(one.agent, [...(byAgent.get(one.agent) ?? []), one])
-    const { clock, random } = this.#deps.port
-    const directives = [...byAgent].map(
-      ([agent, these]): Directive => ({
-        ...{ directive_id: uuid7(clock.now(), random(10)), timestamp: isoTime(clock.now()), target_agent: agent },
-        ...{ plan: id, fence: plan.fence, action: 'adjust_resources' },
-        parameters: {
+  ): Promise<AdjustedAgents> {
+    const capacityOf = ({ agent, resource }: ResourceAdjustment): number =>
+      amountOf(unitsOfNode(this.#deps.member, agent).capacity, resource)
+    const before = adjustments.map(capacityOf)
+    const answers = await this.#adjustAll(id, plan, adjustments, planReason(plan.goal), signal)
+    const accepted = new Set(answers.filter(({ status }) => status === 'accepted').map((one) => one.source_agent))
+    const done = adjustments.flatMap((one, i): ResourceAdjustment[] => {
+      // An agent gives nothing less than none, and nothing more than it offered.
+      const change = capacityOf(one) - (before[i] ?? 0)
+      const isIts = Math.sign(change) === Math.sign(one.change) && Math.abs(change) <= Math.abs(one.change)
+      return accepted.has(one.agent) && isIts ? [{ ...one, change }] : []
+    })
+    return { failed: this.#failed(answers), done }
+  }
+
+  /** What agents have adjusted for a plan that fails is taken back, as far as they do. @throws the signal's reason */
+  async undo(id: string, plan: PlanRecord, done: readonly ResourceAdjustment[], signal: AbortSignal): Promise<void> {
+    const back = done.map((one) => ({ ...one, change: -one.change }))
+    for (const answer of await this.#adjustAll(id, plan, back, planReason(`taken back: ${plan.goal}`), signal)) {
+      if (answer.status === 'accepted') continue
+      const { source_agent: agent, reason } = answer
+      this.#deps.port.log.warn('what an agent gives was not taken back', { plan: id, agent, reason })
+    }
+  }
+
+  #adjustAll(
+    id: string,
+    plan: PlanRecord,
+    adjustments: readonly ResourceAdjustment[],
+    reason: string,
+    signal: AbortSignal,
+  ): Promise<DirectiveAnswer[]> {
+    const byAgent = Map.groupBy(adjustments, ({ agent }) => agent)
+    return Promise.all(
+      Array.from(byAgent, ([agent, these]) => {
+        const parameters = {
           adjustments: these.map(({ resource, change }) => ({ resource_id: resource, agent, change })),
-          reason: planReason(plan.goal),
-        },
-      }),
-    )
-    const answers = await Promise.all(
-      directives.map((directive) => {
+          reason,
+        }
+        const directive: Directive = {
+          directive_id: this.#idOf(id, plan, parameters),
+          ...{ timestamp: isoTime(this.#deps.port.clock.now()), target_agent: agent, plan: id, fence: plan.fence },
+          ...{ action: 'adjust_resources', parameters },
+        }
         this.#deps.told(directive)
         return this.#deps.sender.send(directive, signal)
       }),
     )
-    return this.#failed(answers)
+  }
+
+  /** The same for the same decision: a coordinator that asks for it again is answered as before, and nothing is done twice. */
+  #idOf(id: string, { fence }: PlanRecord, parameters: unknown): string {
+    return formatId(uuid8Bytes(this.#deps.port.hash(ENCODER.encode(JSON.stringify([id, fence, parameters])))))
   }
 
   /** Tasks that an earlier plan gave to somebody, and this one gives to nobody. */
   #unassigned(id: string, { tasks, assignments }: PlanRecord): string[] {
     const assigned = new Set(assignments.map(({ task }) => task))
     return tasks.filter((task) => {
-      const record = assigned.has(task) ? undefined : taskOf(this.#deps.member, task)
-      return record !== undefined && record.plan === id && isHeld(record) && record.assignee !== undefined
+      const record = assigned.has(task) ? undefined : openTaskOf(this.#deps.member, id, task)
+      return record !== undefined && isHeld(record) && record.assignee !== undefined
     })
   }
 
@@ -159,6 +207,7 @@ export class PlanDirector {
       const reason = planReason(`${first.source_agent}: ${first.reason ?? 'it refused'}`)
       if (error !== 'agent_unavailable') return { error, offline: [], reason }
       const offline = new Map(these.map(({ source_agent: agent }) => [agent, this.#mark(agent)]))
+      for (const agent of offline.keys()) this.#deps.noteUnavailable(agent, UNAVAILABLE_MS)
       return { error, offline: [...offline.values()].filter((one) => one !== undefined), reason }
     }
     return undefined
@@ -175,8 +224,8 @@ export class PlanDirector {
       await this.#deps.steer(change, signal)
     } catch (error) {
       signal.throwIfAborted()
-      const record = taskOf(this.#deps.member, change.id)
-      const isOver = record === undefined || isFinal(record.status) || !isHeld(record)
+      const record = openTaskOf(this.#deps.member, change.plan, change.id)
+      const isOver = record === undefined || !isHeld(record)
       if (!isParleyError(error, 'STA001', 'STA003') || !isOver) throw error
     }
   }

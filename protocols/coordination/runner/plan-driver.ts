@@ -3,7 +3,8 @@
  * the agents, lets them have the tasks, and looks until all are done; what goes wrong on the way is planned anew (seed 003).
  *
  * Each move is decided in the journal before anything follows from it, so that another coordinator goes on from there. A task goes
- * to an agent once that one has acknowledged its directive, in a decision of its own. State: what it waits for.
+ * to an agent once that one has acknowledged its directive, in a decision of its own. State: what it waits for, and what agents
+ * adjusted for a plan that is not carried out yet.
  */
 import { waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
@@ -12,6 +13,7 @@ import type { Port } from '../../port.ts'
 import type { TaskStatus } from '../../task/task-status.ts'
 import type { PlanMoveChange } from '../journal/plan-changes.ts'
 import { type Adjustment, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
+import type { ResourceAdjustment } from '../planner/generator.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { planOf } from './plan-facts.ts'
 import type { PlanMaker } from './plan-maker.ts'
@@ -49,6 +51,8 @@ export class PlanDriver {
   readonly #signal: AbortSignal
   #wake: (() => void) | undefined
   #hasNews = false
+  /** Taken back where the plan fails. Another coordinator does not know of it. */
+  #adjusted: readonly ResourceAdjustment[] = []
 
   constructor(deps: DriverDeps, id: string, signal: AbortSignal) {
     this.#deps = deps
@@ -69,16 +73,24 @@ export class PlanDriver {
       const plan = planOf(member, this.#id)
       if (plan === undefined) return
       try {
-        if (plan.outcome !== undefined) return await this.#deps.ended(this.#id, plan)
+        if (plan.outcome !== undefined) return await this.#end(plan)
         await this.#step(plan)
       } catch (error) {
         if (this.#signal.aborted) return
         // It changed meanwhile: it is read again.
-        if (isParleyError(error, 'STA001', 'STA002', 'STA003')) continue
-        port.log.warn('a plan was not moved; it is tried again', { plan: this.#id, state: plan.state, error })
+        const isRefused = isParleyError(error, 'STA001', 'STA002', 'STA003')
+        if (isRefused && planOf(member, this.#id)?.fence.index !== plan.fence.index) continue
+        if (!isRefused)
+          port.log.warn('a plan was not moved; it is tried again', { plan: this.#id, state: plan.state, error })
         await this.#pause(AGAIN_MS)
       }
     }
+  }
+
+  /** One that was canceled before it was carried out leaves agents as they were. */
+  async #end(plan: PlanRecord): Promise<void> {
+    await this.#rollBack(plan)
+    await this.#deps.ended(this.#id, plan)
   }
 
   async #step(plan: PlanRecord): Promise<void> {
@@ -120,26 +132,39 @@ export class PlanDriver {
     // What was refused just now is not asked for again at once.
     if (plan.moves.at(-1)?.trigger === 'adjustment_needed' && plan.failures > 0) await this.#backOff(plan)
     const made = await this.#deps.maker.make(this.#id, plan, this.#signal)
-    const failed = await this.#deps.director.adjust(this.#id, plan, made.adjustments, this.#signal)
-    if (failed !== undefined) {
-      this.#deps.coordinated(false)
-      const reason = planReason(`${failed.error}: ${failed.reason}`)
-      return this.#move(plan, { do: 'coordination_failure', reason, offline: [...failed.offline] })
-    }
+    const { failed, done } = await this.#deps.director.adjust(this.#id, plan, made.adjustments, this.#signal)
+    this.#adjusted = [...this.#adjusted, ...done]
+    if (failed !== undefined) return this.#fail(plan, planReason(`${failed.error}: ${failed.reason}`), failed.offline)
     if (made.isNothingOpen || made.assignments.length > 0) {
       const { assignments, offline, why } = made
       const reason = why !== '' && { reason: why }
       return this.#move(plan, { do: 'plan_ready', assignments: [...assignments], offline: [...offline], ...reason })
     }
+    await this.#fail(plan, made.why, made.offline)
+  }
+
+  async #fail(plan: PlanRecord, reason: string, offline: readonly OfflineAgent[]): Promise<void> {
     this.#deps.coordinated(false)
-    await this.#move(plan, { do: 'coordination_failure', reason: made.why, offline: [...made.offline] })
+    await this.#rollBack(plan)
+    await this.#move(plan, { do: 'coordination_failure', reason, offline: [...offline] })
+  }
+
+  async #rollBack(plan: PlanRecord): Promise<void> {
+    const done = this.#adjusted
+    this.#adjusted = []
+    if (done.length > 0) await this.#deps.director.undo(this.#id, plan, done, this.#signal)
   }
 
   async #execute(plan: PlanRecord): Promise<void> {
     const { director, coordinated } = this.#deps
     const failed = await director.direct(this.#id, plan, this.#signal)
     coordinated(failed === undefined)
-    if (failed === undefined) return this.#move(plan, { do: 'execution_started' })
+    if (failed === undefined) {
+      await this.#move(plan, { do: 'execution_started' })
+      this.#adjusted = []
+      return
+    }
+    await this.#rollBack(plan)
     const { error, offline, reason } = failed
     if (plan.failures >= plan.maxFailures) return this.#move(plan, { do: 'coordination_failure', reason })
     return this.#adjust(plan, error, offline, reason)

@@ -12,6 +12,7 @@ import {
   type WorkerRecord,
   workerKey,
 } from '../../task/task-record.ts'
+import { isFinal } from '../../task/task-status.ts'
 import { type PlanRecord, planKey, readPlan } from '../plan-record.ts'
 import type { AgentCapability, PlannableTask } from '../planner/generator.ts'
 
@@ -23,6 +24,12 @@ export const planOf = ({ machine }: Member, id: string): PlanRecord | undefined 
 /** Undefined: it is not known, or ended a while ago. */
 export const taskOf = ({ machine }: Member, id: string): TaskRecord | undefined =>
   readTask(machine.records.get(taskKey(id))?.value)
+
+/** Of a plan, and not ended. A plan may name any task: one that is not its own is not its to give. */
+export const openTaskOf = (member: Member, plan: string, id: string): TaskRecord | undefined => {
+  const record = taskOf(member, id)
+  return record === undefined || record.plan !== plan || isFinal(record.status) ? undefined : record
+}
 
 /** Of all tasks those that name a plan: it looks at each record. */
 export const tasksOfPlans = function* ({ machine }: Member): Generator<readonly [id: string, plan: string]> {
@@ -50,11 +57,14 @@ export const unitsOfNode = ({ machine }: Member, peer: string): NodeUnits => {
 
 export const isHeld = ({ status }: Pick<TaskRecord, 'status'>): boolean => status === 'queued' || status === 'submitted'
 
+/** What it requires of its agent. */
+export const needsOf = ({ requirements }: TaskRecord): Units =>
+  requirements === undefined ? NONE : unitsOf(requirements)
+
 export const capabilitiesOf = ({ offers }: WorkerRecord, runningOf: (type: string) => number): AgentCapability[] =>
   offers.map(({ type, versions, slots }) => ({ type, versions, slots, running: runningOf(type) }))
 
 export const plannableTask = (id: string, record: TaskRecord, refusedBy: readonly string[]): PlannableTask => {
-  const { type, typeVersion: version, priority, requirements, assignee } = record
-  const needs = requirements === undefined ? NONE : unitsOf(requirements)
-  return { id, type, version, priority, needs, assignee, refusedBy }
+  const { type, typeVersion: version, priority, assignee } = record
+  return { id, type, version, priority, needs: needsOf(record), assignee, refusedBy }
 }

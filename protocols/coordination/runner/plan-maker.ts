@@ -1,14 +1,10 @@
 /**
- * Makes a plan: asks the agents that may be in it how they are, verifies what nodes have free, and has the generator choose. Keeps
+ * Makes a plan: asks the agents that may be in it how they are, verifies what nodes have, and has the generator choose. Keeps
  * no state but the generators.
  */
 import { waitFor } from '../../async.ts'
-import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
-import { isNone, most, NONE, type Units } from '../../resource/units.ts'
-import type { Liveness } from '../../task/scheduler/worker-presence.ts'
-import type { WorkerRecord } from '../../task/task-record.ts'
-import { isFinal } from '../../task/task-status.ts'
+import { amountOf, isNone, most, NONE, type Units } from '../../resource/units.ts'
 import { uuid7 } from '../../wire/message-id.ts'
 import { type Assignment, MAX_OFFLINE, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import {
@@ -25,11 +21,12 @@ import {
   whyNobody,
 } from '../planner/generator.ts'
 import type { AgentSurvey, SurveyedAgent } from './agent-survey.ts'
-import { capabilitiesOf, isHeld, type NodeUnits, plannableTask, taskOf, unitsOfNode } from './plan-facts.ts'
+import { type AskedAgent, type AskFacts, candidatesFor, withoutUnavailable } from './candidates.ts'
+import { capabilitiesOf, isHeld, type NodeUnits, openTaskOf, plannableTask, unitsOfNode } from './plan-facts.ts'
 
-/** Agents that are asked for one plan: those with most room. */
-const MAX_ASKED = 256
 const GENERATE_MS = 5_000
+/** Milliseconds that others are preferred to an agent that did not say how it is: it may only have been busy. */
+const UNANSWERED_MS = 10_000
 
 export interface MadePlan {
   readonly assignments: readonly Assignment[]
@@ -43,17 +40,16 @@ export interface MadePlan {
   readonly adjustments: readonly ResourceAdjustment[]
 }
 
-export interface MakerDeps {
+export interface MakerDeps extends AskFacts {
   readonly port: Pick<Port, 'clock' | 'timers' | 'random' | 'log'>
-  readonly member: JournalMember
   readonly survey: Pick<AgentSurvey, 'ask'>
-  presenceOf(peer: string): Liveness
-  running(peer: string, type: string): number
-  workers(): ReadonlyMap<string, WorkerRecord>
   refusedBy(task: string): readonly string[]
+  noteUnavailable(peer: string, forMs: number): void
   generator(name: string): PlanGenerator | undefined
   /** What the resource manager says that nodes have, by peer id; undefined where none answers. */
   verify(needs: Units, signal: AbortSignal): Promise<ReadonlyMap<string, NodeUnits> | undefined>
+  /** What it says of this peer is not what this node's copy of the journal says. */
+  disputed(peer: string): void
   /** What the performance monitor says of agents. */
   metrics(signal: AbortSignal): Promise<PlanInput['metrics']>
 }
@@ -64,10 +60,9 @@ interface OpenTasks {
   readonly plannable: PlannableTask[]
 }
 
-interface Candidate {
-  readonly peer: string
-  readonly record: WorkerRecord
-}
+type Answers = ReadonlyMap<string, SurveyedAgent | undefined>
+
+const NOTHING: NodeUnits = { capacity: NONE, free: NONE }
 
 const none = (why: string, offline: readonly OfflineAgent[] = []): MadePlan => ({
   ...{ assignments: [], offline, isNothingOpen: false, why: planReason(why), adjustments: [] },
@@ -82,45 +77,71 @@ export class PlanMaker {
 
   /** @throws the signal's reason */
   async make(id: string, plan: PlanRecord, signal: AbortSignal): Promise<MadePlan> {
-    const { survey, generator: generatorOf } = this.#deps
-    const { kept, plannable } = this.#openTasks(plan)
+    const { kept, plannable } = this.#openTasks(id, plan)
     if (plannable.length === 0) return { assignments: kept, offline: [], isNothingOpen: true, why: '', adjustments: [] }
-    const name = plan.generator ?? 'default'
-    const generator = name === 'default' ? (generatorOf(name) ?? defaultGenerator) : generatorOf(name)
-    if (generator === undefined) return none(`no-generator: this coordinator has no plan generator ${name}`)
-    const candidates = this.#candidates(plan, plannable)
-    const answers = await survey.ask(
-      candidates.map(({ peer }) => peer),
-      signal,
-    )
-    const offline = candidates
-      .filter(({ peer }) => answers.get(peer) === undefined)
-      .slice(0, MAX_OFFLINE)
-      .map(({ peer, record }) => ({ agent: peer, registration: record.registration }))
-    const agents = await this.#agents(candidates, answers, plannable, signal)
+    const generator = this.#generatorOf(plan)
+    if (generator === undefined)
+      return none(`no-generator: this coordinator has no plan generator ${plan.generator ?? 'default'}`)
+    const candidates = candidatesFor(this.#deps, plan, plannable)
+    const [answers, metrics] = await this.#ask(candidates, plannable, signal)
+    const offline = this.#offline(candidates, answers)
+    const tasks = withoutUnavailable(plannable, candidates)
     const { goal, weights = {}, zone } = plan
-    const metrics = await this.#deps.metrics(signal)
-    const input: PlanInput = { plan: id, goal, tasks: plannable, agents, weights, zone, metrics }
+    const input: PlanInput = {
+      plan: id,
+      goal,
+      tasks,
+      agents: this.#agents(candidates, answers),
+      weights,
+      zone,
+      metrics,
+    }
     const made = await this.#generate(generator, input, signal)
     if (typeof made === 'string') return none(made, offline)
-    const { chosen, adjustments } = made
-    const [first] = plannable
+    return this.#made(plan, kept, input, made, offline)
+  }
+
+  #generatorOf({ generator: name = 'default' }: PlanRecord): PlanGenerator | undefined {
+    return this.#deps.generator(name) ?? (name === 'default' ? defaultGenerator : undefined)
+  }
+
+  /** How the agents are, and what they measured; meanwhile it is verified what they have. */
+  async #ask(
+    candidates: readonly AskedAgent[],
+    tasks: readonly PlannableTask[],
+    signal: AbortSignal,
+  ): Promise<[Answers, PlanInput['metrics']]> {
+    const { survey, metrics } = this.#deps
+    const peers = candidates.map(({ peer }) => peer)
+    const asked = [survey.ask(peers, signal), metrics(signal), this.#verify(peers, tasks, signal)] as const
+    const [answers, measured] = await Promise.all(asked)
+    return [answers, measured]
+  }
+
+  #made(
+    plan: PlanRecord,
+    kept: readonly Assignment[],
+    { tasks, agents }: PlanInput,
+    { chosen, adjustments }: Required<PlanChoice>,
+    offline: readonly OfflineAgent[],
+  ): MadePlan {
+    const [first] = tasks
     if (chosen.length === 0 && kept.length === 0)
       return none(first === undefined ? 'there is no task' : whyNobody(agents, first), offline)
     const placed = new Set(chosen.map(({ task }) => task))
-    const left = plannable.filter((task) => !placed.has(task.id))
+    const left = tasks.filter((task) => !placed.has(task.id))
     const [next] = left
     const why = next === undefined ? '' : planReason(`${left.length} tasks wait: ${whyNobody(agents, next)}`)
-    const assignments = [...kept, ...this.#assign(plan, plannable, chosen)]
+    const assignments = [...kept, ...this.#assign(plan, tasks, chosen)]
     return { assignments, offline, isNothingOpen: false, why, adjustments }
   }
 
-  #openTasks({ tasks, assignments }: PlanRecord): OpenTasks {
+  #openTasks(plan: string, { tasks, assignments }: PlanRecord): OpenTasks {
     const before = new Map(assignments.map((one) => [one.task, one]))
     const [kept, plannable]: [Assignment[], PlannableTask[]] = [[], []]
     for (const id of tasks) {
-      const record = taskOf(this.#deps.member, id)
-      if (record === undefined || isFinal(record.status)) continue
+      const record = openTaskOf(this.#deps.member, plan, id)
+      if (record === undefined) continue
       const assignment = before.get(id)
       if (isHeld(record)) plannable.push(plannableTask(id, record, this.#deps.refusedBy(id)))
       else if (assignment !== undefined) kept.push(assignment)
@@ -129,43 +150,49 @@ export class PlanMaker {
     return { kept, plannable: plannable.sort((a, b) => b.priority - a.priority) }
   }
 
-  /** Workers that are there and take one of the types; those that are marked offline where nobody else does. */
-  #candidates({ offline }: PlanRecord, tasks: readonly PlannableTask[]): Candidate[] {
-    const { workers, presenceOf, running } = this.#deps
-    const types = new Set(tasks.map(({ type }) => type))
-    const marked = new Map(offline.map(({ agent, registration }) => [agent, registration]))
-    const found: (Candidate & { readonly room: number; readonly isMarked: boolean })[] = []
-    for (const [peer, record] of workers()) {
-      if (record.draining === true || presenceOf(peer) !== 'there') continue
-      const offers = record.offers.filter(({ type }) => types.has(type))
-      if (offers.length === 0) continue
-      const room = offers.reduce((sum, { type, slots }) => sum + slots - running(peer, type), 0)
-      found.push({ peer, record, room, isMarked: marked.get(peer) === record.registration })
-    }
-    const unmarked = found.filter(({ isMarked }) => !isMarked)
-    return (unmarked.length > 0 ? unmarked : found).sort((a, b) => b.room - a.room).slice(0, MAX_ASKED)
+  /** Those that did not answer. */
+  #offline(candidates: readonly AskedAgent[], answers: Answers): OfflineAgent[] {
+    const silent = candidates.filter(({ peer }) => answers.get(peer) === undefined).slice(0, MAX_OFFLINE)
+    for (const { peer } of silent) this.#deps.noteUnavailable(peer, UNANSWERED_MS)
+    return silent.map(({ peer, record }) => ({ agent: peer, registration: record.registration }))
   }
 
-  async #agents(
-    candidates: readonly Candidate[],
-    answers: ReadonlyMap<string, SurveyedAgent | undefined>,
-    tasks: readonly PlannableTask[],
-    signal: AbortSignal,
-  ): Promise<PlannableAgent[]> {
-    const { member, running, verify } = this.#deps
-    // Of each resource the most that any of them requires.
-    const needs = tasks.reduce<Units>((all, task) => most(all, task.needs), NONE)
-    const verified = isNone(needs) ? undefined : await verify(needs, signal)
+  #agents(candidates: readonly AskedAgent[], answers: Answers): PlannableAgent[] {
+    const { member, running } = this.#deps
     const agents = candidates.flatMap(({ peer, record }): PlannableAgent[] => {
       const answer = answers.get(peer)
       if (answer === undefined || answer.status.availability === 'draining') return []
-      const { capacity, free } = verified?.get(peer) ?? unitsOfNode(member, peer)
       const { load, queue_length: queueLength, price, zone } = answer.status
       const capabilities = capabilitiesOf(record, (type) => running(peer, type))
       const { roundTripMs } = answer
-      return [{ agent: peer, capabilities, capacity, free, load, queueLength, price, zone, roundTripMs }]
+      return [{ agent: peer, capabilities, ...unitsOfNode(member, peer), load, queueLength, price, zone, roundTripMs }]
     })
     return agents.sort((a, b) => (a.agent < b.agent ? -1 : 1))
+  }
+
+  /**
+   * Asks the resource manager what these nodes have. What counts is this node's own copy of the journal: anybody may be the
+   * manager, and one that says something else is told of, and not believed.
+   */
+  async #verify(peers: readonly string[], tasks: readonly PlannableTask[], signal: AbortSignal): Promise<void> {
+    const { member, verify, disputed } = this.#deps
+    // Of each resource the most that any of them requires.
+    const needs = tasks.reduce<Units>((all, task) => most(all, task.needs), NONE)
+    if (isNone(needs)) return
+    const capacityOf = (peer: string): Units => unitsOfNode(member, peer).capacity
+    const before = new Map(peers.map((peer) => [peer, capacityOf(peer)]))
+    const said = await verify(needs, signal)
+    if (said === undefined) return
+    const other = peers.find((peer) => {
+      // It may have changed meanwhile; one that gives nothing may be about to stop.
+      const known = [before.get(peer) ?? NONE, capacityOf(peer)]
+      const { capacity } = said.get(peer) ?? NOTHING
+      return Object.keys(needs).some((name) => {
+        const amounts = known.map((units) => amountOf(units, name))
+        return amounts.every((amount) => amount > 0) && !amounts.includes(amountOf(capacity, name))
+      })
+    })
+    if (other !== undefined) disputed(other)
   }
 
   /** @returns what it chose, as far as that can be; or why nothing can be made of it */

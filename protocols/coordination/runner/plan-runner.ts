@@ -10,8 +10,10 @@ import type { Detected, Liveness } from '../../task/scheduler/worker-presence.ts
 import type { WorkerRecord } from '../../task/task-record.ts'
 import { isFinal, type TaskStatus } from '../../task/task-status.ts'
 import { type TaskView, viewOfTasks } from '../../task/task-view.ts'
+import type { PlanMoveChange } from '../journal/plan-changes.ts'
 import { PLAN_PREFIX, type PlanRecord, readPlan } from '../plan-record.ts'
 import { AgentTable } from './agent-table.ts'
+import { DrivenPlans } from './driven-plans.ts'
 import { type CleanerDeps, PlanCleaner } from './plan-cleaner.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { PlanDriver } from './plan-driver.ts'
@@ -21,8 +23,6 @@ import { PlanWatch } from './plan-watch.ts'
 
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 250
-/** Plans that are driven at once; others wait until one of these is over. */
-const MAX_DRIVEN = 1_024
 /** So long after the last plan was over tasks are not followed any more. */
 const IDLE_MS = 60_000
 /** What is over for longer was reported by the coordinator of then. */
@@ -35,7 +35,7 @@ export interface PlanRunnerDeps extends CleanerDeps {
   presenceOf(peer: string): Detected
   onPresence(fn: (peer: string, presence: Detected) => void): () => void
   maker(facts: RunnerFacts): PlanMaker
-  director(facts: Pick<RunnerFacts, 'member' | 'noteRefusal'>): PlanDirector
+  director(facts: Pick<RunnerFacts, 'member' | 'noteRefusal' | 'noteUnavailable'>): PlanDirector
   statusOf(task: string, signal: AbortSignal): Promise<TaskStatus | undefined>
   coordinated(isSuccess: boolean): void
   /** A plan is over, and was not before. */
@@ -48,9 +48,13 @@ export interface RunnerFacts {
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
   workers(): ReadonlyMap<string, WorkerRecord>
-  /** Peer ids of agents that refused the task lately. */
+  /** Peer ids of agents that refused such a task of its plan lately, or failed at this one. */
   refusedBy(task: string): readonly string[]
+  failedAt(task: string): readonly string[]
   noteRefusal(task: string, agent: string): void
+  /** Could not be directed lately. */
+  isUnavailable(agent: string): boolean
+  noteUnavailable(agent: string, forMs: number): void
 }
 
 interface PlanViewChange {
@@ -66,8 +70,7 @@ export class PlanRunner {
   readonly #signal: AbortSignal
   readonly #agents: AgentTable
   readonly #drivers = new Map<string, PlanDriver>()
-  /** Open plans without a driver, in their order. */
-  readonly #waiting = new Set<string>()
+  readonly #plans = new DrivenPlans()
   readonly #cleaner: PlanCleaner
   readonly #facts: RunnerFacts
   readonly #maker: PlanMaker
@@ -94,7 +97,10 @@ export class PlanRunner {
       running: (peer, type) => this.#agents.running(peer, type),
       workers: () => this.#agents.workers(),
       refusedBy: (task) => this.#agents.refusedBy(task),
+      failedAt: (task) => this.#agents.failedAt(task),
       noteRefusal: (task, agent) => this.#agents.noteRefusal(task, agent),
+      isUnavailable: (agent) => this.#agents.isUnavailable(agent),
+      noteUnavailable: (agent, forMs) => this.#agents.noteUnavailable(agent, forMs),
     }
     this.#maker = deps.maker(this.#facts)
     this.#director = deps.director(this.#facts)
@@ -102,7 +108,7 @@ export class PlanRunner {
   }
 
   counts(): { readonly open: number; readonly over: number } {
-    return { open: this.#drivers.size + this.#waiting.size, over: this.#cleaner.size() }
+    return { open: this.#plans.size(), over: this.#cleaner.size() }
   }
 
   /** Resolves once this node coordinates no more. */
@@ -134,7 +140,7 @@ export class PlanRunner {
   /** Tasks and workers are of interest while there are plans: a mesh without them pays nothing for that. */
   #readTasks(): void {
     const now = this.#deps.port.clock.monotonic()
-    if (this.#drivers.size + this.#waiting.size > 0) this.#openAt = now
+    if (this.#plans.size() > 0) this.#openAt = now
     else if (now - this.#openAt > IDLE_MS) this.#tasks = undefined
     if (this.#tasks === undefined && this.#openAt < now) return
     const known = this.#tasks?.changes()
@@ -160,32 +166,33 @@ export class PlanRunner {
 
   #setPlan({ id, record }: PlanViewChange): void {
     this.#cleaner.set(id, record)
-    if (record === undefined) this.#waiting.delete(id)
-    else if (!this.#drivers.has(id)) this.#waiting.add(id)
+    if (record === undefined) this.#plans.delete(id)
+    else this.#plans.add(id, record.owner)
     this.#drivers.get(id)?.wake()
   }
 
   #drive(): void {
-    for (const id of this.#waiting) {
-      if (this.#drivers.size >= MAX_DRIVEN) return
-      this.#waiting.delete(id)
-      const { port, member, decide, statusOf, coordinated } = this.#deps
-      const driver = new PlanDriver(
-        {
-          ...{ port, member, epoch: this.#epoch, maker: this.#maker, director: this.#director, watch: this.#watch },
-          ...{ statusOf, coordinated },
-          decide: (change) => decide(change, this.#signal),
-          ended: (one, plan) => this.#ended(one, plan),
-        },
-        id,
-        this.#signal,
-      )
-      this.#drivers.set(id, driver)
+    for (let id = this.#plans.next(); id !== undefined; id = this.#plans.next()) {
+      const driven = id
+      const driver = this.#driverOf(driven)
+      this.#drivers.set(driven, driver)
       void driver.run().finally(() => {
-        this.#drivers.delete(id)
+        this.#drivers.delete(driven)
+        this.#plans.done(driven)
         this.#loop.wake()
       })
     }
+  }
+
+  #driverOf(id: string): PlanDriver {
+    const { port, member, decide, statusOf, coordinated } = this.#deps
+    const deps = {
+      ...{ port, member, epoch: this.#epoch, maker: this.#maker, director: this.#director, watch: this.#watch },
+      ...{ statusOf, coordinated },
+      decide: (change: PlanMoveChange) => decide(change, this.#signal),
+      ended: (one: string, plan: PlanRecord) => this.#ended(one, plan),
+    }
+    return new PlanDriver(deps, id, this.#signal)
   }
 
   /** What is still open of it ends with it. */

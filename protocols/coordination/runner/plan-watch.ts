@@ -1,18 +1,20 @@
 /**
- * Looks at a plan that is being carried out: whether all of it is done, an agent is gone, or another one could do sooner what waits
- * at one that is busy (a move of work that shortens the longest queue). Keeps no state.
+ * Looks at a plan that is being carried out: whether all of it is done, an agent is gone, or another one could do what waits at one
+ * that is busy, lacks what the task requires, or failed at it (a move of work that shortens the longest queue). Keeps no state.
  */
+
 import type { JournalMember } from '../../journal/journal-server.ts'
+import { fits, isNone } from '../../resource/units.ts'
 import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
-import { isFinal, type TaskStatus } from '../../task/task-status.ts'
+import type { TaskStatus } from '../../task/task-status.ts'
 import type { Adjustment, OfflineAgent, PlanOutcome, PlanRecord } from '../plan-record.ts'
-import { isHeld, taskOf, workerOf } from './plan-facts.ts'
+import { isHeld, needsOf, openTaskOf, taskOf, unitsOfNode, workerOf } from './plan-facts.ts'
 
 /** Milliseconds that a task waits at its agent before it is moved to another one. */
-const WAITED_MS = 500
+const WAITED_MS = 100
 /** Milliseconds between two moves of work of one plan, doubled each time that none of its tasks ended in between. */
-const FIRST_MOVE_MS = 1_000
+const FIRST_MOVE_MS = 200
 const MAX_MOVE_MS = 30_000
 
 export type PlanFinding =
@@ -31,6 +33,11 @@ export interface WatchDeps {
   presenceOf(peer: string): Liveness
   running(peer: string, type: string): number
   workers(): ReadonlyMap<string, WorkerRecord>
+  /** Peer ids of agents that refused such a task of its plan lately, or failed at this one. */
+  refusedBy(task: string): readonly string[]
+  failedAt(task: string): readonly string[]
+  /** It could not be directed lately. */
+  isUnavailable(peer: string): boolean
   statusOf(task: string, signal: AbortSignal): Promise<TaskStatus | undefined>
 }
 
@@ -38,6 +45,18 @@ interface OpenTask {
   readonly id: string
   readonly record: TaskRecord
 }
+
+/** It waits where it is not begun. */
+interface StuckTask extends OpenTask {
+  /** Milliseconds since 1970; 0 where there is nothing to wait for. */
+  readonly since: number
+  /** Its agent failed at it. */
+  readonly isFailed: boolean
+}
+
+/** Of tasks of one shape the same agents are right; who refused one may take another one. */
+const shapeOf = ({ id, record, isFailed }: StuckTask): string =>
+  isFailed ? id : `${record.type} ${record.typeVersion ?? ''} ${JSON.stringify(needsOf(record))}`
 
 export class PlanWatch {
   readonly #deps: WatchDeps
@@ -47,16 +66,17 @@ export class PlanWatch {
   }
 
   /** @throws the signal's reason; what reading a task throws */
-  async look(_id: string, plan: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
-    const open = plan.tasks.flatMap((id): OpenTask[] => {
-      const record = taskOf(this.#deps.member, id)
-      return record === undefined || isFinal(record.status) ? [] : [{ id, record }]
+  async look(id: string, plan: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
+    const open = plan.tasks.flatMap((task): OpenTask[] => {
+      const record = openTaskOf(this.#deps.member, id, task)
+      return record === undefined ? [] : [{ id: task, record }]
     })
     if (open.length === 0) return this.#completed(plan, signal)
     const held = open.filter(({ record }) => isHeld(record))
     return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held, open.length) ?? { do: 'wait' }
   }
 
+  /** It does not wait for tasks that are not its own: what of those is open counts as not completed. */
   async #completed({ tasks }: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
     let others = 0
     for (const id of tasks) {
@@ -85,26 +105,43 @@ export class PlanWatch {
     return { do: 'adjust', adjustment: 'agent_unavailable', offline, reason }
   }
 
-  /** Work that waits where there is no room, and could begin elsewhere at once. */
+  /** Work that is not begun where it is, and could be elsewhere. */
   #moveOf(plan: PlanRecord, held: readonly OpenTask[], open: number): PlanFinding | undefined {
     const now = this.#deps.member.clock.now()
-    const waiting = held.filter(({ record }) => record.status === 'queued' && this.#isStuck(record))
-    if (waiting.length === 0) return undefined
-    const waitedMs = Math.max(...waiting.map(({ record }) => now - record.changedAt))
-    const leftMs = Math.max(WAITED_MS - waitedMs, this.#sinceLastMove(plan, open, now))
-    const types = new Map(waiting.map(({ record }) => [record.type, record]))
-    const free = this.#freeAgent(types)
-    if (free === undefined) return undefined
-    if (leftMs > 0) return { do: 'wait', dueMs: leftMs }
-    const { peer, type } = free
-    return { do: 'adjust', adjustment: 'imbalance', offline: [], reason: `${peer} has room for a task of ${type}` }
+    const stuck = held.flatMap((one) => this.#stuck(plan, one)).sort((a, b) => a.since - b.since)
+    const seen = new Set<string>()
+    for (const one of stuck) {
+      const shape = shapeOf(one)
+      const taker = seen.has(shape) ? undefined : this.#takerOf(plan, one)
+      seen.add(shape)
+      if (taker === undefined) continue
+      const leftMs = Math.max(one.since + WAITED_MS - now, this.#sinceLastMove(plan, open, now))
+      if (leftMs > 0) return { do: 'wait', dueMs: leftMs }
+      const { type, assignee } = one.record
+      const reason = one.isFailed
+        ? `${assignee} failed at a task of ${type}`
+        : `${taker} has room for a task of ${type}`
+      return { do: 'adjust', adjustment: 'imbalance', offline: [], reason }
+    }
+    return undefined
   }
 
-  /** Its agent has no room for it, or it has none. */
-  #isStuck({ assignee, type }: TaskRecord): boolean {
-    if (assignee === undefined) return true
+  /** Its agent has no room for it, lacks what it requires, or did not do it; or it has none. */
+  #stuck({ changedAt }: PlanRecord, { id, record }: OpenTask): StuckTask[] {
+    const { assignee, type } = record
+    if (record.status !== 'queued') return []
+    const one = { id, record, since: record.changedAt, isFailed: false }
+    if (assignee === undefined) return [one]
+    if (this.#deps.failedAt(id).includes(assignee)) return [{ ...one, since: 0, isFailed: true }]
     const slots = workerOf(this.#deps.member, assignee)?.offers.find((offer) => offer.type === type)?.slots ?? 0
-    return this.#deps.running(assignee, type) >= slots
+    if (this.#deps.running(assignee, type) >= slots) return [one]
+    // What it requires may have been allocated to itself just now.
+    return this.#hasFree(assignee, record) ? [] : [{ ...one, since: Math.max(one.since, changedAt) }]
+  }
+
+  #hasFree(peer: string, task: TaskRecord): boolean {
+    const needs = needsOf(task)
+    return isNone(needs) || fits(unitsOfNode(this.#deps.member, peer).free, {}, needs)
   }
 
   /** @param open tasks of it @returns milliseconds until another move may be made */
@@ -121,20 +158,29 @@ export class PlanWatch {
     return changedAt + Math.min(MAX_MOVE_MS, FIRST_MOVE_MS * 2 ** doubled) - now
   }
 
-  #freeAgent(types: ReadonlyMap<string, TaskRecord>): { readonly peer: string; readonly type: string } | undefined {
-    const { workers, presenceOf, running } = this.#deps
-    const takes = ({ offers, draining }: WorkerRecord, peer: string): string | undefined =>
-      draining === true
-        ? undefined
-        : offers.find(({ type, slots, versions }) => {
-            const task = types.get(type)
-            const isRight = task?.typeVersion === undefined || versions?.includes(task.typeVersion) === true
-            return task !== undefined && isRight && running(peer, type) < slots
-          })?.type
+  /** Who else takes it, and could begin at once; where its agent failed at it, whoever can do it at all. */
+  #takerOf(plan: PlanRecord, one: StuckTask): string | undefined {
+    const { presenceOf, workers } = this.#deps
     for (const [peer, record] of workers()) {
-      const type = takes(record, peer)
-      if (type !== undefined && presenceOf(peer) === 'there') return { peer, type }
+      if (record.draining === true || presenceOf(peer) !== 'there' || !this.#canTake(peer, record, one)) continue
+      // What nobody has is better asked for again of anybody than left.
+      if (one.record.assignee === undefined || this.#isWilling(plan, peer, record, one.id)) return peer
     }
     return undefined
+  }
+
+  #canTake(peer: string, { offers }: WorkerRecord, { record: task, isFailed }: StuckTask): boolean {
+    const { member, running } = this.#deps
+    const offer = offers.find(({ type }) => type === task.type)
+    if (offer === undefined) return false
+    if (task.typeVersion !== undefined && offer.versions?.includes(task.typeVersion) !== true) return false
+    if (isFailed) return offer.slots > 0 && fits(unitsOfNode(member, peer).capacity, {}, needsOf(task))
+    return running(peer, task.type) < offer.slots && this.#hasFree(peer, task)
+  }
+
+  /** It may be directed to it: it could be lately, and has not refused it. */
+  #isWilling({ offline }: PlanRecord, peer: string, { registration }: WorkerRecord, task: string): boolean {
+    const isMarked = offline.some((one) => one.agent === peer && one.registration === registration)
+    return !isMarked && !this.#deps.isUnavailable(peer) && !this.#deps.refusedBy(task).includes(peer)
   }
 }

@@ -74,7 +74,8 @@ export class PlanSpending {
     const plan = this.#plans.get(id)
     if (plan === undefined) return budget === undefined ? undefined : `${id} has a budget that nobody gave it`
     const { spent, slice, maker } = plan
-    const used = budget?.used?.tokens ?? -1
+    // Of a plan that ended before anything was drawn no amount is named.
+    const used = budget?.used === undefined ? -1 : (budget.used.tokens ?? 0)
     if (used < spent || used > PART) return `${id} used ${used} of ${PART} tokens, and its tasks spent ${spent}`
     // No attempt was lost: each gave back what it had left.
     if (tasks.every((task) => task?.status === 'completed' && task.attempts === 1)) {

@@ -57,6 +57,22 @@ test('who refused it lately is chosen where nobody else does it', () => {
   const agents = [agent('a'), agent('b', { running: 1 })]
   assert.deepEqual(choose({ tasks: [task('1', { refusedBy: ['a'] })], agents }), { 1: 'b' })
   assert.deepEqual(choose({ tasks: [task('1', { refusedBy: ['a', 'b'] })], agents }), { 1: 'a' })
+  assert.deepEqual(
+    choose({ tasks: [task('1', { refusedBy: ['a'] })], agents: [agent('a'), agent('c', { slots: 0 })] }),
+    {
+      1: 'a',
+    },
+  )
+})
+
+test('who refuses gets nothing of a large plan, however much the others have by then', () => {
+  const tasks = Array.from({ length: 64 }, (_, i) => task(`${i}`, { refusedBy: i % 2 === 0 ? ['a'] : [] }))
+  const chosen = choose({ tasks, agents: [agent('a', { slots: 4 }), agent('b', { slots: 1, running: 1, price: 9 })] })
+  assert.deepEqual(
+    tasks.filter(({ id, refusedBy }) => refusedBy.length > 0 && chosen[id] !== 'b'),
+    [],
+  )
+  assert.equal(Object.keys(chosen).length, 64)
 })
 
 test('a cheaper agent, and one of the zone, are preferred as much as their weights say', () => {

@@ -1,9 +1,10 @@
 /** What is found of a plan that is being carried out: who is gone, what could be done sooner elsewhere, and when that is looked at. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { PlanRecord } from '../../../protocols/coordination/plan-record.ts'
+import type { OfflineAgent, PlanRecord } from '../../../protocols/coordination/plan-record.ts'
 import { PlanWatch } from '../../../protocols/coordination/runner/plan-watch.ts'
 import type { JournalMember } from '../../../protocols/journal/journal-server.ts'
+import { nodeKey } from '../../../protocols/resource/resource-record.ts'
 import { taskKey, type WorkerRecord, workerKey } from '../../../protocols/task/task-record.ts'
 import type { TaskStatus } from '../../../protocols/task/task-status.ts'
 
@@ -14,6 +15,10 @@ const SIGNAL = new AbortController().signal
 const worldOf = (agents: readonly string[], given: Readonly<Record<string, readonly [agent: string, TaskStatus]>>) => {
   const records = new Map<string, unknown>()
   const gone = new Set<string>()
+  const refused = new Map<string, string[]>()
+  const failed = new Map<string, string[]>()
+  const unavailable = new Set<string>()
+  const marked: OfflineAgent[] = []
   const workers = new Map<string, WorkerRecord>()
   for (const agent of agents) {
     const record = { registration: 1, offers: [{ type: 'sum', slots: SLOTS }] } as unknown as WorkerRecord
@@ -21,7 +26,7 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
     records.set(workerKey(agent), record)
   }
   const set = (task: string, [assignee, status]: readonly [string, TaskStatus]): void =>
-    void records.set(taskKey(task), { type: 'sum', status, assignee, changedAt: 0 })
+    void records.set(taskKey(task), { plan: 'p', type: 'sum', status, assignee, changedAt: 0 })
   for (const [task, at] of Object.entries(given)) set(task, at)
   const runningAt = (peer: string): number =>
     [...records.values()].filter((one) => {
@@ -38,16 +43,20 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
     presenceOf: (peer) => (gone.has(peer) ? 'gone' : 'there'),
     running: runningAt,
     workers: () => workers,
+    refusedBy: (task) => [...(refused.get(task) ?? []), ...(failed.get(task) ?? [])],
+    failedAt: (task) => failed.get(task) ?? [],
+    isUnavailable: (peer) => unavailable.has(peer),
     statusOf: async () => 'completed',
   })
   const plan = {
     tasks: Object.keys(given),
     assignments: Object.entries(given).map(([task, [agent]]) => ({ task, agent, directive: task })),
+    offline: marked,
     moves: [],
     changedAt: 0,
   } as unknown as PlanRecord
   return {
-    gone,
+    ...{ records, gone, refused, failed, unavailable, marked },
     set,
     at: (ms: number) => {
       now = ms
@@ -83,14 +92,91 @@ test('moves are put off longer and longer while no task of the plan ends, and no
   const moves = ['imbalance: x', 'imbalance: x', 'imbalance: x']
   world.set('three', ['a', 'queued'])
   world.at(101_000)
-  assert.deepEqual(await world.look(moves, 100_000), { do: 'wait', dueMs: 3_000 })
-  world.at(104_000)
-  assert.equal((await world.look(moves, 100_000)).do, 'adjust')
+  assert.deepEqual(await world.look(moves, 101_000), { do: 'wait', dueMs: 800 })
+  world.at(101_800)
+  assert.equal((await world.look(moves, 101_000)).do, 'adjust')
   world.set('three', ['b', 'completed'])
-  world.at(100_400)
-  assert.deepEqual(await world.look(moves, 100_000), { do: 'wait', dueMs: 600 })
-  world.at(101_000)
+  world.at(100_050)
+  assert.deepEqual(await world.look(moves, 100_000), { do: 'wait', dueMs: 150 })
+  world.at(100_200)
   assert.equal((await world.look(moves, 100_000)).do, 'adjust')
+})
+
+test('what its agent has not the resources for any more goes where they are free', async () => {
+  const requirements = { gpu_units: 1 }
+  const world = worldOf(['a', 'b'], { one: ['a', 'queued'] })
+  const give = (peer: string, capacity: number, used: number): void =>
+    void world.records.set(nodeKey(peer), { capacity: { gpu: capacity }, used: { gpu: used } })
+  world.records.set(taskKey('one'), {
+    plan: 'p',
+    type: 'sum',
+    status: 'queued',
+    assignee: 'a',
+    changedAt: 0,
+    requirements,
+  })
+  give('a', 1, 0)
+  give('b', 1, 0)
+  assert.deepEqual(await world.look(), { do: 'wait' })
+  give('a', 1, 1)
+  assert.equal((await world.look()).do, 'adjust')
+  // It may have been allocated to the task itself just now.
+  assert.deepEqual(await world.look([], 99_950), { do: 'wait', dueMs: 50 })
+  give('a', 0, 0)
+  assert.equal((await world.look()).do, 'adjust')
+  give('b', 1, 1)
+  assert.deepEqual(await world.look(), { do: 'wait' })
+})
+
+test('what an agent failed at goes to another one that can do it, also to one that is busy', async () => {
+  const { look, failed, refused, unavailable, set } = worldOf(['a', 'b'], {
+    one: ['a', 'queued'],
+    two: ['b', 'running'],
+  })
+  failed.set('one', ['a'])
+  const found = await look()
+  assert.equal(found.do === 'adjust' && found.reason, 'a failed at a task of sum')
+  unavailable.add('b')
+  assert.deepEqual(await look(), { do: 'wait' })
+  unavailable.clear()
+  refused.set('one', ['b'])
+  assert.deepEqual(await look(), { do: 'wait' })
+  refused.clear()
+  set('one', ['a', 'running'])
+  assert.deepEqual(await look(), { do: 'wait' })
+})
+
+test('work does not go to who cannot be directed, or refused it', async () => {
+  const { look, refused, unavailable, marked } = worldOf(['a', 'b'], { one: ['a', 'running'], two: ['a', 'queued'] })
+  refused.set('two', ['b'])
+  assert.deepEqual(await look(), { do: 'wait' })
+  refused.clear()
+  unavailable.add('b')
+  assert.deepEqual(await look(), { do: 'wait' })
+  unavailable.clear()
+  marked.push({ agent: 'b', registration: 1 })
+  assert.deepEqual(await look(), { do: 'wait' })
+  marked.pop()
+  assert.equal((await look()).do, 'adjust')
+})
+
+test('what nobody has is asked for again also of who could not be directed, or refused it', async () => {
+  const { look, refused, unavailable, marked, records } = worldOf(['a'], { one: ['a', 'queued'] })
+  records.set(taskKey('one'), { plan: 'p', type: 'sum', status: 'queued', changedAt: 0 })
+  refused.set('one', ['a'])
+  unavailable.add('a')
+  marked.push({ agent: 'a', registration: 1 })
+  assert.equal((await look()).do, 'adjust')
+})
+
+test('it does not wait for a task that is not its own, which counts as not completed', async () => {
+  const { look, records } = worldOf(['a'], { one: ['a', 'completed'], two: ['a', 'submitted'] })
+  assert.deepEqual(await look(), { do: 'wait' })
+  records.set(taskKey('two'), { type: 'sum', status: 'submitted', changedAt: 0 })
+  const found = await look()
+  assert.deepEqual(found, { do: 'complete', outcome: 'failed', reason: '1 of 2 tasks were not completed' })
+  records.set(taskKey('two'), { plan: 'another', type: 'sum', status: 'queued', changedAt: 0 })
+  assert.deepEqual(await look(), found)
 })
 
 test('it is over once nothing of it is open, as its tasks ended', async () => {

@@ -1,0 +1,79 @@
+/**
+ * Which agents are asked how they are before a plan is made, and which of them are to be preferred. Pure.
+ */
+import type { JournalMember } from '../../journal/journal-server.ts'
+import type { Liveness } from '../../task/scheduler/worker-presence.ts'
+import type { WorkerRecord } from '../../task/task-record.ts'
+import type { PlanRecord } from '../plan-record.ts'
+import { canDo, type PlannableTask } from '../planner/generator.ts'
+import { capabilitiesOf, unitsOfNode } from './plan-facts.ts'
+
+/** Agents that are asked for one plan: those with most room. */
+const MAX_ASKED = 256
+
+export interface AskFacts {
+  readonly member: JournalMember
+  presenceOf(peer: string): Liveness
+  /** Of that type, in work there. */
+  running(peer: string, type: string): number
+  workers(): ReadonlyMap<string, WorkerRecord>
+  /** It could not be directed lately, by whichever plan. */
+  isUnavailable(peer: string): boolean
+}
+
+export interface AskedAgent {
+  readonly peer: string
+  readonly record: WorkerRecord
+  readonly isUnavailable: boolean
+}
+
+interface Found extends AskedAgent {
+  /** Tasks that it could begin now. */
+  readonly room: number
+}
+
+/** Workers that are there and take one of the types; those that are marked offline where nobody else does. */
+export const candidatesFor = (
+  facts: AskFacts,
+  { offline }: Pick<PlanRecord, 'offline'>,
+  tasks: readonly PlannableTask[],
+): AskedAgent[] => {
+  const types = new Set(tasks.map(({ type }) => type))
+  const marked = new Map(offline.map(({ agent, registration }) => [agent, registration]))
+  const found: Found[] = []
+  for (const [peer, record] of facts.workers()) {
+    if (record.draining === true || facts.presenceOf(peer) !== 'there') continue
+    const offers = record.offers.filter(({ type }) => types.has(type))
+    if (offers.length === 0) continue
+    const room = offers.reduce((sum, { type, slots }) => sum + slots - facts.running(peer, type), 0)
+    found.push({ peer, record, room, isUnavailable: facts.isUnavailable(peer) })
+  }
+  const unmarked = found.filter(({ peer, record }) => marked.get(peer) !== record.registration)
+  return wanted(facts, unmarked.length > 0 ? unmarked : found, tasks)
+    .sort((a, b) => b.room - a.room)
+    .slice(0, MAX_ASKED)
+}
+
+/** Those that could not be directed lately are left out, but for tasks that nobody else can do. */
+const wanted = (facts: AskFacts, found: readonly Found[], tasks: readonly PlannableTask[]): Found[] => {
+  const others = found.filter(({ isUnavailable }) => !isUnavailable)
+  if (others.length === found.length) return others
+  const lone = tasks.filter((task) => !others.some((one) => canTake(facts, one, task)))
+  const all = found.filter((one) => !one.isUnavailable || lone.some((task) => canTake(facts, one, task)))
+  return all.length > 0 ? all : [...found]
+}
+
+const canTake = ({ member, running }: AskFacts, { peer, record }: AskedAgent, task: PlannableTask): boolean => {
+  const capabilities = capabilitiesOf(record, (type) => running(peer, type))
+  return canDo({ capabilities, capacity: unitsOfNode(member, peer).capacity }, task)
+}
+
+/** Who could not be directed lately gets only what nobody else can do, as if it had refused all of them. */
+export const withoutUnavailable = (
+  tasks: readonly PlannableTask[],
+  candidates: readonly AskedAgent[],
+): readonly PlannableTask[] => {
+  const peers = candidates.filter(({ isUnavailable }) => isUnavailable).map(({ peer }) => peer)
+  if (peers.length === 0) return tasks
+  return tasks.map((task) => ({ ...task, refusedBy: [...task.refusedBy, ...peers] }))
+}
