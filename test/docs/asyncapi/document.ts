@@ -67,4 +67,19 @@ export const asyncApi = (version: string): Json => {
   }
 }
 
-export const asyncApiText = (version: string): string => `${JSON.stringify(asyncApi(version), null, 1)}\n`
+const MAX_LINE = 320
+
+/** What fits on one line, and else a line for each value in it: the package has no room for more of them. */
+const linesOf = (value: unknown, indent: string): string => {
+  const whole = JSON.stringify(value)
+  if (typeof value !== 'object' || value === null || indent.length + whole.length <= MAX_LINE) return whole
+  const inner = `${indent} `
+  const isList = Array.isArray(value)
+  const lines = Object.entries(value)
+    .filter(([, one]) => one !== undefined)
+    .map(([key, one]) => `${inner}${isList ? '' : `${JSON.stringify(key)}: `}${linesOf(one, inner)}`)
+  const [open, close] = isList ? ['[', ']'] : ['{', '}']
+  return `${open}\n${lines.join(',\n')}\n${indent}${close}`
+}
+
+export const asyncApiText = (version: string): string => `${linesOf(asyncApi(version), '')}\n`

@@ -108,7 +108,7 @@ describe('the document of the protocol', () => {
   })
 
   test('the messages of .proto files that it names are there', () => {
-    const named = [...text.matchAll(/"file": "([^"]+\.proto)",\s+"message": "(\w+)"/g)]
+    const named = [...text.matchAll(/"file":\s*"([^"]+\.proto)",\s*"message":\s*"(\w+)"/g)]
     assert.ok(named.length > 5)
     for (const [, file = '', message = ''] of named) {
       assert.ok(existsSync(join(ROOT, file)), file)
