@@ -37,6 +37,7 @@ interface LoggedChange {
   readonly adjustment: string
   readonly outcome: string
   readonly ids: readonly string[]
+  readonly reason?: string
 }
 export interface LoggedPlans {
   readonly kind: string
@@ -75,6 +76,7 @@ export class PlanBooks {
   /** What is wrong by itself. */
   readonly wrong: string[] = []
   readonly #plans = new Map<string, Plan>()
+  readonly #unsubmitted = new Set<string>()
   readonly #leaders = new Map<number, string>()
   readonly #done = new Set<string>()
   /** What each directive said first. */
@@ -118,6 +120,7 @@ export class PlanBooks {
         const plan = this.#plans.get(change.id)
         if (plan === undefined || plan.outcome !== undefined || plan.owner !== by) return false
         this.#end(change.id, { ...plan, asOf: index }, 'canceled')
+        if (plan.revision === 0 && change.reason === 'its tasks were not submitted') this.#unsubmitted.add(change.id)
         return true
       }
       case 'draw':
@@ -133,8 +136,12 @@ export class PlanBooks {
 
   #propose(index: number, owner: string, { id, goal: { goal, tasks } }: LoggedChange): boolean {
     const before = this.#plans.get(id)
-    if (before !== undefined)
-      return before.owner === owner && before.goal === goal && before.tasks.join(' ') === tasks.join(' ')
+    if (before !== undefined) {
+      const isSame = before.owner === owner && before.goal === goal && before.tasks.join(' ') === tasks.join(' ')
+      // One that never had its tasks is made anew; it ends once more.
+      if (!isSame || !this.#unsubmitted.delete(id)) return isSame
+      this.outcomes.delete(id)
+    }
     if (new Set(tasks).size !== tasks.length) return false
     const nothing = { revision: 0, failures: 0, assignments: [], moves: [], outcome: undefined }
     this.#plans.set(id, { ...nothing, owner, goal, tasks, state: 'idle', asOf: index })

@@ -5,6 +5,7 @@
 import { AMOUNT_NAMES, type Amounts, amountIn } from '../../../protocols/budget/amounts.ts'
 import {
   isOver,
+  NOT_SUBMITTED,
   PLAN_PREFIX,
   type PlanRecord,
   planBudgetKey,
@@ -31,6 +32,14 @@ const wrongMoves = ({ moves, state, outcome }: PlanRecord): string | undefined =
   const isEnd = last === 'completion' || last === 'recovery_complete'
   return isEnd !== (outcome === 'completed' || outcome === 'failed') ? `it is ${outcome} after ${last}` : undefined
 }
+
+/** One that never had its tasks, by the same again of its owner. */
+const isMadeAnew = (before: PlanRecord, { owner, outcome, revision }: PlanRecord): boolean =>
+  before.outcome === 'canceled' &&
+  before.reason === NOT_SUBMITTED &&
+  before.revision + revision === 0 &&
+  outcome === undefined &&
+  owner === before.owner
 
 export class PlanObserver {
   readonly counts = {
@@ -80,8 +89,8 @@ export class PlanObserver {
     if (overdrawn !== undefined || before === record) return overdrawn
     this.#plans.set(id, record)
     this.#count(before, record)
-    if (before !== undefined && isOver(before) && JSON.stringify(before) !== JSON.stringify(record))
-      return `the plan ${id} was over, and changed`
+    const isAnother = before !== undefined && isOver(before) && JSON.stringify(before) !== JSON.stringify(record)
+    if (isAnother && !isMadeAnew(before, record)) return `the plan ${id} was over, and changed`
     if (before !== undefined && record.revision < before.revision) return `the plan ${id} has an earlier revision`
     if (before !== undefined && before.owner !== record.owner) {
       this.counts.given += 1

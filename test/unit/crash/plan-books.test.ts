@@ -126,3 +126,19 @@ test('it finds a log in which a directive says two things, and voters that do no
   assert.deepEqual(differentEnds(one.books, two.books), ['the plan p is completed at one voter, and failed at another'])
   assert.deepEqual(differentEnds(one.books, one.books), [])
 })
+
+test('a plan that never had its tasks is made anew by the same again, and any other stays over', async () => {
+  const reason = 'its tasks were not submitted'
+  const entries = entriesOf(
+    ['bob', { do: 'propose', id: 'p', goal }],
+    ['bob', { do: 'cancel', id: 'p', reason }],
+    ['bob', { do: 'propose', id: 'p', goal }],
+    ['bob', { do: 'propose', id: 'q', goal }],
+    ['bob', { do: 'cancel', id: 'q', reason: 'no need' }],
+    ['bob', { do: 'propose', id: 'q', goal }],
+  )
+  const { books, wrong } = await checkPlanEntries(entries, applyPlans())
+  assert.deepEqual(wrong, [])
+  assert.deepEqual(books.open(), ['p'])
+  assert.deepEqual([...books.outcomes], [['q', 'canceled']])
+})
