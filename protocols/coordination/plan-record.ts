@@ -16,11 +16,11 @@ export const PLANS_PART = 'plans'
 const PREFIX = partPrefix(PLANS_PART)
 export const PLAN_PREFIX = `${PREFIX}p/`
 const USAGE_PREFIX = `${PREFIX}u/`
-const BUDGET_PREFIX = `${PREFIX}b/`
+export const PLAN_BUDGET_PREFIX = `${PREFIX}b/`
 export const planKey = (id: string): string => PLAN_PREFIX + id
 export const planUsageKey = (peer: string): string => USAGE_PREFIX + peer
 /** What is used of the budget of a plan that is not over. */
-export const planBudgetKey = (id: string): string => BUDGET_PREFIX + id
+export const planBudgetKey = (id: string): string => PLAN_BUDGET_PREFIX + id
 
 /** Tasks of one plan. */
 export const MAX_PLAN_TASKS = 128

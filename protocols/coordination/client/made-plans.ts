@@ -52,7 +52,6 @@ export class MadePlans {
   async make(what: MakePlan): Promise<OwnPlan> {
     const { port, stopped } = this.#deps
     const wanted = wantedPlan(port, what)
-    const share = PlanShare.of(what.budget, wanted.tasks, port.clock)
     const { timeoutMs = MAKE_MS } = what
     const { signal: limited, stop } = limitedWait(port, { ...what, timeoutMs }, () => nobodyDecides(timeoutMs))
     const signal = AbortSignal.any([stopped, ...(limited === undefined ? [] : [limited])])
@@ -60,6 +59,7 @@ export class MadePlans {
     try {
       // What is left of a try before is not taken for this one.
       await abortable(this.#unmade.get(id) ?? Promise.resolve(), signal)
+      const share = PlanShare.of(what.budget, wanted.tasks, port.clock)
       const isKnown = await this.#propose(wanted, share, signal)
       const tasks = share === undefined ? wanted.tasks : wanted.tasks.map((task) => share.forTask(task))
       const handles = await this.#submit(tasks, signal).catch((error: unknown) => {

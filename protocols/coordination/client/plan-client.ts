@@ -18,6 +18,7 @@ import {
   type Goal,
   GoalSchema,
   isOver,
+  PLAN_BUDGET_PREFIX,
   PLAN_PREFIX,
   type PlanBudget,
   PlanId,
@@ -117,10 +118,23 @@ export class PlanReader {
         const record = readPlan(value)
         return record === undefined ? [] : [{ id: key.slice(PLAN_PREFIX.length), record }]
       })
-      return await Promise.all(plans.map(({ id, record }) => this.#status(id, record, signal)))
+      const isDrawing = plans.some(({ record }) => record.budget !== undefined && !isOver(record))
+      const drawn = isDrawing ? await this.#drawn(signal) : new Map<string, PlanBudget>()
+      return plans.map(({ id, record }) => planStatus(id, record, drawn.get(id)))
     } finally {
       stop()
     }
+  }
+
+  /** Of all plans that are not over. */
+  async #drawn(signal: AbortSignal | undefined): Promise<ReadonlyMap<string, PlanBudget>> {
+    const { records } = await this.#journal.list(PLAN_BUDGET_PREFIX, signal === undefined ? {} : { signal })
+    return new Map(
+      records.flatMap(({ key, value }): [string, PlanBudget][] => {
+        const drawn = readPlanBudget(value)
+        return drawn === undefined ? [] : [[key.slice(PLAN_BUDGET_PREFIX.length), drawn]]
+      }),
+    )
   }
 
   /** What tasks have drawn stands beside the plan. */

@@ -5,14 +5,10 @@
 import { type Amounts, isNothing, less } from '../../budget/amounts.ts'
 import { type BudgetShare, GivenShare, shareFor } from '../../budget/carried/budget-share.ts'
 import { type Reservation, Slice } from '../../budget/slice.ts'
-import { isParleyError, ParleyError } from '../../errors.ts'
+import { ParleyError } from '../../errors.ts'
 import type { Clock } from '../../port.ts'
 import type { SubmitTask } from '../../task/client/task-api.ts'
-
-/** Nothing was decided. Of anything else nobody knows. */
-const isRefusal = (error: unknown): boolean =>
-  isParleyError(error, 'MSG001', 'MSG004', 'COM003', 'SEC002') ||
-  (isParleyError(error, 'STA003') && /^(exists|level)$/.test(String(error.details.reason)))
+import { isRefusal } from '../../task/client/task-shares.ts'
 
 /** What has nothing by itself draws of the plan's. */
 const ofNothing = (): ParleyError =>

@@ -5,6 +5,7 @@
 import { type Amounts, atMost, less, limitedBy, NO_AMOUNTS, requireLeft, sum } from '../../budget/amounts.ts'
 import { ParleyError } from '../../errors.ts'
 import { compareFences } from '../../journal/fencing/fence.ts'
+import { outOfOrder } from '../../task/journal/task-budgets.ts'
 import { readTask, type TaskRecord, taskKey } from '../../task/task-record.ts'
 import { isFinal } from '../../task/task-status.ts'
 import type { PlanRecord } from '../plan-record.ts'
@@ -26,11 +27,6 @@ const ofOthers = (id: string, task: string): ParleyError =>
   new ParleyError('SEC002', `the task ${task} is none that draws of the plan ${id}`, {
     hint: 'only tasks that were submitted with the plan draw of its budget',
     details: { plan: id, task },
-  })
-
-const outOfOrder = (task: string, number: number, draws: number): ParleyError =>
-  new ParleyError('MSG001', `the attempt at the task ${task} has made ${draws} draws, and not ${number - 1}`, {
-    hint: 'number the draws of an attempt one after the other, from 1',
   })
 
 /** Children of an open task are of who works on it: nobody else could take their ids. */

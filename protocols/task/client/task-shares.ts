@@ -10,7 +10,7 @@ import type { Tracker } from './task-trackers.ts'
 import type { WatchedShares } from './watched-shares.ts'
 
 /** Nothing of the submission was decided. Of anything else nobody knows. */
-const isRefusal = (error: unknown): boolean =>
+export const isRefusal = (error: unknown): boolean =>
   isParleyError(error, 'MSG001', 'MSG004', 'COM003', 'SEC002', 'STA001') ||
   (isParleyError(error, 'STA003') && /^(exists|dependency|level)$/.test(String(error.details.reason)))
 

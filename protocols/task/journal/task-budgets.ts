@@ -19,7 +19,8 @@ const hasNone = (id: string): ParleyError =>
     hint: 'nothing that it uses up is limited: draw nothing',
   })
 
-const outOfOrder = (id: string, number: number, draws: number): ParleyError =>
+/** Of a draw that is not the next one of its attempt. */
+export const outOfOrder = (id: string, number: number, draws: number): ParleyError =>
   new ParleyError('MSG001', `the attempt at the task ${id} has made ${draws} draws, and not ${number - 1}`, {
     hint: 'number the draws of an attempt one after the other, from 1',
   })
