@@ -101,6 +101,8 @@ describe('tasks with a budget', { timeout: 60_000 }, () => {
     const plan = await ann.plans.make({ id: 'pooled', goal: 'two that share', tasks, budget })
     // One of the fan-out for each task, and four that tasks may draw.
     assert.deepEqual(slice.remaining(), { tokens: 100, fanOut: 24 })
+    const listed = (await ann.plans.list()).find(({ id }) => id === 'pooled')
+    assert.deepEqual(listed?.budget?.amounts, { tokens: 100, fanOut: 4 })
     const { outcome, budget: shown } = await plan.ended({ timeoutMs: 20_000 })
     assert.equal(outcome, 'completed')
     assert.deepEqual(shown?.used, { tokens: 22 + 32, fanOut: 2 })
