@@ -10,6 +10,8 @@ import type { JournalClock } from '../journal-clock.ts'
 const NEWER_MS = 10_000
 /** What is on its way, or waits for a node that stood still, is not later than that. Milliseconds. */
 const NEAR_MS = 5_000
+/** Clocks of peers differ by a minute; who says that they differ by more than this is not believed. Milliseconds. */
+const MOST_APART_MS = 600_000
 
 export class HeardTime implements JournalClock {
   readonly #clock: JournalClock
@@ -26,7 +28,7 @@ export class HeardTime implements JournalClock {
     const nowMs = this.#clock.monotonic()
     const isLate = this.#heardAt !== undefined && nowMs - this.#heardAt < NEWER_MS && at < this.#told()
     // One that was longer on its way says less.
-    if (isLate) return
+    if (isLate || Math.abs(at - this.#clock.now()) > MOST_APART_MS) return
     this.#at = at
     this.#heardAt = nowMs
   }

@@ -43,3 +43,9 @@ test('what was longer on its way does not set it back, but for good where the jo
   heard.heard(1_010_000)
   assert.equal(heard.now(), 1_010_000)
 })
+
+test('a time that no clock of a peer can have is not believed', () => {
+  const { heard, pass } = started(1_000_000)
+  for (const at of [1e300, 0, 1_700_000, 300_000]) heard.heard(at)
+  assert.equal(pass(10), 1_000_010)
+})
