@@ -57,6 +57,7 @@ export class KillableNodes<N extends KillableNode> {
   readonly #mesh: JournalMesh
   readonly #options: KillableOptions<N>
   readonly #running = new Map<string, N>()
+  readonly #frozen = new Set<JournalNode>()
 
   constructor(mesh: JournalMesh, options: KillableOptions<N>) {
     this.#mesh = mesh
@@ -142,11 +143,17 @@ export class KillableNodes<N extends KillableNode> {
     )
   }
 
-  /** Who coordinates, in which epoch; undefined: nobody is known to. */
-  acting(): string | undefined {
+  /**
+   * Who of the others coordinates, in which epoch; undefined: nobody is known to. One that is frozen, or has no majority, decides
+   * nothing, and does not know of it.
+   */
+  actingWithout(one: N): string | undefined {
     const leader = this.#mesh.leader()
     const status = leader?.coordinator.status()
-    return status?.acting === true ? `${leader?.id} ${status.epoch}` : undefined
+    if (leader === undefined || status?.acting !== true || this.#frozen.has(leader)) return undefined
+    const voters = this.voters()
+    const there = this.all().filter(({ node }) => node !== one.node && !this.#frozen.has(node) && voters.includes(node.name))
+    return 2 * there.length > voters.length ? `${leader.id} ${status.epoch}` : undefined
   }
 
   /** All are there, connected, and led. */
@@ -184,9 +191,11 @@ export class KillableNodes<N extends KillableNode> {
     this.#options.tell(`${node.name} is frozen for ${Math.round(forMs)} ms`)
     this.#options.frozen?.(one, forMs)
     node.life.freeze()
+    this.#frozen.add(node)
     this.#mesh.time.after(forMs, () => {
       this.#options.tell(`${node.name} goes on`)
       node.life.thaw()
+      this.#frozen.delete(node)
       this.#options.thawed?.(one)
     })
   }

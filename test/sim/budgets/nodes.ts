@@ -114,19 +114,10 @@ export class BudgetNodes {
     this.#on.tell(`${one.node.name} is cut off for long`)
     this.killable.cutOff(one)
     await time.run(ELECTED_MS)
-    const before = this.killable.acting()
-    const decidesAtFirst = this.#isMajority(one)
+    const before = this.killable.actingWithout(one)
     await time.run(LEASE_MS + LEASE_MARGIN_MS + SOON_MS)
-    const isSame = before !== undefined && before === this.killable.acting()
-    if (decidesAtFirst && this.#isMajority(one) && isSame) look(one.node.id)
+    if (before !== undefined && before === this.killable.actingWithout(one)) look(one.node.id)
     this.#mesh.heal()
-  }
-
-  /** Whether the others decide: a coordinator that is frozen, or has no majority, does not, and does not know of it. */
-  #isMajority(without: BudgetNode): boolean {
-    const voters = this.killable.voters()
-    const there = this.all().filter((one) => one !== without && !one.isFrozen && voters.includes(one.node.name))
-    return 2 * there.length > voters.length
   }
 
   async #start(name: string, options: StartOptions, add: (one: BudgetNode) => void): Promise<void> {

@@ -136,9 +136,9 @@ export class ResourceNodes {
     if (random() < 0.5) await time.run(LEASE_MS + 1_000 + 6_000 * random())
     else {
       await time.run(ELECTED_MS)
-      const before = this.killable.acting()
+      const before = this.killable.actingWithout(one)
       await time.run(LEASE_MS + LEASE_MARGIN_MS + SOON_MS)
-      if (before !== undefined && before === this.killable.acting()) look(one.node.id)
+      if (before !== undefined && before === this.killable.actingWithout(one)) look(one.node.id)
     }
     this.#mesh.heal()
   }
