@@ -152,7 +152,9 @@ export class KillableNodes<N extends KillableNode> {
     const status = leader?.coordinator.status()
     if (leader === undefined || status?.acting !== true || this.#frozen.has(leader)) return undefined
     const voters = this.voters()
-    const there = this.all().filter(({ node }) => node !== one.node && !this.#frozen.has(node) && voters.includes(node.name))
+    const there = this.all().filter(
+      ({ node }) => node !== one.node && !this.#frozen.has(node) && voters.includes(node.name),
+    )
     return 2 * there.length > voters.length ? `${leader.id} ${status.epoch}` : undefined
   }
 
