@@ -61,6 +61,11 @@ export class DrawAccount {
     return this.#budgets.get(id)?.committed
   }
 
+  /** After it nothing may be drawn of it. */
+  deadlineAt(id: string): number | undefined {
+    return this.#budgets.get(id)?.deadlineAt
+  }
+
   #take(change: BudgetChange, ok: Readonly<Record<string, unknown>>, by: string, at: number): string | undefined {
     const isOld = change.do === 'draw' && this.#lives.get(by) !== change.registration
     if (isOld) return `${change.draw} is drawn of ${change.id} by a life that is over`

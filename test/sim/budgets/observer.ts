@@ -87,7 +87,10 @@ export class BudgetObserver {
   #wrongSums(seen: SeenBudgets): string | undefined {
     // A node that is not looked at yet, as it has just begun, was told of more.
     if (this.#account.index() > this.#version) return undefined
-    for (const [id, { parent, status }] of seen.budgets) {
+    for (const [id, { parent, status, limits }] of seen.budgets) {
+      const deadlineAt = this.#account.deadlineAt(id)
+      if (limits.deadlineAt !== deadlineAt)
+        return `${id} ends at ${limits.deadlineAt}, and it ought to be ${deadlineAt}`
       // What was spent of one that is closed is its parent's.
       if (parent !== undefined && status === 'closed') continue
       const [has, ought] = [committedOf(seen, id), this.#account.committed(id)]

@@ -111,7 +111,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
     file: `${BUDGET}/client/receipts.ts`,
     find: '    this.#isStopping = true\n    await this.settleAll()',
     replace:
-      '    this.#isStopping = true\n    for (const draws of this.#open.values()) for (const one of draws) void one.slice.close()',
+      '    this.#isStopping = true\n    for (const draws of this.#open.values()) for (const draw of draws.keys()) void draw.settle()',
   },
   {
     bug: 'a draw is not counted until its receipt',
