@@ -150,6 +150,15 @@ describe('plans, between processes', { timeout: 240_000 }, () => {
     await ann.tasks.submit({ id: 'before-it', type: 'quick' })
     const plan = await ann.plans.make(what)
     assert.equal((await plan.ended({ timeoutMs: END_MS })).outcome, 'completed')
+    // Of more than go together some were submitted: the same again submits the others.
+    const parts = tasksOf('quick', 'part', 80).map((task, i) => ({
+      ...task,
+      ...(i === 79 && { dependencies: ['after'] }),
+    }))
+    const inParts = { id: 'in-parts', goal: 'eighty things', tasks: parts }
+    assert.match(String(await failureOf(ann.plans.make(inParts))), /depends on after/)
+    await ann.tasks.submit({ id: 'after', type: 'quick' })
+    assert.equal((await (await ann.plans.make(inParts)).ended({ timeoutMs: END_MS })).outcome, 'completed')
     // Those that depend on each other may be named in any order, and more than one decision has room for.
     const [first, ...others] = tasksOf('quick', 'many', 70).reverse()
     const waiting = others.map((task) => ({ ...task, dependencies: [first?.id ?? ''] }))

@@ -54,6 +54,10 @@ export const shareFor = (given: unknown, ofParent: Slice | undefined): BudgetSha
   return { of, ...(amounts !== undefined && { amounts }), ...(limits !== undefined && { limits }) }
 }
 
+/** Of the same, just as much, within the same limits. */
+export const isSameShare = (one: BudgetShare, other: BudgetShare): boolean =>
+  one.of === other.of && JSON.stringify([one.amounts, one.limits]) === JSON.stringify([other.amounts, other.limits])
+
 /** Who is told of the attempts at a call. */
 export interface AttemptObserver {
   /** All of the attempt was written. */

@@ -1,22 +1,22 @@
 /**
  * Plans that this node makes: what a program wants, decided, with its tasks and the part of a budget that goes with them.
- * State: how many it made, and whose parts of budgets may still come back.
+ * State: how many it made, and which are being made or taken back.
  */
 import { abortable } from '../../async.ts'
 import type { ChangeBatcher } from '../../journal/client/change-batcher.ts'
 import type { Port } from '../../port.ts'
 import type { SubmitTask, TaskHandle } from '../../task/client/task-api.ts'
+import { isRefusal } from '../../task/client/task-shares.ts'
 import { limitedWait, nobodyDecides } from '../../task/client/wait-limit.ts'
 import type { PlanTasks } from '../../task/tasks-for-plans.ts'
 import type { MakePlan, PlansCounts } from '../api.ts'
 import type { PlanChange } from '../journal/plan-changes.ts'
 import { NOT_SUBMITTED, planReason } from '../plan-record.ts'
-import { type PlanReader, submissions, wantedPlan } from './plan-client.ts'
-import { PlanShare } from './plan-share.ts'
+import { type PlanReader, submissions, type WantedPlan, wantedPlan } from './plan-client.ts'
+import type { PlanShare } from './plan-share.ts'
+import { PlanShares } from './plan-shares.ts'
 
 const MAKE_MS = 30_000
-/** Plans with a budget whose ends are waited for. */
-const MAX_WATCHED = 1_000
 
 export interface MadePlansDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'random'>
@@ -32,20 +32,32 @@ export interface OwnPlan {
   readonly tasks: readonly TaskHandle[]
 }
 
+interface Made {
+  /** It was made before. */
+  readonly isKnown: boolean
+  readonly share: PlanShare | undefined
+}
+
+/** Some of the tasks may have been submitted, whatever came of the others. */
+interface NotSubmitted {
+  readonly error: unknown
+  readonly isNone: boolean
+}
+
 export class MadePlans {
   readonly #deps: MadePlansDeps
-  /** Plans that are being canceled, since their tasks were not submitted. */
-  readonly #unmade = new Map<string, Promise<void>>()
+  readonly #shares: PlanShares
+  /** By id, until it is made, or taken back: the same again waits for that. */
+  readonly #making = new Map<string, Promise<void>>()
   #made = 0
-  #watched = 0
-  #writtenOff = 0
 
   constructor(deps: MadePlansDeps) {
     this.#deps = deps
+    this.#shares = new PlanShares({ ...deps, clock: deps.port.clock })
   }
 
   counts(): Pick<PlansCounts, 'made' | 'writtenOff'> {
-    return { made: this.#made, writtenOff: this.#writtenOff }
+    return { made: this.#made, writtenOff: this.#shares.writtenOff() }
   }
 
   /** @throws as `Plans.make` */
@@ -55,33 +67,19 @@ export class MadePlans {
     const { timeoutMs = MAKE_MS } = what
     const { signal: limited, stop } = limitedWait(port, { ...what, timeoutMs }, () => nobodyDecides(timeoutMs))
     const signal = AbortSignal.any([stopped, ...(limited === undefined ? [] : [limited])])
-    const { id } = wanted
     try {
-      // What is left of a try before is not taken for this one.
-      await abortable(this.#unmade.get(id) ?? Promise.resolve(), signal)
-      const share = PlanShare.of(what.budget, wanted.tasks, port.clock)
-      const isKnown = await this.#propose(wanted, share, signal)
-      const tasks = share === undefined ? wanted.tasks : wanted.tasks.map((task) => share.forTask(task))
-      const handles = await this.#submit(tasks, signal).catch((error: unknown) => {
-        // A plan without its tasks is none; one that was made before may have them.
-        if (!isKnown) this.#unmake(id)
-        throw error
-      })
-      this.#made += 1
-      return { id, tasks: handles }
+      const before = this.#making.get(wanted.id)
+      const { promise: over, resolve } = Promise.withResolvers<void>()
+      this.#setMaking(wanted.id, Promise.all([before, over]))
+      try {
+        if (before !== undefined) await abortable(before, signal)
+        return await this.#make(what, wanted, signal)
+      } finally {
+        resolve()
+      }
     } finally {
       stop()
     }
-  }
-
-  /** Its tasks were not submitted. */
-  #unmake(id: string): void {
-    const done = this.cancel(id, NOT_SUBMITTED)
-      .catch(() => {})
-      .finally(() => {
-        if (this.#unmade.get(id) === done) this.#unmade.delete(id)
-      })
-    this.#unmade.set(id, done)
   }
 
   async cancel(id: string, reason: string | undefined): Promise<void> {
@@ -89,49 +87,64 @@ export class MadePlans {
     await batcher.decide({ do: 'cancel', id, ...(reason !== undefined && { reason: planReason(reason) }) })
   }
 
-  /** @returns whether it was made before */
-  async #propose(
-    { id, goal }: ReturnType<typeof wantedPlan>,
-    share: PlanShare | undefined,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  #setMaking(id: string, done: Promise<unknown>): void {
+    const making = done
+      .then(() => {})
+      .catch(() => {})
+      .finally(() => {
+        if (this.#making.get(id) === making) this.#making.delete(id)
+      })
+    this.#making.set(id, making)
+  }
+
+  async #make(what: MakePlan, wanted: WantedPlan, signal: AbortSignal): Promise<OwnPlan> {
+    const { id } = wanted
+    const { isKnown, share } = await this.#propose(what, wanted, signal)
+    const tasks = share === undefined ? wanted.tasks : wanted.tasks.map((task) => share.forTask(task))
+    const made = await this.#submit(tasks, signal)
+    if ('error' in made) {
+      // The same again goes on with one that may have some of its tasks; nobody does, and it is given up.
+      if (!isKnown && made.isNone) this.#unmake(id, share)
+      throw made.error
+    }
+    this.#made += 1
+    return { id, tasks: made }
+  }
+
+  /** It has none of its tasks. */
+  #unmake(id: string, share: PlanShare | undefined): void {
+    const unmade = this.cancel(id, NOT_SUBMITTED).then(() => share?.unused())
+    this.#setMaking(id, Promise.allSettled([this.#making.get(id), unmade]))
+  }
+
+  async #propose(what: MakePlan, { id, goal, tasks }: WantedPlan, signal: AbortSignal): Promise<Made> {
+    const { share, isAgain = false } = this.#shares.of(id, what.budget, tasks) ?? {}
     const budget = share && { budget: share.amounts }
+    let isUnused = false
     try {
       const { result } = await this.#deps.batcher.decide({ do: 'propose', id, goal, ...budget }, { signal })
       const isKnown = Reflect.get(Object(result), 'isKnown') === true
       // It has what it was given when it was made first.
-      if (isKnown) share?.unused()
-      else if (share !== undefined) void this.#untilOver(id, share)
-      return isKnown
+      isUnused = isKnown && !isAgain
+      return { isKnown, share }
     } catch (error) {
-      if (share?.refusedBy(error, signal) === false) this.#writeOff(share)
+      isUnused = !isAgain && !signal.aborted && isRefusal(error)
       throw error
+    } finally {
+      if (isUnused) share?.unused()
+      else if (share !== undefined) this.#shares.watch(id, share)
     }
   }
 
-  async #submit(wanted: readonly SubmitTask[], signal: AbortSignal): Promise<TaskHandle[]> {
+  async #submit(wanted: readonly SubmitTask[], signal: AbortSignal): Promise<TaskHandle[] | NotSubmitted> {
     const handles = new Map<string, TaskHandle>()
-    for (const together of submissions(wanted))
-      for (const handle of await this.#deps.tasks.submitAll(together, { signal })) handles.set(handle.id, handle)
+    try {
+      for (const together of submissions(wanted))
+        for (const handle of await this.#deps.tasks.submitAll(together, { signal })) handles.set(handle.id, handle)
+    } catch (error) {
+      return { error, isNone: handles.size === 0 && !signal.aborted && isRefusal(error) }
+    }
     // As the program named them.
     return wanted.flatMap(({ id = '' }) => handles.get(id) ?? [])
-  }
-
-  #writeOff(share: PlanShare): void {
-    this.#writtenOff += 1
-    share.ended()
-  }
-
-  async #untilOver(id: string, share: PlanShare): Promise<void> {
-    if (this.#watched >= MAX_WATCHED) return this.#writeOff(share)
-    this.#watched += 1
-    try {
-      const { budget } = await this.#deps.reader.ended(id, { signal: this.#deps.stopped })
-      share.ended(budget?.left)
-    } catch {
-      this.#writeOff(share)
-    } finally {
-      this.#watched -= 1
-    }
   }
 }

@@ -3,12 +3,11 @@
  * tasks left once it is over. State: that part.
  */
 import { type Amounts, isNothing, less } from '../../budget/amounts.ts'
-import { type BudgetShare, GivenShare, shareFor } from '../../budget/carried/budget-share.ts'
+import { type BudgetShare, GivenShare, isSameShare, shareFor } from '../../budget/carried/budget-share.ts'
 import { type Reservation, Slice } from '../../budget/slice.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Clock } from '../../port.ts'
 import type { SubmitTask } from '../../task/client/task-api.ts'
-import { isRefusal } from '../../task/client/task-shares.ts'
 
 /** What has nothing by itself draws of the plan's. */
 const ofNothing = (): ParleyError =>
@@ -19,23 +18,35 @@ const ofNothing = (): ParleyError =>
 export class PlanShare {
   /** What all tasks of the plan have together. */
   readonly amounts: Amounts
+  readonly #wanted: BudgetShare
   readonly #given: GivenShare
   /** One of the fan-out for each task, beside the one for what is begun with the part. */
   readonly #begun: Reservation
+  readonly #depth: number | undefined
   /** What each task has by itself: nothing of what is limited. */
-  readonly #nothing: Slice
+  #nothing: Slice
   #isOver = false
 
-  private constructor(given: GivenShare, begun: Reservation, tasks: number) {
+  private constructor(wanted: BudgetShare, given: GivenShare, begun: Reservation, tasks: number) {
+    this.#wanted = wanted
     this.#given = given
     this.#begun = begun
     const { amounts, depth } = given.begin()
     this.amounts = amounts
-    const { deadlineAt } = given.limits
-    this.#nothing = new Slice({
+    this.#depth = depth
+    this.#nothing = this.#nothingFor(tasks)
+  }
+
+  #nothingFor(tasks: number): Slice {
+    const { amounts } = this
+    const { deadlineAt } = this.#given.limits
+    return new Slice({
       // Beginning a task takes one of it.
       amounts: { ...less(amounts, amounts), ...(amounts.fanOut !== undefined && { fanOut: tasks }) },
-      limits: { ...(depth !== undefined && { depth: depth + 1 }), ...(deadlineAt !== undefined && { deadlineAt }) },
+      limits: {
+        ...(this.#depth !== undefined && { depth: this.#depth + 1 }),
+        ...(deadlineAt !== undefined && { deadlineAt }),
+      },
     })
   }
 
@@ -56,7 +67,7 @@ export class PlanShare {
     try {
       given = GivenShare.of(share, clock)
       given.cut(Number.POSITIVE_INFINITY)
-      return new PlanShare(given, begun, tasks.length)
+      return new PlanShare(share, given, begun, tasks.length)
     } catch (error) {
       given?.end(false)
       begun.settle({})
@@ -69,14 +80,15 @@ export class PlanShare {
     return task.budget === undefined ? { ...task, budget: { of: this.#nothing } } : task
   }
 
-  /** @returns whether it is over by that: nothing was decided */
-  refusedBy(error: unknown, signal: AbortSignal): boolean {
-    if (signal.aborted || !isRefusal(error)) return false
-    this.unused()
+  /** For the same plan once more: nothing more is split off. @returns whether the same was wanted before */
+  isAgain(wanted: BudgetShare | undefined, tasks: readonly SubmitTask[]): boolean {
+    const share = shareFor(wanted, undefined)
+    if (this.#isOver || share === undefined || !isSameShare(share, this.#wanted)) return false
+    this.#nothing = this.#nothingFor(tasks.length)
     return true
   }
 
-  /** The plan has what it was given when it was made first, or was not made: all of it is there again. */
+  /** The plan was not made or carried out, or has what it was given when it was made first: all of it is there again. */
   unused(): void {
     if (this.#isOver) return
     this.#isOver = true

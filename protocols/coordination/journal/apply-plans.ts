@@ -34,27 +34,44 @@ const worksAbove = ({ tx }: PlanLedger, tasks: readonly string[], by: string): b
   return above?.record.worker === by && tasks.every((task) => task.startsWith(`${above.id}.`))
 }
 
-/** It was canceled since its tasks were not submitted: the same again is another try. */
+/** It ended since its tasks were not submitted: the same again is another try. */
 const isUnbegun = ({ makesAnew }: PlanLedger, { outcome, reason, revision }: PlanRecord): boolean =>
-  makesAnew && outcome === 'canceled' && reason === NOT_SUBMITTED && revision === 0
+  makesAnew && outcome !== undefined && reason === NOT_SUBMITTED && revision === 0
 
 const existsAlready = (id: string): ParleyError =>
   stateError('exists', `there is a plan ${id} already`, 'choose another id; leave it out for a new one', { plan: id })
 
+/** Some of its tasks were submitted, and ended with it. */
+const endedInPart = (id: string): ParleyError =>
+  stateError(
+    'ended',
+    `the plan ${id} ended before all of its tasks were submitted, and those that were ended with it`,
+    'make another one, with other ids for the plan and its tasks',
+    { plan: id },
+  )
+
+/** @returns whether there is one just so already; otherwise it may be added @throws STA003 */
+const isThere = (ledger: PlanLedger, change: PlanChangeOf<'propose'>): boolean => {
+  const { id, goal } = change
+  const { by } = ledger.facts
+  const before = ledger.find(id)
+  if (before === undefined) return false
+  const isOwn = before.owner === by
+  if (!sameGoal(before, change)) throw existsAlready(id)
+  const isFollowed = !isOwn && ledger.changesOwners && worksAbove(ledger, goal.tasks, by)
+  if (!isOwn && !isFollowed) throw existsAlready(id)
+  if (isUnbegun(ledger, before)) {
+    if (goal.tasks.some((task) => ledger.hasTask(task))) throw endedInPart(id)
+    return false
+  }
+  if (isFollowed && !isOver(before)) ledger.give(id, before, by)
+  return true
+}
+
 const propose = (ledger: PlanLedger, change: PlanChangeOf<'propose'>): Proposed => {
   const { id, goal, budget: amounts } = change
   const { by, at, fence } = ledger.facts
-  const before = ledger.find(id)
-  if (before !== undefined) {
-    const isSame = sameGoal(before, change)
-    if (isSame && before.owner === by && !isUnbegun(ledger, before)) return { isKnown: true }
-    if (isSame && ledger.changesOwners && worksAbove(ledger, goal.tasks, by)) {
-      if (!isOver(before)) ledger.give(id, before, by)
-      return { isKnown: true }
-    }
-    if (!isSame || before.owner !== by) throw existsAlready(id)
-    ledger.forget(id)
-  }
+  if (isThere(ledger, change)) return { isKnown: true }
   if (new Set(goal.tasks).size !== goal.tasks.length)
     throw new ParleyError('MSG001', `the plan ${id} names a task twice`, { hint: 'name each of its tasks once' })
   const plan = { ...goal, ...(amounts !== undefined && { budget: { amounts } }) }
@@ -108,6 +125,14 @@ const withOffline = (before: readonly OfflineAgent[], more: readonly OfflineAgen
   return [...all.values()].slice(-MAX_OFFLINE)
 }
 
+/** Agents are gone, of whom that was not known: each life of an agent is such news once. */
+const isNewsOfAgents = (record: PlanRecord, change: PlanChangeOf<'adjustment_needed'>): boolean => {
+  if (change.adjustment !== 'agent_unavailable') return false
+  const known = new Set(record.offline.map(({ agent, registration }) => `${agent} ${registration}`))
+  const isNews = change.offline?.some(({ agent, registration }) => !known.has(`${agent} ${registration}`))
+  return record.state === 'monitoring' || isNews === true
+}
+
 const effectOf = (record: PlanRecord, change: PlanMoveChange): Moved => {
   const marked = (): Moved => ('offline' in change ? { offline: withOffline(record.offline, change.offline) } : {})
   switch (change.do) {
@@ -120,7 +145,7 @@ const effectOf = (record: PlanRecord, change: PlanMoveChange): Moved => {
       return { ...marked(), failures: record.failures + 1 }
     case 'adjustment_needed': {
       // One that cannot be carried out counts as one that failed: it has an end, whoever refuses.
-      const isFailed = change.adjustment === 'directive_failed' || change.adjustment === 'resource_conflict'
+      const isFailed = change.adjustment !== 'imbalance' && !isNewsOfAgents(record, change)
       return { ...marked(), ...(isFailed && { failures: record.failures + 1 }) }
     }
     case 'completion':

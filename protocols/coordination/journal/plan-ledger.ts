@@ -7,6 +7,7 @@ import { requireCoordinator } from '../../journal/fencing/require-coordinator.ts
 import { OwnerShares } from '../../journal/owner-shares.ts'
 import { agreedKey, readAgreed } from '../../journal/part-records.ts'
 import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
+import { taskKey } from '../../task/task-record.ts'
 import {
   PLANS_PART,
   type PlanBudget,
@@ -55,6 +56,11 @@ export class PlanLedger {
     return readPlan(this.tx.get(planKey(id)))
   }
 
+  /** It was submitted, and is kept. */
+  hasTask(id: string): boolean {
+    return this.tx.get(taskKey(id)) !== undefined
+  }
+
   /** @throws STA001; STA003 `ended` for one that is over */
   open(id: string): PlanRecord {
     const found = this.find(id)
@@ -80,7 +86,7 @@ export class PlanLedger {
     this.tx.put(planKey(id), record as unknown as Json)
   }
 
-  /** @throws COM003 `plan-share` where its owner may have no more */
+  /** In the place of one that is over, where there is one. @throws COM003 `plan-share` where its owner may have no more */
   add(id: string, record: PlanRecord): void {
     if (!this.#shares.hasRoom(record.owner, record.size))
       throw new ParleyError(

@@ -198,13 +198,15 @@ export const checkedPlan = ({ tasks, agents }: PlanInput, given: unknown): Requi
     found.push({ task: task.id, agent: agent.agent })
   }
   if (adjustments.length > MAX_ADJUSTMENTS) return `generator: it adjusts more than ${MAX_ADJUSTMENTS} resources`
-  const changed: ResourceAdjustment[] = []
+  const changed = new Map<string, ResourceAdjustment>()
   for (const one of adjustments as readonly Partial<ResourceAdjustment>[]) {
     const { agent = '', resource = '', change = 0 } = one ?? {}
     if (known.get(agent) === undefined) return `generator: it adjusts an agent that is not there: ${agent}`
     const isUsable = Number.isSafeInteger(change) && change !== 0 && typeof resource === 'string' && resource !== ''
     if (!isUsable || resource.length > 64) return `generator: ${agent} cannot be adjusted by ${change} of ${resource}`
-    changed.push({ agent, resource, change })
+    const key = `${agent} ${resource}`
+    if (changed.has(key)) return `generator: it adjusts ${resource} of ${agent} twice`
+    changed.set(key, { agent, resource, change })
   }
-  return { chosen: found, adjustments: changed }
+  return { chosen: found, adjustments: [...changed.values()] }
 }

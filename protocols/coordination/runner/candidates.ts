@@ -24,15 +24,18 @@ export interface AskFacts {
 export interface AskedAgent {
   readonly peer: string
   readonly record: WorkerRecord
+  /** It could not be directed, or asked, by this plan or lately. */
   readonly isUnavailable: boolean
 }
 
 interface Found extends AskedAgent {
+  /** It could not be, by this plan. */
+  readonly isMarked: boolean
   /** Tasks that it could begin now. */
   readonly room: number
 }
 
-/** Workers that are there and take one of the types; those that are marked offline where nobody else does. */
+/** Workers that are there and take one of the types; who could not be directed is asked for what nobody else can do. */
 export const candidatesFor = (
   facts: AskFacts,
   { offline }: Pick<PlanRecord, 'offline'>,
@@ -46,21 +49,25 @@ export const candidatesFor = (
     const offers = record.offers.filter(({ type }) => types.has(type))
     if (offers.length === 0) continue
     const room = offers.reduce((sum, { type, slots }) => sum + slots - facts.running(peer, type), 0)
-    found.push({ peer, record, room, isUnavailable: facts.isUnavailable(peer) })
+    const isMarked = marked.get(peer) === record.registration
+    const isUnavailable = isMarked || facts.isUnavailable(peer)
+    found.push({ peer, record, room, isMarked, isUnavailable })
   }
-  const unmarked = found.filter(({ peer, record }) => marked.get(peer) !== record.registration)
-  return wanted(facts, unmarked.length > 0 ? unmarked : found, tasks)
+  return wanted(facts, found, tasks)
     .sort((a, b) => b.room - a.room)
     .slice(0, MAX_ASKED)
 }
 
-/** Those that could not be directed lately are left out, but for tasks that nobody else can do. */
+/** Those that others could not direct lately come before those that this plan could not, each for what is left by then. */
 const wanted = (facts: AskFacts, found: readonly Found[], tasks: readonly PlannableTask[]): Found[] => {
-  const others = found.filter(({ isUnavailable }) => !isUnavailable)
-  if (others.length === found.length) return others
-  const lone = tasks.filter((task) => !others.some((one) => canTake(facts, one, task)))
-  const all = found.filter((one) => !one.isUnavailable || lone.some((task) => canTake(facts, one, task)))
-  return all.length > 0 ? all : [...found]
+  const kept = found.filter(({ isUnavailable }) => !isUnavailable)
+  if (kept.length === found.length) return kept
+  for (const isMarked of [false, true]) {
+    const lone = tasks.filter((task) => !kept.some((one) => canTake(facts, one, task)))
+    const others = found.filter((one) => one.isUnavailable && one.isMarked === isMarked)
+    kept.push(...others.filter((one) => lone.some((task) => canTake(facts, one, task))))
+  }
+  return kept.length > 0 ? kept : [...found]
 }
 
 const canTake = ({ member, running }: AskFacts, { peer, record }: AskedAgent, task: PlannableTask): boolean => {

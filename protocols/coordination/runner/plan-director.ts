@@ -104,10 +104,10 @@ export class PlanDirector {
     const answers = await this.#adjustAll(id, plan, adjustments, planReason(plan.goal), signal)
     const accepted = new Set(answers.filter(({ status }) => status === 'accepted').map((one) => one.source_agent))
     const done = adjustments.flatMap((one, i): ResourceAdjustment[] => {
-      // An agent gives nothing less than none, and nothing more than it offered.
-      const change = capacityOf(one) - (before[i] ?? 0)
-      const isIts = Math.sign(change) === Math.sign(one.change) && Math.abs(change) <= Math.abs(one.change)
-      return accepted.has(one.agent) && isIts ? [{ ...one, change }] : []
+      // An agent gives nothing less than none, and nothing more than it offered; others may adjust it too.
+      const found = capacityOf(one) - (before[i] ?? 0)
+      const change = Math.sign(one.change) * Math.min(found * Math.sign(one.change), Math.abs(one.change))
+      return accepted.has(one.agent) && change * one.change > 0 ? [{ ...one, change }] : []
     })
     return { failed: this.#failed(answers), done }
   }

@@ -12,7 +12,7 @@ import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { TaskStatus } from '../../task/task-status.ts'
 import type { PlanMoveChange } from '../journal/plan-changes.ts'
-import { type Adjustment, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
+import { type Adjustment, NOT_SUBMITTED, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import type { ResourceAdjustment } from '../planner/generator.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { planOf } from './plan-facts.ts'
@@ -28,6 +28,9 @@ const MAX_BACKOFF_MS = 30_000
 const SUBMITTED_MS = 60_000
 
 type Move = PlanMoveChange extends infer C ? (C extends PlanMoveChange ? Omit<C, 'epoch' | 'id' | 'as'> : never) : never
+
+/** Nobody submitted all of its tasks in time; it was never carried out, not even in part. */
+const isGivenUp = ({ reason, revision }: PlanRecord): boolean => revision === 0 && reason === NOT_SUBMITTED
 
 export interface DriverDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
@@ -89,6 +92,7 @@ export class PlanDriver {
 
   /** One that was canceled before it was carried out leaves agents as they were. */
   async #end(plan: PlanRecord): Promise<void> {
+    if (plan.state === 'monitoring') this.#adjusted = []
     await this.#rollBack(plan)
     await this.#deps.ended(this.#id, plan)
   }
@@ -119,7 +123,7 @@ export class PlanDriver {
     const missing = await this.#missing(plan)
     if (missing === undefined) return this.#move(plan, { do: 'system_state_change' })
     if (clock.now() - plan.madeAt < SUBMITTED_MS) return this.#untilNews(LOOK_MS)
-    await this.#move(plan, { do: 'system_state_change', reason: planReason(`its task ${missing} was not submitted`) })
+    await this.#move(plan, { do: 'system_state_change', reason: NOT_SUBMITTED })
   }
 
   /** The first of its tasks that nobody has submitted. */
@@ -129,6 +133,7 @@ export class PlanDriver {
   }
 
   async #coordinate(plan: PlanRecord): Promise<void> {
+    if (isGivenUp(plan)) return this.#move(plan, { do: 'coordination_failure', reason: NOT_SUBMITTED, offline: [] })
     // What was refused just now is not asked for again at once.
     if (plan.moves.at(-1)?.trigger === 'adjustment_needed' && plan.failures > 0) await this.#backOff(plan)
     const made = await this.#deps.maker.make(this.#id, plan, this.#signal)
@@ -161,7 +166,6 @@ export class PlanDriver {
     coordinated(failed === undefined)
     if (failed === undefined) {
       await this.#move(plan, { do: 'execution_started' })
-      this.#adjusted = []
       return
     }
     await this.#rollBack(plan)
@@ -180,6 +184,8 @@ export class PlanDriver {
   }
 
   async #monitor(plan: PlanRecord): Promise<void> {
+    // It is carried out as it was planned: what was adjusted for it stays so.
+    this.#adjusted = []
     const found: PlanFinding = await this.#deps.watch.look(this.#id, plan, this.#signal)
     switch (found.do) {
       case 'complete':
@@ -196,6 +202,7 @@ export class PlanDriver {
   }
 
   async #recover(plan: PlanRecord): Promise<void> {
+    if (isGivenUp(plan)) return this.#move(plan, { do: 'recovery_complete', reason: NOT_SUBMITTED })
     if (plan.failures > plan.maxFailures) {
       const reason = planReason(`given up after ${plan.failures} failures: ${plan.reason ?? ''}`)
       return this.#move(plan, { do: 'recovery_complete', reason })
@@ -210,20 +217,26 @@ export class PlanDriver {
     if (leftMs > 0) await this.#pause(Math.min(leftMs, backoff))
   }
 
+  /** Cut short where the plan is over. */
   #pause(ms: number): Promise<void> {
-    return waitFor(this.#signal, (resolve) => this.#deps.port.timers.after(ms, resolve)).catch(() => {})
+    return this.#wait(ms, (resolve) => {
+      if (planOf(this.#deps.member, this.#id)?.outcome !== undefined) resolve()
+    })
   }
 
   async #untilNews(ms: number): Promise<void> {
-    if (!this.#hasNews)
-      await waitFor(this.#signal, (resolve) => {
-        this.#wake = resolve
-        const stop = this.#deps.port.timers.after(ms, resolve)
-        return () => {
-          this.#wake = undefined
-          stop()
-        }
-      }).catch(() => {})
+    if (!this.#hasNews) await this.#wait(ms, (resolve) => resolve())
     this.#hasNews = false
+  }
+
+  #wait(ms: number, woken: (resolve: () => void) => void): Promise<void> {
+    return waitFor<void>(this.#signal, (resolve) => {
+      this.#wake = () => woken(resolve)
+      const stop = this.#deps.port.timers.after(ms, resolve)
+      return () => {
+        this.#wake = undefined
+        stop()
+      }
+    }).catch(() => {})
   }
 }

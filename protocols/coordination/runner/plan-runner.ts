@@ -11,13 +11,13 @@ import type { WorkerRecord } from '../../task/task-record.ts'
 import { isFinal, type TaskStatus } from '../../task/task-status.ts'
 import { type TaskView, viewOfTasks } from '../../task/task-view.ts'
 import type { PlanMoveChange } from '../journal/plan-changes.ts'
-import { PLAN_PREFIX, type PlanRecord, readPlan } from '../plan-record.ts'
+import { isOver, PLAN_PREFIX, type PlanRecord, readPlan } from '../plan-record.ts'
 import { AgentTable } from './agent-table.ts'
 import { DrivenPlans } from './driven-plans.ts'
 import { type CleanerDeps, PlanCleaner } from './plan-cleaner.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { PlanDriver } from './plan-driver.ts'
-import { taskOf } from './plan-facts.ts'
+import { planOf, taskOf } from './plan-facts.ts'
 import type { PlanMaker } from './plan-maker.ts'
 import { PlanWatch } from './plan-watch.ts'
 
@@ -179,6 +179,9 @@ export class PlanRunner {
       void driver.run().finally(() => {
         this.#drivers.delete(driven)
         this.#plans.done(driven)
+        // It may have been made anew while the one before it was ended.
+        const plan = planOf(this.#deps.member, driven)
+        if (plan !== undefined && !isOver(plan)) this.#plans.add(driven, plan.owner)
         this.#loop.wake()
       })
     }
@@ -202,8 +205,10 @@ export class PlanRunner {
       const record = taskOf(member, task)
       return record !== undefined && record.plan === id && !isFinal(record.status)
     })
+    // Made anew, it has other ones; so it is only where it had none.
+    const isStill = (): boolean => planOf(member, id)?.fence.index === plan.fence.index
     const next = async (): Promise<void> => {
-      for (let task = open.shift(); task !== undefined; task = open.shift())
+      for (let task = open.shift(); task !== undefined && isStill(); task = open.shift())
         await this.#cleaner.quietly(cancelTask(task, `plan-${plan.outcome}`, this.#epoch, this.#signal))
     }
     await Promise.all(Array.from({ length: Math.min(END_AT_ONCE, open.length) }, next))

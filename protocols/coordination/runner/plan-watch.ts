@@ -147,15 +147,15 @@ export class PlanWatch {
   /** @param open tasks of it @returns milliseconds until another move may be made */
   #sinceLastMove({ moves, assignments, changedAt }: PlanRecord, open: number, now: number): number {
     const adjustments = moves.filter(({ trigger }) => trigger === 'adjustment_needed')
-    let row = 0
-    for (const { reason = '' } of adjustments.toReversed()) {
-      if (!reason.startsWith('imbalance')) break
-      row += 1
-    }
-    if (row === 0) return 0
+    const firstOther = adjustments.findLastIndex(({ reason = '' }) => !reason.startsWith('imbalance'))
+    const row = adjustments.slice(firstOther + 1)
+    const [first] = row
+    if (first === undefined) return 0
     // Its newest assignments are of what was open then.
-    const doubled = open < assignments.length ? 0 : row - 1
-    return changedAt + Math.min(MAX_MOVE_MS, FIRST_MOVE_MS * 2 ** doubled) - now
+    const hasEnded = open < assignments.length
+    // Those before the first one that is kept are not counted: it goes on to double by how long the row took.
+    const pauseMs = hasEnded ? FIRST_MOVE_MS : Math.max(FIRST_MOVE_MS * 2 ** (row.length - 1), changedAt - first.at)
+    return changedAt + Math.min(MAX_MOVE_MS, pauseMs) - now
   }
 
   /** Who else takes it, and could begin at once; where its agent failed at it, whoever can do it at all. */

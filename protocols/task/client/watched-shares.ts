@@ -6,7 +6,7 @@
  * there is room for, and when this process ends. The same task submitted again, with the same part, has the part of which nobody
  * knew. State: what is watched, those of which nobody knows (bounded), and how many were written off.
  */
-import type { BudgetShare, GivenShare } from '../../budget/carried/budget-share.ts'
+import { type BudgetShare, type GivenShare, isSameShare } from '../../budget/carried/budget-share.ts'
 import { isFinal } from '../task-status.ts'
 import type { TaskState } from './task-api.ts'
 import type { TaskTrackers, Tracker, Watching } from './task-trackers.ts'
@@ -22,9 +22,6 @@ export interface SharesCounts {
   /** Parts that count as spent, since nothing is heard of their tasks. */
   readonly writtenOff: number
 }
-
-const isSameShare = (one: BudgetShare, other: BudgetShare): boolean =>
-  one.of === other.of && JSON.stringify([one.amounts, one.limits]) === JSON.stringify([other.amounts, other.limits])
 
 export class WatchedShares {
   readonly #trackers: Pick<TaskTrackers, 'watch'>

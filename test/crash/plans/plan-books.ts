@@ -18,6 +18,9 @@ export const WAYS: Readonly<Record<string, string>> = {
 }
 /** What counts as a failure where a plan is made anew. */
 const FAILED = new Set(['directive_failed', 'resource_conflict'])
+const NOT_SUBMITTED = 'its tasks were not submitted'
+/** Agents, each as it was started, that a plan keeps as offline. */
+const KEPT_OFFLINE = 32
 /** Moves that a plan keeps. */
 const KEPT_MOVES = 16
 
@@ -35,6 +38,7 @@ interface LoggedChange {
   readonly goal: { readonly goal: string; readonly tasks: readonly string[] }
   readonly assignments: readonly LoggedAssignment[]
   readonly adjustment: string
+  readonly offline?: readonly { readonly agent: string; readonly registration: number }[]
   readonly outcome: string
   readonly ids: readonly string[]
   readonly reason?: string
@@ -61,7 +65,18 @@ export interface ShownPlan {
 }
 interface Plan extends ShownPlan {
   readonly goal: string
+  /** The life of each, by agent. */
+  readonly offline: ReadonlyMap<string, number>
   readonly tasks: readonly string[]
+}
+
+const offlineBy = (before: ReadonlyMap<string, number>, { offline = [] }: LoggedChange): Map<string, number> => {
+  const all = new Map(before)
+  for (const { agent, registration } of offline) {
+    all.delete(agent)
+    all.set(agent, registration)
+  }
+  return new Map([...all].slice(-KEPT_OFFLINE))
 }
 
 const textOf = ({ owner, state, revision, failures, outcome = '', asOf, assignments, moves }: ShownPlan): string => {
@@ -120,7 +135,7 @@ export class PlanBooks {
         const plan = this.#plans.get(change.id)
         if (plan === undefined || plan.outcome !== undefined || plan.owner !== by) return false
         this.#end(change.id, { ...plan, asOf: index }, 'canceled')
-        if (plan.revision === 0 && change.reason === 'its tasks were not submitted') this.#unsubmitted.add(change.id)
+        this.#noteUnsubmitted(plan, change)
         return true
       }
       case 'draw':
@@ -143,7 +158,7 @@ export class PlanBooks {
       this.outcomes.delete(id)
     }
     if (new Set(tasks).size !== tasks.length) return false
-    const nothing = { revision: 0, failures: 0, assignments: [], moves: [], outcome: undefined }
+    const nothing = { revision: 0, failures: 0, assignments: [], offline: new Map(), moves: [], outcome: undefined }
     this.#plans.set(id, { ...nothing, owner, goal, tasks, state: 'idle', asOf: index })
     this.counts.made += 1
     return true
@@ -155,22 +170,33 @@ export class PlanBooks {
     const state = WAYS[`${plan?.state} ${trigger}`]
     if (plan === undefined || plan.outcome !== undefined || plan.asOf !== change.as || state === undefined) return false
     const moves = [...plan.moves, `${trigger} to ${state} in ${term}`].slice(-KEPT_MOVES)
-    const moved = { ...plan, state, asOf: index, moves }
+    const moved = { ...plan, state, asOf: index, moves, offline: offlineBy(plan.offline, change) }
     if (trigger === 'plan_ready') {
       if (!this.#mayAssign(id, plan, change.assignments)) return false
       this.counts.revisions += 1
       this.#plans.set(id, { ...moved, revision: plan.revision + 1, assignments: change.assignments })
     } else if (trigger === 'completion') this.#end(id, moved, change.outcome)
-    else if (trigger === 'recovery_complete') this.#end(id, moved, 'failed')
-    else this.#plans.set(id, { ...moved, failures: this.#failuresOf(plan, change) })
+    else if (trigger === 'recovery_complete') {
+      this.#end(id, moved, 'failed')
+      this.#noteUnsubmitted(plan, change)
+    } else this.#plans.set(id, { ...moved, failures: this.#failuresOf(plan, change) })
     this.counts.moves += 1
     return true
   }
 
-  #failuresOf({ failures }: Plan, { do: trigger, adjustment }: LoggedChange): number {
+  /** It ended before it was carried out, for that reason: the same again is another one. */
+  #noteUnsubmitted({ revision }: Plan, { id, reason }: LoggedChange): void {
+    if (revision === 0 && reason === NOT_SUBMITTED) this.#unsubmitted.add(id)
+  }
+
+  #failuresOf({ failures, state, offline }: Plan, change: LoggedChange): number {
+    const { do: trigger, adjustment, offline: marked = [] } = change
     if (trigger === 'execution_started') return 0
-    const isFailed = trigger === 'coordination_failure' || (trigger === 'adjustment_needed' && FAILED.has(adjustment))
-    return isFailed ? failures + 1 : failures
+    // The same agents as before could not be directed.
+    const isNoNews = marked.every(({ agent, registration }) => offline.get(agent) === registration)
+    const isGone = adjustment === 'agent_unavailable' && state === 'executing' && isNoNews
+    const isAdjusted = trigger === 'adjustment_needed' && (FAILED.has(adjustment) || isGone)
+    return trigger === 'coordination_failure' || isAdjusted ? failures + 1 : failures
   }
 
   /** Its own tasks, each once, by directives that never said anything else. */

@@ -33,13 +33,9 @@ const wrongMoves = ({ moves, state, outcome }: PlanRecord): string | undefined =
   return isEnd !== (outcome === 'completed' || outcome === 'failed') ? `it is ${outcome} after ${last}` : undefined
 }
 
-/** One that never had its tasks, by the same again of its owner. */
-const isMadeAnew = (before: PlanRecord, { owner, outcome, revision }: PlanRecord): boolean =>
-  before.outcome === 'canceled' &&
-  before.reason === NOT_SUBMITTED &&
-  before.revision + revision === 0 &&
-  outcome === undefined &&
-  owner === before.owner
+/** One that never had its tasks, by the same again. */
+const isMadeAnew = (before: PlanRecord, { outcome, revision }: PlanRecord): boolean =>
+  before.reason === NOT_SUBMITTED && before.revision + revision === 0 && outcome === undefined
 
 export class PlanObserver {
   readonly counts = {

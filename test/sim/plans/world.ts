@@ -6,7 +6,15 @@
  * there and connected again: each plan is over, as its tasks say, and none of its tasks is left.
  */
 
-import { isOver, PLAN_PREFIX, type PlanRecord, planKey, readPlan } from '../../../protocols/coordination/plan-record.ts'
+import type { MakePlan } from '../../../protocols/coordination/api.ts'
+import {
+  isOver,
+  NOT_SUBMITTED,
+  PLAN_PREFIX,
+  type PlanRecord,
+  planKey,
+  readPlan,
+} from '../../../protocols/coordination/plan-record.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { readTask, TASK_PREFIX, type TaskRecord } from '../../../protocols/task/task-record.ts'
 import { isFinal } from '../../../protocols/task/task-status.ts'
@@ -27,6 +35,7 @@ const MOST_OPEN = 12
 const CUT_MS = [200, 6_000] as const
 const FROZEN_MS = 4_000
 const OUTAGE_SHARE = 0.3
+const LATE_SHARE = 0.1
 /** Until what an agent that is gone was to do is planned elsewhere, also where a plan waits after failures. */
 const REPLANNED_MS = 40_000
 
@@ -38,6 +47,8 @@ class PlansWorld {
   readonly #running = new Map<string, PlanNode>()
   readonly #names: readonly string[]
   readonly #made = new Map<string, string>()
+  /** Those of which their makers heard that they are made. */
+  readonly #submitted = new Set<string>()
   /** What tasks whose work is a plan consist of. */
   readonly #wholes = new Map<string, readonly Part[]>()
   /** Whether an agent refused a task when it was directed to do it last. */
@@ -51,6 +62,7 @@ class PlansWorld {
     directed: 0,
     worked: 0,
     unmade: 0,
+    late: 0,
     outages: 0,
     wholes: 0,
   }
@@ -117,6 +129,7 @@ class PlansWorld {
   /** An agent begins. */
   #worked(task: string, agent: string): void {
     this.#counts.worked += 1
+    if (task.endsWith('-before')) return
     const refuses = this.#refuses.get(`${task} ${agent}`)
     if (refuses !== false)
       this.#scene.problem(`${agent} works on ${task}, which it ${refuses ? 'refused' : 'never agreed to'}`)
@@ -133,18 +146,33 @@ class PlansWorld {
     if (from === undefined || this.#open().length > MOST_OPEN) return
     const id = `p${this.#made.size}`
     this.#made.set(id, from.node.name)
+    const before = this.#scene.happens(LATE_SHARE) ? `${id}-before` : undefined
     const tasks = Array.from({ length: 1 + this.#scene.below(5) }, (_, i) => ({
       ...{ id: `${id}-t${i}`, type: this.#anyType(), retry: { max: 2, delayMs: 100 } },
+      ...(before !== undefined && { dependencies: [before] }),
       ...{ input: { ms: this.#scene.below(2_500), fails: this.#scene.happens(0.1) } },
       ...(this.#scene.happens(0.3) && { requirements: { resources: { cpu: 1 + this.#scene.below(2) } } }),
     }))
     this.#scene.tell(`${from.node.name} makes ${id} of ${tasks.length}`)
-    const plan = { id, goal: 'simulated', tasks, timeoutMs: 60_000, ...this.#spending.give(id, from) }
-    from.plans.make(plan).catch((error: unknown) => {
-      // Its maker may be gone, or cut off.
-      this.#counts.unmade += 1
-      this.#scene.tell(`${id} was not made: ${error}`)
-    })
+    const plan = { id, goal: 'simulated', tasks, timeoutMs: 40_000, ...this.#spending.give(id, from) }
+    this.#makeBehind(from, plan, before).then(
+      () => this.#submitted.add(id),
+      (error: unknown) => {
+        // Its maker may be gone, or cut off.
+        this.#counts.unmade += 1
+        this.#scene.tell(`${id} was not made: ${error}`)
+      },
+    )
+  }
+
+  /** What its tasks depend on is submitted only after they were refused; the same again is made then. */
+  async #makeBehind({ plans, tasks }: PlanNode, plan: MakePlan, before: string | undefined): Promise<void> {
+    if (before !== undefined) {
+      await plans.make(plan).catch(() => {})
+      await tasks.submit({ id: before, type: this.#anyType(), input: { ms: 100 } }, { timeoutMs: 60_000 })
+      this.#counts.late += 1
+    }
+    await plans.make(plan)
   }
 
   /** A task whose work is a plan. */
@@ -293,7 +321,8 @@ class PlansWorld {
   }
 
   async #checkEnd(id: string, plan: PlanRecord): Promise<void> {
-    const { outcome, tasks } = plan
+    const { outcome, reason, tasks } = plan
+    if (reason === NOT_SUBMITTED && this.#submitted.has(id)) throw new Error(`${id} was made, and is given up`)
     const [reader] = [...this.#running.values()]
     const read = tasks.map(async (task) =>
       reader?.tasks

@@ -32,6 +32,14 @@ test('who could not be directed lately is not asked where others can do all of i
   assert.deepEqual(names(factsOf(workers, 'b'), [task('1')], 'a'), ['b'], 'offline for this plan counts more')
 })
 
+test('who is offline for this plan is asked again for what nobody else can do, beside others', () => {
+  const facts = factsOf({ a: worker('sum'), b: worker('rare') })
+  const tasks = [task('1'), task('2', 'rare')]
+  assert.deepEqual(names(facts, tasks, 'b'), ['a', 'b'])
+  assert.deepEqual(names(facts, tasks.slice(0, 1), 'b'), ['a'])
+  assert.deepEqual(names(factsOf({ a: worker('sum', 'rare'), b: worker('rare') }), tasks, 'b'), ['a'])
+})
+
 test('who could not be directed lately gets only what nobody else can do', () => {
   const facts = factsOf({ a: worker('sum', 'rare'), b: worker('sum') }, 'a')
   const tasks = [task('1'), task('2'), task('3'), task('4', 'rare')]

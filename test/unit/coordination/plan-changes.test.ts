@@ -153,13 +153,37 @@ test('failures count until a plan is carried out; moves are bounded', () => {
   journal.move('p', { do: 'system_state_change' })
   for (let i = 0; i < MAX_MOVES; i += 1) {
     journal.move('p', { do: 'plan_ready', assignments: assigned(['a', 'w']) })
-    journal.move('p', { do: 'adjustment_needed', adjustment: i % 2 === 0 ? 'directive_failed' : 'agent_unavailable' })
+    const offline = [{ agent: 'w', registration: i }]
+    journal.move('p', {
+      ...{ do: 'adjustment_needed', offline },
+      adjustment: i % 2 === 0 ? 'directive_failed' : 'agent_unavailable',
+    })
   }
   assert.equal(journal.get('p')?.failures, MAX_MOVES / 2)
   assert.equal(journal.get('p')?.moves.length, MAX_MOVES)
   journal.move('p', { do: 'plan_ready', assignments: [] })
   journal.move('p', { do: 'execution_started' })
   assert.equal(journal.get('p')?.failures, 0)
+})
+
+test('an agent that is gone is news once: the same one again counts as a failure, but not while all work is under way', () => {
+  const journal = new PlanJournal()
+  journal.propose('ann', 'p', goalOf(['a']))
+  journal.move('p', { do: 'system_state_change' })
+  const gone = (...offline: { agent: string; registration: number }[]): number | undefined => {
+    journal.move('p', { do: 'adjustment_needed', adjustment: 'agent_unavailable', offline })
+    const failures = journal.get('p')?.failures
+    journal.move('p', { do: 'plan_ready', assignments: assigned(['a', 'w']) })
+    return failures
+  }
+  journal.move('p', { do: 'plan_ready', assignments: assigned(['a', 'w']) })
+  assert.equal(gone({ agent: 'w', registration: 1 }), 0)
+  assert.equal(gone({ agent: 'w', registration: 1 }), 1)
+  assert.equal(gone({ agent: 'w', registration: 1 }, { agent: 'v', registration: 1 }), 1)
+  assert.equal(gone({ agent: 'w', registration: 2 }), 1)
+  assert.equal(gone(), 2)
+  journal.move('p', { do: 'execution_started' })
+  assert.equal(gone(), 0)
 })
 
 test('an owner has three times of what is free, and what is forgotten frees its share', () => {
@@ -225,9 +249,54 @@ test('a plan that never had its tasks is made anew by the same again; others tha
   journal.one('ann', { do: 'cancel', id: 'p', reason: 'no need' })
   assert.deepEqual(journal.propose('ann', 'p', goal), { isKnown: true })
   assert.equal(journal.get('p')?.outcome, 'canceled')
+  // Given up by who coordinates, it is the same.
+  journal.propose('ann', 'given-up', goal)
+  journal.move('given-up', { do: 'system_state_change', reason: NOT_SUBMITTED })
+  journal.move('given-up', { do: 'coordination_failure', reason: NOT_SUBMITTED })
+  journal.move('given-up', { do: 'recovery_complete', reason: NOT_SUBMITTED })
+  assert.equal(journal.get('given-up')?.outcome, 'failed')
+  assert.deepEqual(journal.propose('ann', 'given-up', goal), { isKnown: false })
   // Voters of an older level do not know of it.
   const older = new PlanJournal(2)
   older.propose('ann', 'p', goal)
   older.one('ann', { do: 'cancel', id: 'p', reason: NOT_SUBMITTED })
   assert.deepEqual(older.propose('ann', 'p', goal), { isKnown: true })
+})
+
+test('a plan of a task that never had its tasks is made anew by whoever works on the task', () => {
+  const journal = new PlanJournal()
+  journal.workOn('bob', 'whole')
+  const goal = goalOf(['whole.a'])
+  const endUnbegun = (by: string): unknown => journal.one(by, { do: 'cancel', id: 'p', reason: NOT_SUBMITTED })
+  journal.propose('bob', 'p', goal)
+  endUnbegun('bob')
+  assert.deepEqual(journal.propose('bob', 'p', goal), { isKnown: false })
+  endUnbegun('bob')
+  journal.again('whole', 'carol')
+  assert.equal(journal.propose('bob', 'p', { ...goal, tasks: ['whole.b'] }), 'STA003 exists')
+  assert.deepEqual(journal.propose('carol', 'p', goal), { isKnown: false })
+  const { owner, outcome } = journal.get('p') ?? {}
+  assert.deepEqual([owner, outcome, journal.share('bob'), journal.share('carol')], ['carol', undefined, 0, 1])
+})
+
+test('a plan that had some of its tasks is not made anew: they ended with it', () => {
+  const journal = new PlanJournal()
+  journal.workOn('bob', 'b')
+  const goal = goalOf(['a', 'b'])
+  journal.propose('ann', 'p', goal)
+  journal.one('ann', { do: 'cancel', id: 'p', reason: NOT_SUBMITTED })
+  assert.equal(journal.propose('ann', 'p', goal), 'STA003 ended')
+  assert.equal(journal.get('p')?.outcome, 'canceled')
+})
+
+test('a plan that has no room to be made anew stays as it ended', () => {
+  const journal = new PlanJournal()
+  journal.propose('ann', 'p', goalOf(['a']))
+  journal.one('ann', { do: 'cancel', id: 'p', reason: NOT_SUBMITTED })
+  const tasks = Array.from({ length: MAX_PLAN_TASKS }, (_, i) => `t${i}`)
+  for (let made = 0; journal.propose('ann', `p${made}`, goalOf(tasks)) !== 'COM003 plan-share'; ) made += 1
+  for (let made = 0; journal.propose('ann', `q${made}`, goalOf(['t'])) !== 'COM003 plan-share'; ) made += 1
+  assert.equal(journal.propose('ann', 'p', goalOf(['a'])), 'COM003 plan-share')
+  assert.equal(journal.get('p')?.outcome, 'canceled')
+  assert.deepEqual(journal.bugs, [])
 })

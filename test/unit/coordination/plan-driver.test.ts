@@ -1,7 +1,7 @@
 /** How a plan is moved: what is refused without that anything has changed is not asked for again at once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type PlanRecord, planKey } from '../../../protocols/coordination/plan-record.ts'
+import { NOT_SUBMITTED, type PlanRecord, planKey } from '../../../protocols/coordination/plan-record.ts'
 import { type DriverDeps, PlanDriver } from '../../../protocols/coordination/runner/plan-driver.ts'
 import { stateError } from '../../../protocols/errors.ts'
 
@@ -36,7 +36,7 @@ const drive = (record: PlanRecord, deps: Partial<DriverDeps>) => {
     ...deps,
   } as unknown as DriverDeps
   const driver = new PlanDriver(all, 'p', end.signal)
-  return { world, run: () => driver.run() }
+  return { world, run: () => driver.run(), wake: () => driver.wake() }
 }
 const aMoment = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
@@ -93,6 +93,7 @@ const through = async (
   const left = [...states]
   const { world, run } = drive({ ...plan, state: left.shift() ?? 'idle', maxFailures }, {
     maker: { make: async () => made },
+    watch: { look: async () => ({ do: 'complete', outcome: 'completed' }) },
     director,
     decide: async (change: { readonly do: string }) => {
       world.decided.push(change)
@@ -135,8 +136,50 @@ test('what agents adjusted is taken back where the plan is canceled first, and s
   assert.deepEqual(undone, [ADJUSTMENT])
   undone.length = 0
   const moves = await through(
-    ['coordinating', 'executing'],
+    ['coordinating', 'executing', 'monitoring'],
     directorOf(undone, () => undefined),
   )
-  assert.deepEqual([moves, undone], [['plan_ready', 'execution_started'], []])
+  assert.deepEqual([moves, undone], [['plan_ready', 'execution_started', 'completion'], []])
+})
+
+test('a plan whose tasks nobody submitted in time is given up, and was not carried out in part', async () => {
+  const states = {
+    system_state_change: 'coordinating',
+    coordination_failure: 'error',
+    recovery_complete: 'idle',
+  } as const
+  const moves: unknown[] = []
+  const { world, run } = drive({ ...plan, state: 'idle', madeAt: 30_000 }, {
+    statusOf: async () => undefined,
+    decide: async (change: { readonly do: keyof typeof states; readonly reason: string }) => {
+      moves.push([change.do, change.reason])
+      const isOver = change.do === 'recovery_complete'
+      const state = states[change.do]
+      world.record = { ...world.record, state, reason: change.reason, ...(isOver && { outcome: 'failed' as const }) }
+    },
+  } as unknown as Partial<DriverDeps>)
+  await run()
+  assert.deepEqual(
+    moves,
+    Object.keys(states).map((trigger) => [trigger, NOT_SUBMITTED]),
+  )
+})
+
+test('a plan that is canceled while it waits to be tried again ends at once', async () => {
+  let isEnded = false
+  const { world, run, wake } = drive({ ...plan, state: 'error', failures: 3, changedAt: 100_000 }, {
+    ended: async () => {
+      isEnded = true
+    },
+  } as Partial<DriverDeps>)
+  const over = run()
+  await aMoment()
+  wake()
+  await aMoment()
+  assert.deepEqual([world.pauses.length, isEnded], [1, false], 'it waits on')
+  world.record = { ...world.record, outcome: 'canceled' }
+  wake()
+  await aMoment()
+  assert.equal(isEnded, true)
+  await over
 })

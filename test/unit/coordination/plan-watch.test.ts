@@ -61,10 +61,14 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
     at: (ms: number) => {
       now = ms
     },
-    look: (moves: readonly string[] = [], changedAt = 0) =>
+    /** @param moves why, each; milliseconds since 1970 */
+    look: (moves: readonly string[] = [], changedAt = 0, at: readonly number[] = []) =>
       watch.look(
         'p',
-        { ...plan, moves: moves.map((reason) => ({ trigger: 'adjustment_needed', reason })), changedAt } as PlanRecord,
+        {
+          ...{ ...plan, changedAt },
+          moves: moves.map((reason, i) => ({ trigger: 'adjustment_needed', reason, at: at[i] ?? changedAt })),
+        } as PlanRecord,
         SIGNAL,
       ),
   }
@@ -95,6 +99,10 @@ test('moves are put off longer and longer while no task of the plan ends, and no
   assert.deepEqual(await world.look(moves, 101_000), { do: 'wait', dueMs: 800 })
   world.at(101_800)
   assert.equal((await world.look(moves, 101_000)).do, 'adjust')
+  // Of a long row the first ones are not kept: it has lasted 9 s, and goes on after as much.
+  world.at(109_000)
+  const at = moves.map((_, i) => 100_000 + i * 4_500)
+  assert.deepEqual(await world.look(moves, 109_000, at), { do: 'wait', dueMs: 9_000 })
   world.set('three', ['b', 'completed'])
   world.at(100_050)
   assert.deepEqual(await world.look(moves, 100_000), { do: 'wait', dueMs: 150 })
