@@ -1,10 +1,9 @@
-/** The main job as people run it: as a program, on real folders, with a worker killed in the middle. */
+/** The main job as people run it: as a program, on real folders. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { childrenOf, HELD_MS, lastLine, makeFolder, PROSE, start } from '../support/report-job.ts'
-import { until } from '../support/until.ts'
+import { lastLine, makeFolder, PROSE, start } from '../support/report-job.ts'
 
 describe('the main job', { timeout: 110_000 }, () => {
   test('works through a folder of odd files and says what it did in one line of JSON', async () => {
@@ -50,43 +49,6 @@ describe('the main job', { timeout: 110_000 }, () => {
     ]) {
       assert.ok(report.includes(expected), `the report does not name ${expected}`)
     }
-  })
-
-  test('loses no document when agents are killed in the middle, the composer among them', async () => {
-    const folder = makeFolder()
-    const out = join(makeFolder(), 'report.md')
-    const total = 600
-    for (let i = 0; i < total; i += 1) {
-      writeFileSync(
-        join(folder, `document-${i}.md`),
-        `# Document ${i}\n\n${PROSE.repeat(20)}\n\nNumber ${i} is ${i * 7}.\n`,
-      )
-    }
-    const { child, output, exit } = start(['--once', '--json', '--out', out, folder])
-    const pid = child.pid ?? 0
-    const kill = async (name: string): Promise<void> => {
-      const found = childrenOf(pid, name)
-      assert.equal(found.length, 1)
-      for (const victim of found) process.kill(victim, 'SIGKILL')
-      await until(`the loss of ${name} to be noticed`, () => output.stderr.includes(`${name} ended`), 10_000)
-    }
-    const percentages = (): number => output.stderr.match(/\d+ ?%/g)?.length ?? 0
-    await until('progress', () => percentages() > 0, 60_000)
-    // Held still, so that there is work on it when it dies.
-    const [held = 0] = childrenOf(pid, 'outliner')
-    process.kill(held, 'SIGSTOP')
-    await kill('composer')
-    await new Promise((resolve) => setTimeout(resolve, HELD_MS))
-    await kill('outliner')
-    const before = percentages()
-    await until('progress of the next composer', () => percentages() > before, 60_000)
-    assert.equal(await exit, 0, output.stderr)
-    const summary = lastLine(output.stdout)
-    assert.equal(summary.documents, total)
-    assert.equal(summary.processed, total)
-    assert.equal(summary.failed, 0)
-    assert.ok(Number(summary.reassigned) > 0, 'a killed worker had work on it')
-    assert.deepEqual(childrenOf(pid, 'composer'), [])
   })
 
   test('refuses a folder that is not there and a wrong command line, with what to do', async () => {
