@@ -91,6 +91,13 @@ export const createCommandDeduplication = <T>(
   }
 }
 
+/** What a run left of the part of a budget that came with its command. */
+export interface Remainder {
+  /** Names that part; undefined: it came from an older sender. */
+  readonly part: string | undefined
+  readonly left: Amounts
+}
+
 /**
  * What commands that may run again left of their budgets. At most as many and as old as the commands that are remembered; the
  * oldest goes first.
@@ -98,7 +105,7 @@ export const createCommandDeduplication = <T>(
 export class CommandRemainders {
   readonly #limits: Pick<CommandDeduplicationLimits, 'maxCount' | 'maxAgeMs'>
   /** Longest ago first. */
-  readonly #kept = new Map<string, { readonly left: Amounts; readonly endedAt: number }>()
+  readonly #kept = new Map<string, Remainder & { readonly endedAt: number }>()
 
   #forgotten = 0
 
@@ -106,9 +113,9 @@ export class CommandRemainders {
     this.#limits = limits
   }
 
-  keep(key: string, nowMs: number, left: Amounts): void {
+  keep(key: string, nowMs: number, { part, left }: Remainder): void {
     this.#kept.delete(key)
-    this.#kept.set(key, { left, endedAt: nowMs })
+    this.#kept.set(key, { part, left, endedAt: nowMs })
     for (const [oldest, { endedAt }] of this.#kept) {
       if (nowMs - endedAt < this.#limits.maxAgeMs && this.#kept.size <= this.#limits.maxCount) return
       this.#kept.delete(oldest)
@@ -116,11 +123,12 @@ export class CommandRemainders {
     }
   }
 
-  /** Whoever runs it has it from now on. */
-  take(key: string, nowMs: number): Amounts | undefined {
+  /** Whoever runs it has it from now on. @param part undefined: whichever it is of @returns undefined: none of that is kept */
+  take(key: string, nowMs: number, part: string | undefined): Amounts | undefined {
     const kept = this.#kept.get(key)
     this.#kept.delete(key)
-    return kept !== undefined && nowMs - kept.endedAt < this.#limits.maxAgeMs ? kept.left : undefined
+    if (kept === undefined || nowMs - kept.endedAt >= this.#limits.maxAgeMs) return undefined
+    return part === undefined || part === kept.part ? kept.left : undefined
   }
 
   /** How many went before they were taken. */

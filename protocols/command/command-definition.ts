@@ -80,6 +80,8 @@ export const commandProtocol = (definition: CommandDefinition) =>
           parameters: definition.parameters,
           /** What of a budget comes with it, once for all attempts. */
           budget: CarriedBudgetSchema.optional(),
+          /** Names that, alike in all attempts: what was left of another one is not of this one. Absent: of an older sender. */
+          part: z.string().min(1).max(64).optional(),
           /** An attempt before it, of which nothing was heard, brought the amounts: what that one left of them counts. */
           again: z.boolean().optional(),
         }),

@@ -6,7 +6,7 @@
  * State: what is remembered, and what was left of budgets (command-deduplication.ts), and what can still be cancelled.
  */
 import { abortable } from '../async.ts'
-import { type Amounts, atMost } from '../budget/amounts.ts'
+import { type Amounts, atMost, NO_AMOUNTS } from '../budget/amounts.ts'
 import { type CarriedBudget, sliceOf } from '../budget/carried/carried-budget.ts'
 import type { Context } from '../define.ts'
 import { type Fault, ParleyError, toFault } from '../errors.ts'
@@ -23,19 +23,27 @@ export interface RunRequest {
   readonly timeout_ms: number
   readonly parameters: unknown
   readonly budget?: CarriedBudget | undefined
+  readonly part?: string | undefined
   readonly again?: boolean | undefined
 }
 
-interface Remainder {
+interface WithRemaining {
   /** What is left of its budget, where it came with one. */
   remaining?: Amounts
 }
 
-export type RunAnswer = Remainder &
+export type RunAnswer = WithRemaining &
   (
     | { command_id: string; status: 'ack'; result: unknown; repeated?: boolean }
     | { command_id: string; status: 'nack'; reason: string; error: Fault }
   )
+
+/** A run that has ended. */
+interface Ended {
+  readonly answer: RunAnswer
+  /** Names what it had of a budget. */
+  readonly part: string | undefined
+}
 
 export interface CommandReceiver {
   run(
@@ -92,10 +100,18 @@ const requireSize = (type: string, bytes: number): void => {
   })
 }
 
-/** @param left by a run before it, which ended with a passing nack */
+/** @param left of the same part, by a run before it that ended with a passing nack */
 const budgetOf = ({ budget, again }: RunRequest, left: Amounts | undefined): CarriedBudget | undefined => {
   if (budget === undefined || left === undefined) return budget
   return { ...budget, amounts: again === true ? left : atMost(budget.amounts, left) }
+}
+
+/** For an attempt that did not begin the run. Of the part that it brings a run with another one spent nothing. */
+const repeatedAnswer = ({ answer, part }: Ended, { budget, part: own, again }: RunRequest): RunAnswer => {
+  const told = answer.status === 'ack' ? { ...answer, repeated: true } : answer
+  if (budget === undefined || own === undefined || own === part) return told
+  // What an attempt before this one spent of it is not known here.
+  return { ...told, remaining: again === true ? NO_AMOUNTS : budget.amounts }
 }
 
 export const createCommandReceiver = (
@@ -103,7 +119,7 @@ export const createCommandReceiver = (
   limits?: CommandDeduplicationLimits,
   bytesOf: (context: Context) => number = payloadBytes,
 ): CommandReceiver => {
-  const remembered = createCommandDeduplication<RunAnswer>(limits)
+  const remembered = createCommandDeduplication<Ended>(limits)
   const remainders = new CommandRemainders(limits)
   const cancels = new Map<string, AbortController>()
   const counts = { executed: 0, repeated: 0, acks: 0, nacks: 0 }
@@ -114,14 +130,14 @@ export const createCommandReceiver = (
     handler: CommandHandler<unknown, unknown>,
     request: RunRequest,
     context: Context,
-  ): Promise<RunAnswer> => {
-    const { command_id: commandId, timeout_ms: timeoutMs, parameters } = request
+  ): Promise<Ended> => {
+    const { command_id: commandId, timeout_ms: timeoutMs, parameters, part } = request
     const abort = new AbortController()
     const endsAt = port.clock.monotonic() + timeoutMs
     const stop = port.timers.after(timeoutMs, () => abort.abort(lateError(type, timeoutMs)))
     cancels.set(key, abort)
     counts.executed += 1
-    const carried = budgetOf(request, remainders.take(key, port.clock.monotonic()))
+    const carried = budgetOf(request, remainders.take(key, port.clock.monotonic(), part))
     const budget = carried && sliceOf(carried, port.clock.now())
     const given: CommandContext = {
       commandId,
@@ -163,10 +179,10 @@ export const createCommandReceiver = (
     const now = port.clock.monotonic()
     if (remaining !== undefined) {
       answer.remaining = remaining
-      if (isPassing(answer)) remainders.keep(key, now, remaining)
+      if (isPassing(answer)) remainders.keep(key, now, { part, left: remaining })
     }
     remembered.markEnded(key, now, sizeOf(answer), !isPassing(answer))
-    return answer
+    return { answer, part }
   }
 
   const keyOf = (peer: string, type: string, commandId: string): string => `${peer}/${type}/${commandId}`
@@ -180,8 +196,8 @@ export const createCommandReceiver = (
         Promise.resolve().then(() => begin(key, type, handler, request, context)),
       )
       if (isKnown) counts.repeated += 1
-      const answer = await abortable(outcome, context.signal)
-      return isKnown && answer.status === 'ack' ? { ...answer, repeated: true } : answer
+      const ended = await abortable(outcome, context.signal)
+      return isKnown ? repeatedAnswer(ended, request) : ended.answer
     },
     cancel(peer, type, commandId) {
       cancels

@@ -46,6 +46,8 @@ interface Order extends Prepared {
   readonly options: CommandOptions
   /** What it has of a budget. */
   readonly given: GivenShare | undefined
+  /** Names that, where there is something. */
+  readonly part: string
 }
 
 const MAX_TARGETS = 1_024
@@ -161,7 +163,8 @@ export class CommandSender {
     const share = shareFor(options.budget, parent && checkParent(parent).budget)
     const given = share && GivenShare.of(share, this.#port.clock)
     try {
-      return await this.#attempts(first, protocols, { ...prepared, commandId, options, given })
+      const part = given === undefined ? '' : this.#newId()
+      return await this.#attempts(first, protocols, { ...prepared, commandId, options, given, part })
     } finally {
       given?.end(true)
     }
@@ -217,13 +220,13 @@ export class CommandSender {
 
   /** One attempt. @throws what Commands.send() does */
   async #attempt(peer: string, order: Order, leftMs: number, count: number, settings: RetrySettings): Promise<unknown> {
-    const { type, protocol, parameters, commandId, options, given } = order
+    const { type, protocol, parameters, commandId, options, given, part } = order
     // Of an attempt that nothing was heard of nobody knows what it spends: what it brought is not given a second time.
     const again = given?.isOut() === true
     const budget = again ? given.beginAgain() : given?.begin()
     const request = {
       ...{ command_id: commandId, timeout_ms: Math.max(1, Math.floor(leftMs)), parameters },
-      ...(budget !== undefined && { budget, ...(again && { again }) }),
+      ...(budget !== undefined && { budget, part, ...(again && { again }) }),
     }
     const waitMs = Math.max(1, Math.min(attemptTimeoutMs(count, leftMs, settings), leftMs))
     const sending = new SendingNote()

@@ -12,7 +12,6 @@ import { ParleyError } from '../errors.ts'
 import type { Events } from '../events/api.ts'
 import type { Journal } from '../journal/client/journal-client.ts'
 import { HeardTime } from '../journal/feed/heard-time.ts'
-import { notLeading } from '../journal/feed/record-feeds.ts'
 import type { JournalMember } from '../journal/journal-server.ts'
 import type { Json } from '../journal/state/command-kind.ts'
 import type { BoardData, TableData, TimelineData } from '../part.ts'
@@ -31,8 +30,8 @@ import { TaskReader } from './client/task-reader.ts'
 import { failedTask, TaskSubmitter } from './client/task-submitter.ts'
 import { TaskTrackers, type Tracker } from './client/task-trackers.ts'
 import { readBoard, tasksTable, timelineOf } from './client/task-views.ts'
-import { type TasksDigest, tasksDigest } from './client/tasks-digest.ts'
-import { taskProtocol } from './contract.ts'
+import { askDigest, tasksDigest } from './client/tasks-digest.ts'
+import type { taskProtocol } from './contract.ts'
 import { EventWatcher } from './events/event-watcher.ts'
 import { createTaskFeeds, followTasks, type TaskFeeds, type TaskFollower, tellTasks } from './feed/task-feed.ts'
 import { ScheduleRunner } from './schedule/schedule-runner.ts'
@@ -45,11 +44,11 @@ import { INPUT_ROW } from './task-record.ts'
 import { claimOf, type TaskResources } from './task-resources.ts'
 import { taskVersions } from './task-view.ts'
 import { hearAttempts, type PlanTasks, tasksForPlans } from './tasks-for-plans.ts'
+import type { SubmittedChild } from './worker/attempt-children.ts'
 import type { MakeCall } from './worker/recorded-call.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
 
-const DIGEST_MS = 10_000
 /** A table is for somebody who looks at it. */
 const SHOW_MS = 2_000
 const MOST_SHOWN = 500
@@ -123,7 +122,7 @@ class NodeTasks implements TasksFeature {
       live: (signal) => this.#own().live(signal),
     })
     this.#submitter = new TaskSubmitter({
-      ...{ port, batcher: this.#batcher, trackers: this.#trackers, values: bytes.transfers },
+      ...{ port, batcher: this.#batcher, trackers: this.#trackers, values: bytes.transfers, retainMs: deps.retainMs },
       live: (signal) => this.#own().live(signal),
     })
     const { heard, ...hearing } = hearAttempts(this.#announcer, this.#counts, this.#batcher)
@@ -156,15 +155,22 @@ class NodeTasks implements TasksFeature {
     this.#acting = coordinator.act(({ epoch, signal }) => this.#coordinate(epoch, signal))
   }
 
-  async submit(task: SubmitTask, options: TaskWaitOptions = {}): Promise<TaskHandle> {
-    const [handle] = await this.submitAll([task], options)
-    return handle ?? Promise.reject(new Error('a submission was answered with nothing'))
+  submit: Tasks['submit'] = async (task, options = {}) => (await this.submitChild(task, options)).handle
+
+  /** Says as well whether it was there before. */
+  async submitChild(task: SubmitTask, options: TaskWaitOptions): Promise<SubmittedChild> {
+    const [child] = await this.#submit([task], options)
+    return child ?? Promise.reject(new Error('a submission was answered with nothing'))
   }
 
   async submitAll(given: readonly SubmitTask[], options: TaskWaitOptions = {}): Promise<TaskHandle[]> {
+    return (await this.#submit(given, options)).map(({ handle }) => handle)
+  }
+
+  async #submit(given: readonly SubmitTask[], options: TaskWaitOptions): Promise<SubmittedChild[]> {
     const accepted = await this.#submitter.submit(given, options)
     this.#counts.submitted += accepted.filter(({ known }) => !known).length
-    return accepted.map(({ id, tracker }) => this.#handle(id, tracker))
+    return accepted.map(({ id, known, tracker }) => ({ handle: this.#handle(id, tracker), known }))
   }
 
   async retry(id: string, { id: as, ...options }: RetryTask = {}): Promise<TaskHandle> {
@@ -195,13 +201,7 @@ class NodeTasks implements TasksFeature {
   letGo = (id: string): boolean => this.#submitter.letGo(id)
   list: Tasks['list'] = (options = {}) => this.#reader.list(options)
   changes: Tasks['changes'] = (options = {}) => this.#reader.changes(options)
-
-  digest({ signal, timeoutMs = DIGEST_MS }: TaskWaitOptions = {}): Promise<TasksDigest> {
-    const { port, coordinator } = this.#deps
-    const { leader, meshId } = coordinator.status()
-    if (leader === undefined || meshId === undefined) throw notLeading()
-    return port.to(leader, taskProtocol).digest({ meshId }, { timeoutMs, ...(signal !== undefined && { signal }) })
-  }
+  digest: Tasks['digest'] = (options) => askDigest(this.#deps, options)
 
   async receive(type: string, payload: unknown): Promise<TaskAnswer> {
     const message = readTaskMessage(type, payload)

@@ -4,4 +4,4 @@ import type { ParentTasks } from '../../protocols/task/worker/attempt-children.t
 const none = (): never => {
   throw new Error('no children here')
 }
-export const NO_CHILDREN: ParentTasks = { submit: none, get: none, list: none, letGo: none }
+export const NO_CHILDREN: ParentTasks = { submitChild: none, get: none, list: none, letGo: none }

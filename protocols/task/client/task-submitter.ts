@@ -26,6 +26,8 @@ export interface SubmitterDeps {
   readonly batcher: Pick<TaskBatcher, 'decide'>
   readonly trackers: Pick<TaskTrackers, 'track' | 'confirm' | 'untrack' | 'watch'>
   readonly values: Pick<BytesTransfers, 'store'>
+  /** Milliseconds that what final tasks left is kept. */
+  readonly retainMs: number
   /** Resolves once this node hears of what it submits. */
   live(signal: AbortSignal | undefined): Promise<void>
 }
@@ -41,7 +43,7 @@ export class TaskSubmitter {
 
   constructor(deps: SubmitterDeps) {
     this.#deps = deps
-    this.#watched = new WatchedShares(deps.trackers)
+    this.#watched = new WatchedShares(deps.trackers, deps.retainMs)
   }
 
   budgets(): SharesCounts {
@@ -62,7 +64,7 @@ export class TaskSubmitter {
       })
     const { timeoutMs = SUBMIT_MS } = options
     const { signal, stop } = limitedWait(port, { ...options, timeoutMs }, () => nobodyDecides(timeoutMs))
-    const shares = new TaskShares(port.clock, this.#watched)
+    const shares = new TaskShares(port.clock, this.#watched, timeoutMs)
     try {
       const tasks: SubmittedTask[] = []
       for (const task of given) tasks.push(await this.#prepare(task, shares, signal))

@@ -4,7 +4,8 @@
  *
  * A part of which nothing is heard counts as spent: where nobody knows whether its task was accepted, where more are watched than
  * there is room for, and when this process ends. The same task submitted again, with the same part, has the part of which nobody
- * knew. State: what is watched, those of which nobody knows (bounded), and how many were written off.
+ * knew, for some minutes: a task that has ended may be forgotten after that, and would be another one. State: what is watched,
+ * those of which nobody knows (bounded), and how many were written off.
  */
 import { type BudgetShare, type GivenShare, isSameShare } from '../../budget/carried/budget-share.ts'
 import { isFinal } from '../task-status.ts'
@@ -15,6 +16,8 @@ import type { TaskTrackers, Tracker, Watching } from './task-trackers.ts'
 const MAX_WATCHED = 10_000
 /** Parts of which nobody knows whether their tasks were accepted; of more than that the oldest is spent for good. */
 const MAX_UNSURE = 1_024
+/** Milliseconds that such a part may be given again; no longer than tasks that have ended are kept. */
+const UNSURE_MS = 600_000
 
 export interface SharesCounts {
   /** Parts that may still come back. */
@@ -23,16 +26,27 @@ export interface SharesCounts {
   readonly writtenOff: number
 }
 
+/** A part of which nobody knows whether its task was accepted. */
+export interface UnsureShare {
+  readonly wanted: BudgetShare
+  readonly share: GivenShare
+  /** Milliseconds since 1970 when it may have been accepted first. */
+  readonly sentAt: number
+}
+
 export class WatchedShares {
   readonly #trackers: Pick<TaskTrackers, 'watch'>
   /** By task: what ends its watching, and whether it had not ended. */
   readonly #watched = new Map<string, () => boolean>()
   #writtenOff = 0
 
-  readonly #unsure = new Map<string, { readonly wanted: BudgetShare; readonly share: GivenShare }>()
+  readonly #unsure = new Map<string, UnsureShare>()
+  readonly #unsureMs: number
 
-  constructor(trackers: Pick<TaskTrackers, 'watch'>) {
+  /** @param retainMs milliseconds that what final tasks left is kept */
+  constructor(trackers: Pick<TaskTrackers, 'watch'>, retainMs: number) {
     this.#trackers = trackers
+    this.#unsureMs = Math.min(UNSURE_MS, retainMs)
   }
 
   counts(): SharesCounts {
@@ -52,23 +66,32 @@ export class WatchedShares {
     share.end(true)
   }
 
+  isWatched(id: string): boolean {
+    return this.#watched.has(id)
+  }
+
   /** Nobody knows whether its task was accepted: it counts as spent, until that is submitted again. */
-  keepUnsure(id: string, wanted: BudgetShare, share: GivenShare): void {
+  keepUnsure(id: string, unsure: UnsureShare): void {
     this.#writtenOff += 1
     this.#unsure.get(id)?.share.end(true)
-    this.#unsure.set(id, { wanted, share })
+    this.#unsure.set(id, unsure)
     const [oldest] = this.#unsure
     if (this.#unsure.size <= MAX_UNSURE || oldest === undefined) return
     this.#unsure.delete(oldest[0])
     oldest[1].share.end(true)
   }
 
-  /** The part that this task was submitted with, where nobody knew what came of that. */
-  again(id: string, wanted: BudgetShare): GivenShare | undefined {
+  /**
+   * The part that this task was submitted with, where nobody knew what came of that.
+   * @param decidedBy milliseconds since 1970, when it is decided at the latest: one that was accepted is not forgotten by then
+   */
+  again(id: string, wanted: BudgetShare, decidedBy: number): UnsureShare | undefined {
     const found = this.#unsure.get(id)
     if (found === undefined || !isSameShare(found.wanted, wanted)) return undefined
     this.#unsure.delete(id)
-    return found.share
+    if (decidedBy - found.sentAt < this.#unsureMs) return found
+    found.share.end(true)
+    return undefined
   }
 
   /** Its part counts as spent here, whatever the task leaves. @returns false: nothing was watched for */

@@ -5,22 +5,42 @@
  * nothing. What a new one gets is drawn, as far as the attempt has not drawn it before. An attempt that ends lets go of its
  * children: what they leave is the task's, and not its own any more. State: children that may still give something back.
  */
-import { type Amounts, isNothing, less, limitedBy, NO_AMOUNTS, partOf, sum } from '../../budget/amounts.ts'
+import {
+  AMOUNT_NAMES,
+  type Amounts,
+  amountIn,
+  isNothing,
+  type Lack,
+  less,
+  limitedBy,
+  NO_AMOUNTS,
+  partOf,
+  sum,
+} from '../../budget/amounts.ts'
 import type { Slice } from '../../budget/slice.ts'
-import { isParleyError } from '../../errors.ts'
+import { isParleyError, stateError } from '../../errors.ts'
 import { hasNoBudgetLeft } from '../../wire/caller/retry-policy.ts'
 import type { SubmitTask, TaskHandle, TaskState, TaskWaitOptions } from '../client/task-api.ts'
+import type { TaskRecord } from '../task-record.ts'
 import type { TaskStatus } from '../task-status.ts'
 import { childOf } from './attempt-data.ts'
 
 /** Children that are looked through, at most. */
 const MOST_CHILDREN = 1_000
+/** Draws for one child, of whose amounts others of its attempt take some meanwhile. */
+const MOST_DRAWS = 32
 /** A child that does not go on by itself is not waited for. */
 const GOES_ON: ReadonlySet<TaskStatus> = new Set(['submitted', 'queued', 'assigned', 'running'])
 
+export interface SubmittedChild {
+  readonly handle: TaskHandle
+  /** It was there before. */
+  readonly known: boolean
+}
+
 /** What an attempt uses of tasks. */
 export interface ParentTasks {
-  submit(task: SubmitTask, options: TaskWaitOptions): Promise<TaskHandle>
+  submitChild(task: SubmitTask, options: TaskWaitOptions): Promise<SubmittedChild>
   get(id: string): TaskHandle
   list(options: TaskWaitOptions & { readonly under: string; readonly most: number }): Promise<TaskState[]>
   /** What a task of this process leaves does not come back to where its part was split off. @returns whether it might have */
@@ -29,8 +49,9 @@ export interface ParentTasks {
 
 export interface Parent {
   readonly id: string
-  /** From 1. */
-  readonly attempt: number
+  readonly record: Pick<TaskRecord, 'attempts' | 'submitter' | 'submittedAt'>
+  /** Peer id of who works on it. */
+  readonly self: string
   /** What the attempt has of the task's budget. */
   readonly slice: Slice | undefined
   /** Of the attempt. */
@@ -38,7 +59,28 @@ export interface Parent {
   draw(amounts: Amounts): Promise<void>
 }
 
+/** What becomes of a draw that was refused: it can be made now, or once children have ended, or not at all. */
+type Prospect = 'now' | 'later' | 'never'
+
 const isSame = (one: Amounts, other: Amounts): boolean => isNothing(less(one, other)) && isNothing(less(other, one))
+
+/** What is to be drawn for a child, with the one of the fan-out that it takes to begin it. */
+const lacksFor = (slice: Slice, amounts: Amounts = NO_AMOUNTS): Amounts => {
+  const has = slice.remaining()
+  return less(limitedBy(has, sum(partOf(has, amounts), { fanOut: 1 })), has)
+}
+
+/** The most that children which were let go may still leave to a task: what their attempts have drawn may come back as well. */
+const mayLeave = (id: string, byParent: ReadonlyMap<string | undefined, readonly TaskState[]>): Amounts => {
+  let all = NO_AMOUNTS
+  for (const { id: childId, status, record } of byParent.get(id) ?? []) {
+    const { budget } = record
+    if (budget?.returnsTo === undefined || !GOES_ON.has(status)) continue
+    const mayReturn = sum(budget.open ?? NO_AMOUNTS, mayLeave(childId, byParent))
+    all = sum(all, less(budget.amounts, less(budget.used, mayReturn)))
+  }
+  return all
+}
 
 export class AttemptChildren {
   readonly #tasks: ParentTasks
@@ -50,21 +92,24 @@ export class AttemptChildren {
     this.#parent = parent
   }
 
-  /** @throws as `submit` of tasks */
+  /** @throws as `submit` of tasks; STA003 `exists` where somebody else submitted it before its parent was there */
   async submit(name: string, given: Omit<SubmitTask, 'id' | 'parent'>): Promise<TaskHandle> {
     const { id, slice, signal, draw } = this.#parent
     const childId = `${id}.${name}`
     const task = childOf(given, { id, name, budget: slice })
     if (await this.#isOfEarlier(childId, task)) return this.#tasks.get(childId)
-    const { budget } = task
-    if (slice === undefined || budget?.of !== slice) return this.#tasks.submit(task, { signal })
-    const has = slice.remaining()
-    // With the one of the fan-out that it takes to begin it.
-    const wanted = sum(partOf(has, budget.amounts ?? NO_AMOUNTS), { fanOut: 1 })
-    const lacks = less(limitedBy(has, wanted), has)
-    if (!isNothing(lacks)) await draw(lacks)
-    this.#paid.add(childId)
-    return this.#tasks.submit(task, { signal })
+    if (slice !== undefined && task.budget?.of === slice) {
+      for (let draws = 0; draws < MOST_DRAWS; draws += 1) {
+        const lacks = lacksFor(slice, task.budget.amounts)
+        if (isNothing(lacks)) break
+        await draw(lacks)
+      }
+      // Its part is split off before anything else is waited for.
+      this.#paid.add(childId)
+    }
+    const { handle, known } = await this.#tasks.submitChild(task, { signal })
+    if (known) this.#requireOwn(childId, await handle.state({ signal }))
+    return handle
   }
 
   /** Nothing that they leave is this attempt's from here on. @returns those that may leave something */
@@ -74,48 +119,79 @@ export class AttemptChildren {
     return ids
   }
 
-  /** Whether more of the task's budget may be there once children of earlier attempts have ended. */
-  async mayLeaveSome(): Promise<boolean> {
-    const { id, attempt, signal } = this.#parent
-    if (attempt <= 1) return false
-    const children = await this.#tasks.list({ under: id, most: MOST_CHILDREN, signal })
-    return children.some(
-      ({ status, record: { parent, budget } }) =>
-        parent === id && budget?.returnsTo !== undefined && GOES_ON.has(status),
-    )
+  /** Of a draw that was refused: whether as much of the task's budget is there by now, or once children have ended. */
+  async prospectOf({ amount, asked }: Lack): Promise<Prospect> {
+    const { id, signal } = this.#parent
+    const below = await this.#tasks.list({ under: id, most: MOST_CHILDREN, signal })
+    // Read after them: what one of them leaves in between counts twice, and is not missed.
+    const { budget } = await this.#tasks.get(id).state({ signal })
+    const left = amountIn(budget?.left ?? NO_AMOUNTS, amount)
+    if (asked <= left) return 'now'
+    const byParent = Map.groupBy(below, ({ record }) => record.parent)
+    return asked <= left + amountIn(mayLeave(id, byParent), amount) ? 'later' : 'never'
   }
 
   /** One that was submitted otherwise is for the journal to refuse. */
   async #isOfEarlier(childId: string, { type, budget }: SubmitTask): Promise<boolean> {
-    const { id, attempt, signal } = this.#parent
-    if (budget?.of === undefined || attempt <= 1) return false
+    const { id, record, signal } = this.#parent
+    if (budget?.of === undefined || record.attempts <= 1) return false
     const handle = this.#tasks.get(childId)
     const found = await handle.state({ signal }).catch((error: unknown) => {
       if (isParleyError(error, 'STA001')) return undefined
       throw error
     })
-    const { parent, type: before, budget: had } = found?.record ?? {}
+    if (found === undefined) return false
+    this.#requireOwn(childId, found)
+    const { parent, type: before, budget: had } = found.record
     const isIts = parent === id && before === type && had !== undefined
     return isIts && isSame(had.amounts, partOf(budget.of.remaining(), budget.amounts ?? NO_AMOUNTS))
   }
+
+  /**
+   * Once a task is there, its submitter and its worker alone submit children of it. One that is as old as the task may be of
+   * anybody, and its result too. @throws STA003 `exists`
+   */
+  #requireOwn(childId: string, { record: child }: TaskState): void {
+    const { self, record } = this.#parent
+    if (child.submittedAt > record.submittedAt || child.submitter === self || child.submitter === record.submitter)
+      return
+    throw stateError(
+      'exists',
+      `${child.submitter} submitted the task ${childId} before its parent was there`,
+      'choose another name for the child',
+      { task: childId, retry: false },
+    )
+  }
+}
+
+/** @returns undefined: it says of no amount that there is too little */
+const lackOf = (error: unknown): Lack | undefined => {
+  if (!isParleyError(error) || !hasNoBudgetLeft(error)) return undefined
+  const { amount: named, asked, left } = error.details
+  const amount = AMOUNT_NAMES.find((name) => name === named)
+  if (amount === undefined || typeof asked !== 'number' || typeof left !== 'number') return undefined
+  return { amount, asked, left }
 }
 
 /**
- * Where children that earlier attempts let go of have what is asked for, an attempt waits for what they leave as it waits for a
- * child: it gives its slot back.
- * @throws what `draw` throws, where nothing comes back
+ * Where children that were let go have what is asked for, an attempt waits for what they leave as it waits for a child: it gives
+ * its slot back.
+ * @throws what `draw` throws, where as much does not come back
  */
 export const drawOrWait = async (
   draw: () => Promise<void>,
-  children: Pick<AttemptChildren, 'mayLeaveSome'>,
+  children: Pick<AttemptChildren, 'prospectOf'>,
   wait: () => Promise<void>,
 ): Promise<void> => {
-  for (;;) {
+  for (let wasNow = false; ; ) {
     try {
       return await draw()
     } catch (error) {
-      if (!isParleyError(error) || !hasNoBudgetLeft(error) || !(await children.mayLeaveSome())) throw error
-      await wait()
+      const lack = lackOf(error)
+      const prospect = lack === undefined ? 'never' : await children.prospectOf(lack)
+      if (prospect === 'never' || (prospect === 'now' && wasNow)) throw error
+      wasNow = prospect === 'now'
+      if (!wasNow) await wait()
     }
   }
 }

@@ -73,7 +73,7 @@ export class TaskAttempt {
     this.#budget = new AttemptBudget(record, (draw, plan) => this.#report({ ...draw, id, fence }, plan))
     const { signal } = this.#end
     const draw = (amounts: Amounts): Promise<void> => this.#draw(amounts)
-    const parent = { id, attempt: record.attempts, slice: this.#budget.slice, signal, draw }
+    const parent = { id, record, self: deps.port.self.id, slice: this.#budget.slice, signal, draw }
     this.#children = new AttemptChildren(deps.tasks, parent)
   }
 

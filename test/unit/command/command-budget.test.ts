@@ -138,23 +138,94 @@ test('one whose passing nack nobody waited for runs again with what that run lef
   assert.deepEqual(slice.counts().spent, { tokens: 10 * left.length, fanOut: 1 })
 })
 
-test('a sender that brings all of it again gets no more than the run before left, of which not too much is kept', async () => {
+/** As it goes over the wire. */
+const asker = ({ a, b, time }: Pick<Awaited<ReturnType<typeof start>>, 'a' | 'b' | 'time'>) => {
+  const { run } = a.port.to(b.id, commandProtocol({ type: 'work', parameters: z.unknown() }))
+  return async (commandId: string, tokens: number, more: { part?: string; again?: boolean } = {}) => {
+    const request = {
+      command_id: commandId,
+      timeout_ms: 30_000,
+      parameters: 1,
+      budget: { amounts: { tokens } },
+      ...more,
+    }
+    return (await time.settled(run(request), 30_000)).remaining
+  }
+}
+
+test('an older sender gets no more than the run before left, of which not too much is kept', async () => {
   const left: (number | undefined)[] = []
   const limits = { maxCount: 2, maxBytes: 100, maxAgeMs: 60_000, maxRunning: 9 }
-  const { a, b, failure } = await start((_, { budget: own }) => {
+  const network = await start((_, { budget: own }) => {
     left.push(own?.remaining().tokens)
     own?.spend({ tokens: 15 })
     throw new ParleyError('COM001', 'the model was late')
   }, limits)
-  const send = (commandId: string): Promise<unknown> => {
-    const slice = new Slice({ amounts: { tokens: 40 } })
-    const budget = { of: slice, amounts: { tokens: 40 } }
-    return failure(a.commands.send(b.id, 'work', 'do', { budget, commandId, retry: { maxRetries: 0 } }))
-  }
-  for (const commandId of ['x', 'x', 'y', 'x']) await send(commandId)
+  const ask = asker(network)
+  for (const commandId of ['x', 'x', 'y', 'x']) await ask(commandId, 40)
   assert.deepEqual(left, [40, 25, 40, 10])
-  for (const commandId of ['y', 'z', 'x']) await send(commandId)
+  for (const commandId of ['y', 'z', 'x']) await ask(commandId, 40)
   assert.deepEqual(left.slice(4), [25, 40, 40])
+})
+
+test('a command that is sent anew under its id has the part that it brings, and that alone is charged', async () => {
+  const left: (number | undefined)[] = []
+  const { a, b, time } = await start((_, { budget: own }) => {
+    left.push(own?.remaining().tokens)
+    own?.spend({ tokens: left.length === 1 ? 40 : 30 })
+    if (left.length === 1) throw new ParleyError('COM001', 'the model was late')
+  })
+  const spent: unknown[] = []
+  for (let i = 0; i < 3; i += 1) {
+    const of = new Slice({ amounts: { tokens: 100 } })
+    const options = { budget: { of, amounts: { tokens: 40 } }, commandId: 'x', retry: { maxRetries: 0 } }
+    await time.settled(
+      a.commands.send(b.id, 'work', 'do', options).catch(() => {}),
+      1_000,
+    )
+    spent.push(of.counts().spent.tokens)
+  }
+  assert.deepEqual(left, [40, 40])
+  // The third one gets the outcome of the second.
+  assert.deepEqual(spent, [40, 30, undefined])
+})
+
+test('what a run left of one part is given to nobody who brings another one under the same id', async () => {
+  const left: (number | undefined)[] = []
+  const costs = [35]
+  const network = await start((_, { budget: own }) => {
+    own?.spend({ tokens: costs[left.length] ?? 0 })
+    left.push(own?.remaining().tokens)
+    throw new ParleyError('COM001', 'the model was late')
+  })
+  const ask = asker(network)
+  await ask('x', 40, { part: 'one' })
+  await ask('x', 40, { part: 'two' })
+  await ask('x', 0, { part: 'one', again: true })
+  assert.deepEqual(left, [5, 40, 0], 'the first one has what it brought, once')
+})
+
+test('an attempt that comes twice has what the first time left; one that joins the run of another part spends nothing', async () => {
+  let runs = 0
+  const network = await start(async (_, { budget: own }) => {
+    runs += 1
+    own?.spend({ tokens: 15 })
+    await new Promise<void>((resolve) => network.b.port.timers.after(100, resolve))
+    throw new ParleyError('COM001', 'the model was late')
+  })
+  const ask = asker(network)
+  assert.deepEqual(await ask('x', 40, { part: 'one' }), { tokens: 25 })
+  assert.deepEqual(await ask('x', 40, { part: 'one' }), { tokens: 10 })
+  const joined = [
+    { part: 'one' },
+    { part: 'one', again: true },
+    { part: 'two' },
+    { part: 'two', again: true },
+    { part: undefined },
+  ].map(({ part, ...more }) => ask('y', 40, { ...more, ...(part !== undefined && { part }) }))
+  const own = { tokens: 25 }
+  assert.deepEqual(await Promise.all(joined), [own, own, { tokens: 40 }, {}, own])
+  assert.equal(runs, 3)
 })
 
 test('another life of the receiver gets nothing of what went with an attempt that nobody answered', async () => {

@@ -111,13 +111,27 @@ test('it never holds more than its bounds, whatever comes', () => {
 
 test('what commands left of budgets is kept for one run, not for too long, and not of too many', () => {
   const remainders = new CommandRemainders(LIMITS)
-  remainders.keep('a', 0, { tokens: 1 })
-  remainders.keep('a', 10, { tokens: 2 })
-  assert.deepEqual(remainders.take('a', 20), { tokens: 2 })
-  assert.equal(remainders.take('a', 20), undefined)
-  for (const [n, key] of ['a', 'b', 'c'].entries()) remainders.keep(key, 100 + n, { tokens: n })
-  assert.deepEqual([remainders.forgotten(), remainders.take('a', 200)], [0, { tokens: 0 }])
-  for (const key of ['d', 'e']) remainders.keep(key, 200, {})
-  assert.deepEqual([remainders.forgotten(), remainders.take('b', 200)], [1, undefined])
-  assert.deepEqual([remainders.take('c', 1_101), remainders.take('d', 1_200)], [{ tokens: 2 }, undefined])
+  const part = 'p'
+  const left = (tokens: number) => ({ part, left: { tokens } })
+  remainders.keep('a', 0, left(1))
+  remainders.keep('a', 10, left(2))
+  assert.deepEqual(remainders.take('a', 20, part), { tokens: 2 })
+  assert.equal(remainders.take('a', 20, part), undefined)
+  for (const [n, key] of ['a', 'b', 'c'].entries()) remainders.keep(key, 100 + n, left(n))
+  assert.deepEqual([remainders.forgotten(), remainders.take('a', 200, part)], [0, { tokens: 0 }])
+  for (const key of ['d', 'e']) remainders.keep(key, 200, left(0))
+  assert.deepEqual([remainders.forgotten(), remainders.take('b', 200, part)], [1, undefined])
+  assert.deepEqual([remainders.take('c', 1_101, part), remainders.take('d', 1_200, part)], [{ tokens: 2 }, undefined])
+})
+
+test('what is left of one part of a budget is not of another one; an older sender names none', () => {
+  const takenAs = (kept: string | undefined, part: string | undefined): boolean => {
+    const remainders = new CommandRemainders(LIMITS)
+    remainders.keep('a', 0, { part: kept, left: { tokens: 1 } })
+    const taken = remainders.take('a', 0, part)
+    assert.equal(remainders.take('a', 0, kept), undefined, 'it is gone either way')
+    return taken !== undefined
+  }
+  assert.deepEqual([takenAs('p', 'p'), takenAs('p', 'q'), takenAs(undefined, 'q')], [true, false, false])
+  assert.deepEqual([takenAs('p', undefined), takenAs(undefined, undefined)], [true, true])
 })

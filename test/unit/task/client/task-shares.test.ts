@@ -19,7 +19,10 @@ import { failureOf } from '../../../support/until.ts'
 const codeOf = (error: unknown): unknown => Reflect.get(Object(error), 'code')
 
 /** @param answer what comes of a submission: whether it was known before, or its failure */
-const create = (answer: (id: string) => boolean | ParleyError | Promise<never> = () => false) => {
+const create = (
+  answer: (id: string) => boolean | ParleyError | Promise<never> = () => false,
+  retainMs = 86_400_000,
+) => {
   const time = createVirtualTime()
   const asked: SubmittedTask[] = []
   const watchers = new Map<string, (state: TaskState) => void>()
@@ -64,6 +67,7 @@ const create = (answer: (id: string) => boolean | ParleyError | Promise<never> =
         return (value ?? null) as Json
       },
     },
+    retainMs,
     live: async () => {},
   })
   const tell = (id: string, status: TaskState['status'], amounts: Amounts, used: Amounts): void =>
@@ -170,6 +174,41 @@ test('where nobody knew whether it was accepted, the same again has the part tha
   assert.deepEqual(root.remaining(), { tokens: 30, fanOut: 1 }, 'another part is another one')
 })
 
+test('where nobody knew of a second submission of a task that is known, its part comes back, and the first one counts', async () => {
+  const answers: (boolean | ParleyError)[] = [false, new ParleyError('COM001', 'not answered'), true]
+  const { submit, tell, submitter } = create(() => answers.shift() ?? false)
+  const [first, second] = [rootOf(), rootOf()]
+  await submit(task(first))
+  await failureOf(submit(task(second)))
+  assert.deepEqual(second.remaining(), { tokens: 60, fanOut: 2 })
+  await submit(task(second))
+  assert.deepEqual(second.remaining(), { tokens: 100, fanOut: 3 })
+  assert.deepEqual(submitter.budgets(), { watched: 1, writtenOff: 1 })
+  tell('t', 'completed', { tokens: 40, fanOut: 0 }, { tokens: 15 })
+  assert.deepEqual([first.remaining(), second.remaining().tokens], [{ tokens: 85, fanOut: 2 }, 100])
+})
+
+test('a part of which nobody knew is not given again once its task may have been forgotten', async () => {
+  for (const { waitMs, retainMs, isGiven } of [
+    { waitMs: 560_000, retainMs: 86_400_000, isGiven: true },
+    { waitMs: 580_000, retainMs: 86_400_000, isGiven: false },
+    { waitMs: 20_000, retainMs: 60_000, isGiven: true },
+    { waitMs: 40_000, retainMs: 60_000, isGiven: false },
+  ]) {
+    const unknown = new ParleyError('COM001', 'not answered')
+    const answers: (boolean | ParleyError)[] = [unknown, unknown, false]
+    const { submit, time } = create(() => answers.shift() ?? false, retainMs)
+    const root = rootOf()
+    await failureOf(submit(task(root)))
+    await time.run(waitMs / 2)
+    // What may have been accepted first counts, however often it is submitted.
+    await failureOf(submit(task(root)))
+    await time.run(waitMs / 2)
+    await submit(task(root))
+    assert.equal(root.remaining().tokens, isGiven ? 60 : 20, `${waitMs} ms of ${retainMs}`)
+  }
+})
+
 test('a part that was let go is spent here, whatever its task leaves', async () => {
   const { submit, submitter, tell, watchers } = create()
   const root = rootOf()
@@ -196,7 +235,7 @@ test('a wait that is ended while it is decided puts nothing back, whatever it is
 })
 
 test('no more than so many ends are waited for: what is one too many is spent', () => {
-  const shares = new WatchedShares({ watch: () => new Promise<never>(() => {}) })
+  const shares = new WatchedShares({ watch: () => new Promise<never>(() => {}) }, 1_000)
   const root = rootOf({ tokens: 100_000 })
   const watch = (id: string): void => {
     const share = GivenShare.of({ of: root, amounts: { tokens: 1 } }, { now: () => 0 })

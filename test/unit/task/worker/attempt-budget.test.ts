@@ -161,7 +161,11 @@ test('where nobody decides about what is left, the attempt is given back after a
 
 test('an attempt that fails lets go of its children; voters of an older version keep it from nothing', async () => {
   for (const isOlder of [false, true]) {
-    const tasks = { ...NO_CHILDREN, submit: async () => ({ id: 't.c' }) as TaskHandle, letGo: () => true }
+    const tasks = {
+      ...NO_CHILDREN,
+      submitChild: async () => ({ handle: { id: 't.c' } as TaskHandle, known: false }),
+      letGo: () => true,
+    }
     const level = new ParleyError('STA003', 'needs newer voters', { details: { reason: 'level' } })
     const older = (change: TaskChange) =>
       isOlder && change.do === 'draw' && change.children !== undefined ? level : undefined
