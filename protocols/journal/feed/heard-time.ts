@@ -8,10 +8,17 @@ import type { JournalClock } from '../journal-clock.ts'
 
 /** What was said later counts by itself after that: the journal's time may go slower than this node's. Milliseconds. */
 const NEWER_MS = 10_000
+/** The journal's time goes at nine tenths of the speed at least (journal-clock.ts), and clocks are not exact: so much of it is sure. */
+const SURE_RATE = 7 / 8
+/** A node that stood still for longer has lost its lease: what it hears then is not late. Milliseconds. */
+const LATE_MS = 30_000
 /** What is on its way, or waits for a node that stood still, is not later than that. Milliseconds. */
 const NEAR_MS = 5_000
-/** Clocks of peers differ by a minute; who says that they differ by more than this is not believed. Milliseconds. */
-const MOST_APART_MS = 600_000
+/**
+ * The journal's time is ahead for days where a clock was wrong by hours. What is further from this node's own clock is no time that
+ * anything should wait for. Milliseconds.
+ */
+const MOST_APART_MS = 365 * 86_400_000
 
 export class HeardTime implements JournalClock {
   readonly #clock: JournalClock
@@ -25,12 +32,22 @@ export class HeardTime implements JournalClock {
 
   /** @param at milliseconds since 1970 by the journal's clock, when it was sent */
   heard(at: number): void {
+    if (!(Math.abs(at - this.#clock.now()) <= MOST_APART_MS)) return
     const nowMs = this.#clock.monotonic()
-    const isLate = this.#heardAt !== undefined && nowMs - this.#heardAt < NEWER_MS && at < this.#told()
+    const sinceMs = this.#heardAt === undefined ? undefined : nowMs - this.#heardAt
+    const isBehind = sinceMs !== undefined && at < this.#told()
     // One that was longer on its way says less.
-    if (isLate || Math.abs(at - this.#clock.now()) > MOST_APART_MS) return
-    this.#at = at
+    if (isBehind && sinceMs < NEWER_MS) return
+    this.#at = isBehind ? this.#sureAt(at, sinceMs) : at
     this.#heardAt = nowMs
+  }
+
+  /** @param at behind what was told: the journal's time goes slower, or this was late @returns what it is at least */
+  #sureAt(at: number, sinceMs: number): number {
+    const [own, told] = [this.#clock.now(), this.#told()]
+    if (told - at >= LATE_MS) return at
+    const sure = Math.max(at, this.#at + Math.floor(sinceMs * SURE_RATE))
+    return Math.abs(own - told) < NEAR_MS ? Math.max(sure, Math.min(own, told)) : sure
   }
 
   /** Before anything was heard this node's own clock. */

@@ -1,6 +1,6 @@
 /**
  * What this node asks for: each allocation is asked for by its newest registration, and what nobody waits for any more is given
- * back before the same id is asked for again. State: what is being given back.
+ * back before the same id is asked for again. State: what is being asked for, and given back.
  */
 import { abortable } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
@@ -20,6 +20,8 @@ export interface AskedAllocationsDeps {
 
 export class AskedAllocations {
   readonly #deps: AskedAllocationsDeps
+  /** How many ask for it now, by its id. */
+  readonly #asking = new Map<string, number>()
   readonly #givenBack = new Map<string, Promise<void>>()
   #asked = 0
   #denied = 0
@@ -35,21 +37,33 @@ export class AskedAllocations {
   /** Resolves once it is granted. @throws COM003 `resource-denied`; STA003 `ended`, `exists`; what the signal is aborted with */
   async ask(id: string, ask: Ask, signal: AbortSignal): Promise<Holding> {
     // What was asked for under this id before and failed is not what is asked for now.
-    await abortable(this.#givenBack.get(id) ?? Promise.resolve(), signal)
-    const isNew = !this.#deps.holdings.has(id)
+    for (let back = this.#givenBack.get(id); back !== undefined; back = this.#givenBack.get(id))
+      await abortable(back, signal)
+    const { holdings } = this.#deps
     this.#asked += 1
+    this.#asking.set(id, this.#askingFor(id) + 1)
     try {
-      return await this.#askOnce(id, ask, signal).catch((error: unknown) => {
+      const holding = await this.#askOnce(id, ask, signal).catch((error: unknown) => {
         // Its registration was over, which it had not heard of: it is told of by that, and asks by the next one.
         if (!isParleyError(error, 'STA002')) throw error
         return this.#askOnce(id, ask, signal)
       })
+      holdings.take(id)
+      return holding
     } catch (error) {
       if (isParleyError(error, 'COM003') && error.details.reason === 'resource-denied') this.#denied += 1
-      // What nobody waits for any more is not kept.
-      if (isNew) this.#giveBack(id)
+      // What nobody has or waits for any more is not kept.
+      if (this.#askingFor(id) === 1 && !holdings.isTaken(id)) this.#giveBack(id)
       throw error
+    } finally {
+      const others = this.#askingFor(id) - 1
+      if (others > 0) this.#asking.set(id, others)
+      else this.#asking.delete(id)
     }
+  }
+
+  #askingFor(id: string): number {
+    return this.#asking.get(id) ?? 0
   }
 
   async release(id: string): Promise<void> {
@@ -78,6 +92,8 @@ export class AskedAllocations {
   }
 
   #giveBack(id: string): void {
+    // Also where that it is released is not decided: it is given back again once it is told of.
+    this.#deps.holdings.drop(id, 'nobody waits for it any more')
     const done = this.release(id)
       .catch(() => {})
       .finally(() => {

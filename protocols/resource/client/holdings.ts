@@ -26,6 +26,8 @@ interface Open {
   readonly end: AbortController
   /** Once it is granted. */
   holding: Holding | undefined
+  /** Somebody who asked has been given it. */
+  isTaken: boolean
   /** Why it was not. */
   failure: ParleyError | undefined
   readonly waiting: Set<() => void>
@@ -79,13 +81,24 @@ export class Holdings {
   expect(id: string, task?: string): void {
     if (this.#open.has(id)) return
     const end = new AbortController()
-    this.#open.set(id, { task, version: undefined, end, holding: undefined, failure: undefined, waiting: new Set() })
+    const nothing = { version: undefined, holding: undefined, failure: undefined }
+    this.#open.set(id, { task, end, ...nothing, isTaken: false, waiting: new Set() })
   }
 
   /** It was taken over by this decision. */
   asked(id: string, version: number): void {
     const open = this.#open.get(id)
     if (open !== undefined) open.version ??= version
+  }
+
+  /** Whoever asked has it now. */
+  take(id: string): void {
+    const open = this.#open.get(id)
+    if (open !== undefined) open.isTaken = true
+  }
+
+  isTaken(id: string): boolean {
+    return this.#open.get(id)?.isTaken === true
   }
 
   /** It was not asked for after all, or is released. */

@@ -1,6 +1,6 @@
 /** Allocations as the journal has them. State: those, by what is asked about them. */
 import type { ResourceChange } from '../journal/resource-changes.ts'
-import type { Allocation } from '../resource-record.ts'
+import { type Allocation, PRIORITY_LEVELS } from '../resource-record.ts'
 import type { PlannedVictim } from './preemption.ts'
 
 const peersOf = ({ holder, places = [] }: Allocation): Set<string> =>
@@ -13,13 +13,17 @@ const endedBy = (change: ResourceChange): readonly string[] => {
 
 /** Those that others may be granted in the place of, but for the ones whose end was asked for already. */
 class Preemptible {
-  readonly #all = new Map<string, PlannedVictim>()
+  /** By priority. */
+  readonly #levels: readonly Map<string, PlannedVictim>[] = Array.from({ length: PRIORITY_LEVELS }, () => new Map())
   readonly #ending = new Set<string>()
 
   set(id: string, record: Allocation | undefined): void {
-    if (record?.status === 'allocated' && record.preemptible === true && record.fence !== undefined)
-      this.#all.set(id, { ...record, id, fence: record.fence })
-    else this.#all.delete(id)
+    const isOne = record?.status === 'allocated' && record.preemptible === true
+    const { fence } = record ?? {}
+    for (const [priority, level] of this.#levels.entries()) {
+      if (isOne && fence !== undefined && record.priority === priority) level.set(id, { ...record, id, fence })
+      else level.delete(id)
+    }
   }
 
   asked(change: ResourceChange): void {
@@ -30,8 +34,10 @@ class Preemptible {
     for (const id of endedBy(change)) this.#ending.delete(id)
   }
 
-  *[Symbol.iterator](): Generator<PlannedVictim> {
-    for (const [id, one] of this.#all) if (!this.#ending.has(id)) yield one
+  /** Those of a lower priority: nobody walks over others. */
+  *below(priority: number): Generator<PlannedVictim> {
+    for (const level of this.#levels.slice(0, priority))
+      for (const [id, one] of level) if (!this.#ending.has(id)) yield one
   }
 }
 

@@ -84,8 +84,11 @@ export const placesWhenIdle = (
   steps = new Steps(),
 ): AllocationPlace[] | undefined => search(idleFieldOf(wanted, nodes, steps))
 
-function* endable(wanted: Wanted, granted: Iterable<PlannedVictim>): Generator<PlannedVictim> {
-  for (const one of granted) if (isBelow(one, wanted)) yield one
+function* endable(wanted: Wanted, granted: Iterable<PlannedVictim>, steps: Steps): Generator<PlannedVictim> {
+  for (const one of granted) {
+    steps.take(1)
+    if (isBelow(one, wanted)) yield one
+  }
 }
 
 /**
@@ -102,7 +105,7 @@ export const planGrant = (
   const places = search(fieldOf(wanted, nodes, steps))
   if (places !== undefined) return { places, victims: [] }
   if (wanted.preempts !== true) return undefined
-  const plan = planByEnding(fieldOf(wanted, nodes, steps, true), endable(wanted, granted))
+  const plan = planByEnding(fieldOf(wanted, nodes, steps, true), endable(wanted, granted, steps))
   if (plan === undefined || obstacle(wanted, plan.places, (peer) => nodes.get(peer), plan.victims)) return undefined
   return plan
 }

@@ -275,7 +275,7 @@ export class ResourceBoard {
       if (place !== undefined) return { places: [place], victims: [] }
       if (wanted.preempts !== true) return undefined
     }
-    return planGrant(wanted, nodes, this.#allocations.preemptible, steps)
+    return planGrant(wanted, nodes, this.#allocations.preemptible.below(wanted.priority), steps)
   }
 
   #assign({ id: key }: Waiting, demand: Demand, room: RoomFor, want: Want, steps: Steps): boolean {

@@ -2,19 +2,21 @@
  * Whose turn it is to have nodes looked at. One look takes a bounded number of steps, and goes on in the next one. Who asks
  * shares them: asks that take many steps hold back others of the same holder, and nobody else's for long.
  *
- * State: holders that something is tried for, with the steps that they may take; they go once all that they ask for was tried. And
- * what did not fit.
+ * State: holders that something is tried for, with the steps that they may take. They go once all that they ask for was tried; while
+ * something of others is left for the next look, only once they have made up for what they took. And what did not fit.
  */
 import type { Waiting } from './waiting-line.ts'
 
 /** Of one look. It begins nothing more after these; what it has begun it brings to an end. */
 const STEPS = 80_000
+/** Holders that have to make up for what they took, though all that they ask for was tried. Of more it is forgotten. */
+const MOST_OWING = 4_096
 
 interface Turn {
   /** It may begin something while it has some left; less than none is made up for in later looks. */
   steps: number
-  /** What was tried in this state or a later one is tried again only after all others of this holder. */
-  readonly since: number
+  /** What was tried in this state or a later one is tried again only after all others of this holder. Undefined: any may be. */
+  since: number | undefined
   /** Something was left for the next look. */
   isCut: boolean
 }
@@ -27,13 +29,27 @@ export class Turns {
 
   /** Another look begins. */
   begin(): void {
-    for (const [holder, { isCut }] of this.#turns) if (!isCut) this.#turns.delete(holder)
+    this.#endTurns()
     this.#left = STEPS
     this.#share = STEPS / Math.max(2, this.#turns.size)
     this.#isBehind = false
     for (const turn of this.#turns.values()) {
-      turn.steps = Math.min(STEPS, turn.steps + this.#share)
+      // What was not used is not saved up.
+      turn.steps = Math.min(0, turn.steps) + this.#share
       turn.isCut = false
+    }
+  }
+
+  /** Of those whose asks were all tried. Who begins anew has a share at once: not who took one while others still wait for theirs. */
+  #endTurns(): void {
+    let owing = 0
+    const isAnyCut = [...this.#turns.values()].some(({ isCut }) => isCut)
+    for (const [holder, turn] of this.#turns) {
+      if (turn.isCut) continue
+      const isOwing = isAnyCut && turn.steps < this.#share
+      owing += isOwing ? 1 : 0
+      if (!isOwing || owing > MOST_OWING) this.#turns.delete(holder)
+      turn.since = undefined
     }
   }
 
@@ -49,8 +65,9 @@ export class Turns {
    * @returns whether it is to be tried now; false: in another look
    */
   may(holder: string, state: number, triedIn?: number, isKnown = false): boolean {
-    const turn = this.#turns.get(holder) ?? { steps: this.#share, since: state, isCut: false }
+    const turn = this.#turns.get(holder) ?? { steps: this.#share, since: undefined, isCut: false }
     this.#turns.set(holder, turn)
+    turn.since ??= state
     const isAgain = !isKnown && triedIn !== undefined && triedIn >= turn.since
     if (!isAgain && (isKnown || turn.steps > 0) && this.#left > 0) return true
     if (!isAgain) turn.isCut = true

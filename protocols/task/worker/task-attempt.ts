@@ -230,12 +230,14 @@ export class TaskAttempt {
     const until = typeof known === 'number' ? known : port.clock.now() + Math.max(0, ms)
     const stays = until - port.clock.now() < STAYS_MS
     if (!stays) await this.#budget.giveBack(this.#letGo)
-    if (typeof known !== 'number' || !stays) {
-      const { result } = await this.#checked({ do: 'sleep', id: this.id, fence: this.fence, name, until, stays })
-      const { until: due } = result as unknown as { until: number }
-      if (!stays && due > port.clock.now()) this.#suspend('it sleeps')
-    }
+    const { id, fence } = this
+    if (typeof known !== 'number' || !stays) await this.#checked({ do: 'sleep', id, fence, name, until, stays })
+    // Only the journal knows whether that freed the task, by its time: then this attempt is told that it is over.
+    this.#isSuspended = !stays
     await delay(port.timers, Math.max(0, until - port.clock.now()), this.#end.signal)
+    this.#isSuspended = false
+    // Or nothing was heard of that yet.
+    if (!stays) await this.#checked({ do: 'start', id, fence })
   }
 
   readonly #letGo = (): string[] => this.#children.letGo()

@@ -27,9 +27,12 @@ import type { TasksTotals } from './totals.ts'
 const STEP_MS = [30, 350] as const
 const FOUND_MS = 30_000
 const HEAL_MS = 240_000
-/** Milliseconds that a wait may be shorter: by what clocks show of one time, and where they differ by what the journal's is heard late. */
+/**
+ * Milliseconds that a wait may be shorter: by what clocks show of one time. Where they differ, by what one worker hears the journal's
+ * time late, and the next one's own clock is ahead of it and counts (journal/feed/heard-time.ts).
+ */
 const CLOCK_MS = 0.001
-const HEARD_MS = 5_000
+const HEARD_MS = 5_500
 /** Milliseconds between two looks at what is still open. */
 const LOOK_MS = 200
 /** Of runs. */

@@ -44,8 +44,57 @@ test('what was longer on its way does not set it back, but for good where the jo
   assert.equal(heard.now(), 1_010_000)
 })
 
-test('a time that no clock of a peer can have is not believed', () => {
+test('what a node that stood still hears late does not set it back, where its own clock is right by what it had heard', () => {
   const { heard, pass } = started(1_000_000)
-  for (const at of [1e300, 0, 1_700_000, 300_000]) heard.heard(at)
-  assert.equal(pass(10), 1_000_010)
+  heard.heard(1_000_000)
+  pass(600_000)
+  // It waited for 14 s.
+  heard.heard(1_586_000)
+  assert.equal(heard.now(), 1_600_000)
+})
+
+test('what is late sets it back, where its own clock is wrong, by no more than the journal may be slower', () => {
+  const { heard, pass } = started(940_000)
+  heard.heard(1_000_000)
+  pass(16_000)
+  heard.heard(1_002_000)
+  assert.equal(heard.now(), 1_014_000)
+  pass(240_000)
+  heard.heard(1_225_000)
+  assert.equal(heard.now(), 1_225_000, 'nobody stands still for so long')
+})
+
+test('it follows a journal that goes slower, because it was ahead, for hours', () => {
+  const { heard, pass } = started(0)
+  for (let ms = 900_000; ms >= 0; ms -= 6_000) {
+    const at = 900_000 - ms + 60_000 + 0.9 * (900_000 - ms)
+    heard.heard(at)
+    assert.ok(heard.now() >= at && heard.now() - at <= 2_000, `${heard.now() - at}`)
+    pass(6_000)
+  }
+})
+
+test('a journal that is ahead by hours is believed; a time that nothing should wait for is not', () => {
+  const yearMs = 365 * 86_400_000
+  const wallMs = 2 * yearMs
+  for (const at of [wallMs + 900_000, wallMs - 86_400_000, wallMs + yearMs, wallMs - yearMs]) {
+    const { heard } = started(wallMs)
+    heard.heard(at)
+    assert.equal(heard.now(), at)
+  }
+  const { heard, pass } = started(wallMs)
+  for (const at of [Number.NaN, 1e300, 8.64e15, 0, wallMs + yearMs + 1, wallMs - yearMs - 1]) heard.heard(at)
+  assert.equal(pass(10), wallMs + 10)
+})
+
+test('what a liar said of a far time counts no longer than until somebody else coordinates, and 10 s', () => {
+  const wallMs = 1e12
+  const { heard, pass } = started(wallMs)
+  heard.heard(wallMs + 300 * 86_400_000)
+  for (let ms = 0; ms < 10_000; ms += 1_000) {
+    heard.heard(wallMs + ms)
+    pass(1_000)
+  }
+  heard.heard(wallMs + 10_000)
+  assert.equal(heard.now(), wallMs + 10_000)
 })

@@ -66,6 +66,61 @@ test('the same id is asked for again as soon as what became of it before is give
   assert.deepEqual(asked.counts(), { asked: 2, denied: 1 })
 })
 
+test('one of two asks for the same id that fails takes nothing from the other one, whichever was first', async () => {
+  for (const failing of [0, 1]) {
+    const done: string[] = []
+    const { asked, holdings } = started((change) => void done.push(change.do))
+    const giveUp = new AbortController()
+    const signals = failing === 0 ? [giveUp.signal, never] : [never, giveUp.signal]
+    const asks = signals.map((signal) => asked.ask('a', ASK, signal))
+    const failed = failureOf(asks[failing] ?? Promise.resolve())
+    await new Promise(setImmediate)
+    giveUp.abort(new Error('it gave up'))
+    assert.match(String(await failed), /it gave up/)
+    holdings.onTold('a', given({}))
+    assert.equal((await asks[1 - failing])?.signal.aborted, false)
+    await new Promise(setImmediate)
+    assert.deepEqual(done, ['allocate', 'allocate'])
+    assert.deepEqual(holdings.counts(), { held: 1, lost: 0 })
+  }
+})
+
+test('what was granted stays where the same id is asked for again and that fails; two that both fail leave nothing', async () => {
+  const done: string[] = []
+  const { asked, holdings } = started((change) => void done.push(change.do))
+  const had = asked.ask('a', ASK, never)
+  await new Promise(setImmediate)
+  holdings.onTold('a', given({}))
+  const { signal } = await had
+  assert.match(String(await failureOf(asked.ask('a', ASK, AbortSignal.abort(new Error('late'))))), /late/)
+  await new Promise(setImmediate)
+  assert.deepEqual([signal.aborted, done.includes('release')], [false, false])
+  const giveUp = new AbortController()
+  const both = [1, 2].map(() => failureOf(asked.ask('b', ASK, giveUp.signal)))
+  await new Promise(setImmediate)
+  giveUp.abort(new Error('both gave up'))
+  await Promise.all(both)
+  await new Promise(setImmediate)
+  assert.equal(done.filter((one) => one === 'release').length, 1)
+  assert.deepEqual([holdings.has('a'), holdings.has('b')], [true, false])
+})
+
+test('an ask that was given up stays with nobody, also where giving it back is not decided', async () => {
+  const { asked, holdings } = started((change) => {
+    if (change.do === 'release') throw new ParleyError('COM001', 'nobody decided that in time')
+  })
+  const giveUp = new AbortController()
+  const failed = failureOf(asked.ask('a', ASK, giveUp.signal))
+  await new Promise(setImmediate)
+  giveUp.abort(new Error('it gave up'))
+  assert.match(String(await failed), /it gave up/)
+  await new Promise(setImmediate)
+  holdings.onTold('a', given({}))
+  // So that it is given back once it is told of.
+  assert.ok(!holdings.has('a'))
+  assert.deepEqual(holdings.counts(), { held: 0, lost: 0 })
+})
+
 test('a node whose lease was over before it heard of that registers, and asks again', async () => {
   const { asked, holdings, lost } = started((change) => {
     if (change.do !== 'allocate') return

@@ -55,6 +55,52 @@ describe('turns', () => {
     turns.begin()
     assert.ok(turns.may('ann', 2, 1), 'the first one')
   })
+
+  it('who asks for little is tried soon, however many take many steps again in each look', () => {
+    for (const [count, cost] of [
+      [1, 90_000],
+      [2, 40_000],
+      [3, 30_000],
+      [4, 26_000],
+      [8, 13_000],
+      [40, 2_500],
+    ] as const) {
+      const turns = new Turns()
+      const isTried = (look: number): boolean => {
+        turns.begin()
+        for (let i = 0; i < count; i += 1) {
+          const triedIn = look === 0 ? undefined : look - 1
+          if (turns.may(`greedy-${i}`, look, triedIn)) turns.took(`greedy-${i}`, cost)
+        }
+        return turns.may('modest', look)
+      }
+      let looks = 0
+      while (!isTried(looks) && looks < 1_000) looks += 1
+      assert.ok(looks <= 4 + count, `${count} of ${cost}: ${looks} looks`)
+    }
+  })
+
+  it('what so many took is made up for while others wait, and of more is forgotten', () => {
+    const most = 4_096
+    const turns = new Turns()
+    turns.begin()
+    for (let i = 0; i <= most; i += 1) assert.ok(turns.may(`h-${i}`, 1))
+    for (let i = 0; i <= most; i += 1) turns.took(`h-${i}`, STEPS)
+    assert.equal(turns.may('modest', 1), false)
+    turns.begin()
+    assert.equal(turns.may(`h-${most - 1}`, 2), false)
+    assert.ok(turns.may(`h-${most}`, 2))
+  })
+
+  it('nothing has to be made up for once nobody waits for it', () => {
+    const turns = new Turns()
+    turns.begin()
+    turns.took('ann', 0)
+    assert.ok(turns.may('ann', 1))
+    turns.took('ann', STEPS)
+    turns.begin()
+    assert.ok(turns.may('ann', 2, 1))
+  })
 })
 
 describe('shapes that were tried', () => {

@@ -50,7 +50,8 @@ const create = () => {
       const why = refuse?.(change)
       if (why !== undefined) throw why
       decided.push('id' in change ? `${change.do} ${change.id}` : change.do)
-      const result = change.do === 'register' ? { registration } : change.do === 'effect' ? {} : null
+      const answers: Partial<Record<TaskChange['do'], Json>> = { register: { registration }, effect: {} }
+      const result = change.do === 'sleep' ? { until: change.until } : (answers[change.do] ?? null)
       return { result, version: 1, fence: { term: 1, index: 1 } }
     },
   }
@@ -329,6 +330,33 @@ test('a task whose resources this node is not told of is given back, and is no f
   assert.equal(runs, 0)
   assert.deepEqual(decided, ['register', 'release t'])
   assert.deepEqual(counts, { abandoned: 1 })
+})
+
+test('an attempt that sleeps goes on in its place where the journal did not free its task, and else ends once it hears so', async () => {
+  const ends: Record<string, { ms: number; reported: string[]; counts: object }> = {}
+  for (const told of ['nothing', 'freed', 'late'] as const) {
+    const { worker, time, decided, counts, refuseWith } = create()
+    await time.settled(
+      worker.work('sum', async (_task, { sleep }) => {
+        await sleep('nap', 6_000)
+        return null
+      }),
+      1_000,
+    )
+    const from = time.now()
+    worker.onTask(assigned('t', 9))
+    await time.run(1_000)
+    if (told === 'freed') worker.onTask(assigned('t', 12, { status: 'queued' }))
+    if (told === 'late') refuseWith(() => new ParleyError('STA002', 'it is another attempt by now'))
+    await time.until(() => worker.attempts() === 0, 60_000)
+    ends[told] = { ms: time.now() - from, reported: decided.slice(1), counts }
+  }
+  const { nothing, freed, late } = ends
+  assert.ok(nothing !== undefined && nothing.ms >= 6_000)
+  assert.deepEqual([nothing.reported, nothing.counts], [['sleep t', 'start t', 'complete t'], { completed: 1 }])
+  assert.ok(freed !== undefined && freed.ms <= 1_100)
+  assert.deepEqual([freed.reported, freed.counts], [['sleep t'], {}])
+  assert.deepEqual([late?.reported, late?.counts], [['sleep t'], { abandoned: 1 }])
 })
 
 test('a call out of an attempt has the attempt as its parent: its chain begins with the submitter', async () => {
