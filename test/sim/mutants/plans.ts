@@ -91,7 +91,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   },
   {
     bug: 'who made a plan gets more back than its tasks left',
-    file: `${COORDINATION}/client/made-plans.ts`,
+    file: `${COORDINATION}/client/plan-shares.ts`,
     find: 'share.ended(budget?.left)',
     replace: 'share.ended(budget?.amounts)',
   },

@@ -274,8 +274,8 @@ const FOUND: readonly Mutant[] = [
   {
     bug: 'a task that is submitted again takes of the budget once more',
     file: `${TASK}/client/task-shares.ts`,
-    find: 'if (known) share.end(false)',
-    replace: 'if (known) share.end(true)',
+    find: 'if (known && (!isAgain || this.#watched.isWatched(id))) share.end(false)',
+    replace: 'if (known && (!isAgain || this.#watched.isWatched(id))) share.end(true)',
   },
   {
     bug: 'more comes back of a part than it was given',
