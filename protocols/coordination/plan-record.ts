@@ -42,8 +42,10 @@ export const PlanText = z.string().min(1).max(MAX_TEXT)
 export const MAX_REASON = 160
 export const PlanReason = z.string().max(MAX_REASON)
 export const planReason = (text: string): string => text.slice(0, MAX_REASON)
-/** Why a plan was canceled that is made anew by the same again: it never had its tasks. */
+/** Why a plan ended that is made anew by the same again: it never had its tasks. */
 export const NOT_SUBMITTED = 'its tasks were not submitted'
+/** Why one ended that is not made anew: some of its tasks were submitted, and have ended with it. */
+export const PARTLY_SUBMITTED = 'some of its tasks were not submitted'
 /** How much each counts when an agent is chosen: 0 to 1,000. */
 const Weight = z.number().min(0).max(1_000)
 

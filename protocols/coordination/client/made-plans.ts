@@ -44,6 +44,12 @@ interface NotSubmitted {
   readonly isNone: boolean
 }
 
+interface NotMade {
+  readonly error: unknown
+  /** Resolves once nothing of it is left. */
+  readonly takenBack: Promise<void>
+}
+
 export class MadePlans {
   readonly #deps: MadePlansDeps
   readonly #shares: PlanShares
@@ -53,7 +59,7 @@ export class MadePlans {
 
   constructor(deps: MadePlansDeps) {
     this.#deps = deps
-    this.#shares = new PlanShares({ ...deps, clock: deps.port.clock })
+    this.#shares = new PlanShares(deps)
   }
 
   counts(): Pick<PlansCounts, 'made' | 'writtenOff'> {
@@ -71,11 +77,15 @@ export class MadePlans {
       const before = this.#making.get(wanted.id)
       const { promise: over, resolve } = Promise.withResolvers<void>()
       this.#setMaking(wanted.id, Promise.all([before, over]))
+      let takenBack: Promise<void> | undefined
       try {
         if (before !== undefined) await abortable(before, signal)
-        return await this.#make(what, wanted, signal)
+        const made = await this.#make(what, wanted, signal)
+        if (!('error' in made)) return made
+        takenBack = made.takenBack
+        throw made.error
       } finally {
-        resolve()
+        resolve(takenBack)
       }
     } finally {
       stop()
@@ -88,39 +98,41 @@ export class MadePlans {
   }
 
   #setMaking(id: string, done: Promise<unknown>): void {
-    const making = done
-      .then(() => {})
-      .catch(() => {})
-      .finally(() => {
-        if (this.#making.get(id) === making) this.#making.delete(id)
-      })
+    const making = done.then(() => {
+      if (this.#making.get(id) === making) this.#making.delete(id)
+    })
     this.#making.set(id, making)
   }
 
-  async #make(what: MakePlan, wanted: WantedPlan, signal: AbortSignal): Promise<OwnPlan> {
+  async #make(what: MakePlan, wanted: WantedPlan, signal: AbortSignal): Promise<OwnPlan | NotMade> {
     const { id } = wanted
     const { isKnown, share } = await this.#propose(what, wanted, signal)
     const tasks = share === undefined ? wanted.tasks : wanted.tasks.map((task) => share.forTask(task))
     const made = await this.#submit(tasks, signal)
     if ('error' in made) {
       // The same again goes on with one that may have some of its tasks; nobody does, and it is given up.
-      if (!isKnown && made.isNone) this.#unmake(id, share)
-      throw made.error
+      const takenBack = !isKnown && made.isNone ? this.#takeBack(id, share) : Promise.resolve()
+      return { error: made.error, takenBack }
     }
     this.#made += 1
     return { id, tasks: made }
   }
 
   /** It has none of its tasks. */
-  #unmake(id: string, share: PlanShare | undefined): void {
-    const unmade = this.cancel(id, NOT_SUBMITTED).then(() => share?.unused())
-    this.#setMaking(id, Promise.allSettled([this.#making.get(id), unmade]))
+  async #takeBack(id: string, share: PlanShare | undefined): Promise<void> {
+    try {
+      await this.cancel(id, NOT_SUBMITTED)
+      share?.unused()
+    } catch {
+      // What becomes of its part is watched.
+    }
   }
 
   async #propose(what: MakePlan, { id, goal, tasks }: WantedPlan, signal: AbortSignal): Promise<Made> {
     const { share, isAgain = false } = this.#shares.of(id, what.budget, tasks) ?? {}
     const budget = share && { budget: share.amounts }
     let isUnused = false
+    let isUnsure = false
     try {
       const { result } = await this.#deps.batcher.decide({ do: 'propose', id, goal, ...budget }, { signal })
       const isKnown = Reflect.get(Object(result), 'isKnown') === true
@@ -128,11 +140,12 @@ export class MadePlans {
       isUnused = isKnown && !isAgain
       return { isKnown, share }
     } catch (error) {
-      isUnused = !isAgain && !signal.aborted && isRefusal(error)
+      isUnsure = signal.aborted || !isRefusal(error)
+      isUnused = !isAgain && !isUnsure
       throw error
     } finally {
       if (isUnused) share?.unused()
-      else if (share !== undefined) this.#shares.watch(id, share)
+      else if (share !== undefined) this.#shares.watch(id, share, isUnsure)
     }
   }
 

@@ -56,9 +56,9 @@ export class PlanLedger {
     return readPlan(this.tx.get(planKey(id)))
   }
 
-  /** It was submitted, and is kept. */
-  hasTask(id: string): boolean {
-    return this.tx.get(taskKey(id)) !== undefined
+  /** Some of them are open, or ended a moment ago. */
+  hasSomeOf(tasks: readonly string[]): boolean {
+    return tasks.some((id) => this.tx.get(taskKey(id)) !== undefined)
   }
 
   /** @throws STA001; STA003 `ended` for one that is over */

@@ -125,8 +125,11 @@ export class NodeLease {
       const [incarnation, capacity, draining] = [this.#incarnation, this.#capacity, this.#isDraining]
       const { result } = await batcher.decide({ do: 'register', incarnation, capacity, draining })
       const { registration } = result as unknown as Registered
+      // The lease was over while this was on its way, and what it stands for has ended here.
+      if (incarnation !== this.#incarnation) continue
       if (registration !== undefined) {
-        if (this.#registration !== undefined && this.#registration !== registration) this.#end('it was registered anew')
+        if (this.#registration !== undefined && this.#registration !== registration)
+          this.#deps.onOver('it was registered anew')
         this.#registration = registration
         this.#lease = asked
         this.#decided = { capacity, isDraining: draining }

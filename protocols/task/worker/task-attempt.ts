@@ -127,7 +127,8 @@ export class TaskAttempt {
 
   async #ended(error: unknown): Promise<void> {
     const { port, count } = this.#deps
-    if (this.#isSuspended) return
+    // Waiting in its place it may fail all the same: what is done beside a sleep.
+    if (this.#isSuspended && this.#end.signal.aborted) return
     if (this.#end.signal.aborted || isParleyError(error, 'STA002')) {
       count('abandoned', this.id)
       return

@@ -7,14 +7,7 @@
  */
 
 import type { MakePlan } from '../../../protocols/coordination/api.ts'
-import {
-  isOver,
-  NOT_SUBMITTED,
-  PLAN_PREFIX,
-  type PlanRecord,
-  planKey,
-  readPlan,
-} from '../../../protocols/coordination/plan-record.ts'
+import { isOver, PLAN_PREFIX, type PlanRecord, planKey, readPlan } from '../../../protocols/coordination/plan-record.ts'
 import { isParleyError } from '../../../protocols/errors.ts'
 import { readTask, TASK_PREFIX, type TaskRecord } from '../../../protocols/task/task-record.ts'
 import { isFinal } from '../../../protocols/task/task-status.ts'
@@ -322,7 +315,8 @@ class PlansWorld {
 
   async #checkEnd(id: string, plan: PlanRecord): Promise<void> {
     const { outcome, reason, tasks } = plan
-    if (reason === NOT_SUBMITTED && this.#submitted.has(id)) throw new Error(`${id} was made, and is given up`)
+    if (/were not submitted$/.test(reason ?? '') && this.#submitted.has(id))
+      throw new Error(`${id} was made, and is given up`)
     const [reader] = [...this.#running.values()]
     const read = tasks.map(async (task) =>
       reader?.tasks

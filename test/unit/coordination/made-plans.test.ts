@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { createVirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
 import { Slice } from '../../../protocols/budget/slice.ts'
 import type { MakePlan, PlanStatus } from '../../../protocols/coordination/api.ts'
 import { MadePlans, type MadePlansDeps } from '../../../protocols/coordination/client/made-plans.ts'
+import { planNotFound } from '../../../protocols/coordination/client/plan-client.ts'
 import { NOT_SUBMITTED } from '../../../protocols/coordination/plan-record.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import type { SubmitTask } from '../../../protocols/task/client/task-api.ts'
@@ -12,8 +14,11 @@ import type { SubmitTask } from '../../../protocols/task/client/task-api.ts'
 const FULL = new ParleyError('COM003', 'there are too many tasks', { hint: 'wait' })
 const LOST = new ParleyError('COM001', 'nobody answered', { hint: 'try again' })
 
-/** A journal with plans; `submits` says what becomes of each submission. */
-const worldOf = (submits: (ids: readonly string[]) => Promise<void>) => {
+/** A journal with plans; `submits` says what becomes of each submission, `proposes` of each proposal. */
+const worldOf = (
+  submits: (ids: readonly string[]) => Promise<void>,
+  proposes: (decided: () => void) => void = (decided) => decided(),
+) => {
   const plans = new Map<string, { outcome?: string; reason?: string; tasks: Set<string> }>()
   const decided: string[] = []
   const ends: ((status: PlanStatus) => void)[] = []
@@ -25,9 +30,9 @@ const worldOf = (submits: (ids: readonly string[]) => Promise<void>) => {
       Object.assign(plan ?? {}, { outcome: 'canceled', reason: change.reason })
       return { result: null }
     }
-    if (plan !== undefined && plan.outcome === undefined) return { result: { isKnown: true } }
-    plans.set(change.id, { tasks: new Set() })
-    return { result: { isKnown: false } }
+    const isKnown = plan !== undefined && plan.outcome === undefined
+    proposes(() => void (isKnown || plans.set(change.id, { tasks: new Set() })))
+    return { result: { isKnown } }
   }
   const submitAll = async (tasks: readonly SubmitTask[]) => {
     const ids = tasks.map(({ id = '' }) => id)
@@ -35,16 +40,18 @@ const worldOf = (submits: (ids: readonly string[]) => Promise<void>) => {
     for (const id of ids) plans.get('p')?.tasks.add(id)
     return ids.map((id) => ({ id }))
   }
+  const time = createVirtualTime()
   const made = new MadePlans({
     port: {
-      clock: { now: () => 1_000, monotonic: () => 0 },
-      timers: { after: () => () => {}, every: () => () => {} },
+      clock: { now: time.now, monotonic: time.now },
+      timers: time,
       random: (count: number) => randomBytes(count),
     },
     batcher: { decide },
     reader: {
-      ended: (_id: string, { signal }: { signal: AbortSignal }) =>
+      ended: (id: string, { signal }: { signal: AbortSignal }) =>
         new Promise((resolve, reject) => {
+          if (!plans.has(id)) reject(planNotFound(id))
           ends.push(resolve)
           signal.addEventListener('abort', () => reject(signal.reason))
         }),
@@ -56,7 +63,7 @@ const worldOf = (submits: (ids: readonly string[]) => Promise<void>) => {
     for (const fn of ends.splice(0))
       fn({ outcome: 'completed', revision: 1, budget: { left } } as unknown as PlanStatus)
   }
-  return { made, plans, decided, end }
+  return { made, plans, decided, end, time }
 }
 const tasksOf = (count: number): SubmitTask[] => Array.from({ length: count }, (_, i) => ({ id: `t${i}`, type: 'sum' }))
 const planOf = (count: number, more: Partial<MakePlan> = {}): MakePlan => ({
@@ -98,8 +105,11 @@ test('of two that make the same at once the one that fails takes nothing away fr
     submissions += 1
     if (submissions === 1) throw FULL
   })
-  const [one, other] = await Promise.allSettled([made.make(planOf(2)), made.make(planOf(2))])
+  const of = new Slice({ amounts: { tokens: 100 }, limits: {} })
+  const plan = planOf(2, { budget: { of, amounts: { tokens: 80 } } })
+  const [one, other] = await Promise.allSettled([made.make(plan), made.make(plan)])
   await settle()
+  assert.deepEqual(of.remaining(), { tokens: 20 }, 'the part is with the plan of the other one')
   assert.deepEqual([one.status, other.status], ['rejected', 'fulfilled'])
   assert.deepEqual([decided, plans.get('p')?.outcome], [['propose', 'cancel', 'propose'], undefined])
   assert.equal(plans.get('p')?.reason, undefined)
@@ -143,4 +153,37 @@ test('the same again has the part that was split off first, and what its tasks l
   end({ tokens: 50, fanOut: 2 })
   await settle()
   assert.deepEqual([of.remaining(), made.counts().writtenOff], [{ tokens: 70, fanOut: 3 }, 0])
+})
+
+test('a plan of which nobody knows whether it was decided has its part for some minutes, for the same again', async () => {
+  for (const [isDecided, isAgain] of [
+    [false, false],
+    [false, true],
+    [true, true],
+  ] as const) {
+    let proposals = 0
+    const { made, time, end } = worldOf(
+      async () => {},
+      (decided) => {
+        proposals += 1
+        if (proposals > 1 || isDecided) decided()
+        if (proposals === 1) throw LOST
+      },
+    )
+    const of = new Slice({ amounts: { tokens: 100 }, limits: {} })
+    const plan = planOf(1, { budget: { of, amounts: { tokens: 80 } } })
+    await assert.rejects(made.make(plan), LOST)
+    await time.run(60_000)
+    assert.deepEqual([of.remaining(), made.counts().writtenOff], [{ tokens: 20 }, 0])
+    if (isAgain) {
+      await made.make(plan)
+      end({ tokens: 70 })
+    } else await time.run(600_000)
+    await settle()
+    assert.deepEqual(
+      [of.remaining().tokens, made.counts().writtenOff],
+      isAgain ? [90, 0] : [20, 1],
+      `${isDecided} ${isAgain}`,
+    )
+  }
 })

@@ -1,7 +1,13 @@
 /** What is decided about plans: who may, which states follow on which, and what is kept. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MAX_MOVES, MAX_OFFLINE, MAX_PLAN_TASKS, NOT_SUBMITTED } from '../../../protocols/coordination/plan-record.ts'
+import {
+  MAX_MOVES,
+  MAX_OFFLINE,
+  MAX_PLAN_TASKS,
+  NOT_SUBMITTED,
+  PARTLY_SUBMITTED,
+} from '../../../protocols/coordination/plan-record.ts'
 import { nextState, PLAN_STATES, PLAN_TRIGGERS } from '../../../protocols/coordination/plan-states.ts'
 import { goalOf, LEADER, PlanJournal } from '../../support/plan-journal.ts'
 
@@ -285,8 +291,15 @@ test('a plan that had some of its tasks is not made anew: they ended with it', (
   const goal = goalOf(['a', 'b'])
   journal.propose('ann', 'p', goal)
   journal.one('ann', { do: 'cancel', id: 'p', reason: NOT_SUBMITTED })
+  // Its tasks are not kept for long after that.
+  assert.equal(journal.get('p')?.reason, PARTLY_SUBMITTED)
   assert.equal(journal.propose('ann', 'p', goal), 'STA003 ended')
-  assert.equal(journal.get('p')?.outcome, 'canceled')
+  // One that was submitted late, too.
+  journal.propose('ann', 'q', goalOf(['late']))
+  journal.one('ann', { do: 'cancel', id: 'q', reason: NOT_SUBMITTED })
+  journal.workOn('bob', 'late')
+  assert.equal(journal.propose('ann', 'q', goalOf(['late'])), 'STA003 ended')
+  assert.equal(journal.get('q')?.reason, NOT_SUBMITTED)
 })
 
 test('a plan that has no room to be made anew stays as it ended', () => {

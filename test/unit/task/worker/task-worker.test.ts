@@ -359,6 +359,24 @@ test('an attempt that sleeps goes on in its place where the journal did not free
   assert.deepEqual([late?.reported, late?.counts], [['sleep t'], { abandoned: 1 }])
 })
 
+test('what fails beside a sleep that is waited for in its place fails the attempt', async () => {
+  const { worker, time, decided, counts } = create()
+  await time.settled(
+    worker.work('sum', async (_task, { sleep }) => {
+      const fail = async (): Promise<never> => {
+        await new Promise<void>((resolve) => time.after(500, resolve))
+        throw new Error('it does not add up')
+      }
+      await Promise.all([sleep('nap', 60_000), fail()])
+      return null
+    }),
+    1_000,
+  )
+  worker.onTask(assigned('t', 9))
+  await time.run(2_000)
+  assert.deepEqual([decided.slice(1), counts, worker.attempts()], [['sleep t', 'fail t'], { failed: 1 }, 0])
+})
+
 test('a call out of an attempt has the attempt as its parent: its chain begins with the submitter', async () => {
   const { worker, time, called } = create()
   const chains: string[][] = []
