@@ -1,6 +1,6 @@
 /**
  * `node build-library.ts`: what programs import, as few files in `dist/lib/`; the last step of `npm run build`. The compiled
- * modules go, their types stay. The thread of an agent and the files of the debug page lie beside the chunks, which look for
+ * modules go, and so do types that no program can name. The thread of an agent and the files of the debug page lie beside the chunks, which look for
  * them there.
  */
 import { globSync } from 'node:fs'
@@ -8,6 +8,7 @@ import { copyFile, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundleModules } from './bundle-modules.ts'
+import { neededTypes } from './needed-types.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const DIST = join(ROOT, 'dist')
@@ -28,5 +29,6 @@ for (const name of Object.keys(ENTRIES)) {
   await writeFile(file, `import './check-node-version.js'\n${await readFile(file, 'utf8')}`)
 }
 await rename(join(DIST, 'node/observe/dashboard/built'), join(LIBRARY, 'built'))
-const compiled = globSync('{node,protocols,discovery}/**/*.js', { cwd: DIST })
-await Promise.all(compiled.map((file) => rm(join(DIST, file))))
+const needed = await neededTypes(Object.values(ENTRIES).map((path) => join(ROOT, path)))
+const compiled = globSync('{node,protocols,discovery}/**/*.{js,d.ts}', { cwd: DIST }).map((file) => join(DIST, file))
+await Promise.all(compiled.filter((file) => !needed.has(file)).map((file) => rm(file)))
