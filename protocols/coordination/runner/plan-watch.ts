@@ -164,9 +164,15 @@ export class PlanWatch {
     for (const [peer, record] of workers()) {
       if (record.draining === true || presenceOf(peer) !== 'there' || !this.#canTake(peer, record, one)) continue
       // What nobody has is better asked for again of anybody than left.
-      if (one.record.assignee === undefined || this.#isWilling(plan, peer, record, one.id)) return peer
+      if (this.#isLost(one) || this.#isWilling(plan, peer, record, one.id)) return peer
     }
     return undefined
+  }
+
+  /** Nobody has it, or one that does not take such tasks any more: a node that was started again may offer something else. */
+  #isLost({ record: { assignee, type } }: StuckTask): boolean {
+    const offers = assignee === undefined ? undefined : workerOf(this.#deps.member, assignee)?.offers
+    return offers?.some((offer) => offer.type === type) !== true
   }
 
   #canTake(peer: string, { offers }: WorkerRecord, { record: task, isFailed }: StuckTask): boolean {

@@ -25,9 +25,6 @@ const LEAVE_MS = 3_000
 /** The longer ones are missed by others: what ended meanwhile is told to nobody. */
 const MOST_CUT_MS = 4_500
 const MOST_FROZEN_MS = 2_500
-/** Of freezes: a node stands still for long, and keeps its lease. */
-const LONG_FROZEN_SHARE = 0.1
-const LONG_FROZEN_MS = [5_000, 14_000] as const
 const ROLL_AFTER_MS = 1_000
 const ROLL_EACH_MS = 600
 
@@ -56,10 +53,7 @@ export class TaskNodes {
       ...{ sizes: SIZES, disklessShare: DISKLESS_SHARE, leaveMs: LEAVE_MS, tell },
       ...{ cutBelow: 0.25, frozenBelow: 0.35, leavesBelow: 0.45 },
       cutMs: (random) => 200 + MOST_CUT_MS * random(),
-      frozenMs: (random) => {
-        const [least, most] = LONG_FROZEN_MS
-        return random() < LONG_FROZEN_SHARE ? least + (most - least) * random() : 200 + MOST_FROZEN_MS * random()
-      },
+      frozenMs: (random) => 200 + MOST_FROZEN_MS * random(),
       start: (name, options, add) => this.#start(name, options, add),
       async stop({ tasks, resources }) {
         await tasks.drain(200)

@@ -83,6 +83,15 @@ test('what waits at an agent that is gone is planned elsewhere at once, and that
   assert.deepEqual(found.do === 'adjust' && found.offline, [{ agent: 'a', registration: 1 }])
 })
 
+test('what is at an agent that takes no such tasks any more goes to whoever does, also to one that could not be directed', async () => {
+  const { records, marked, look } = worldOf(['a', 'b'], { one: ['a', 'queued'] })
+  marked.push({ agent: 'b', registration: 1 })
+  assert.deepEqual(await look(), { do: 'wait' })
+  records.set(workerKey('a'), { registration: 2, offers: [{ type: 'other', slots: 1 }] })
+  const found = await look()
+  assert.equal(found.do === 'adjust' && found.reason, 'b has room for a task of sum')
+})
+
 test('what waits where there is no room goes where there is some', async () => {
   const { look } = worldOf(['a', 'b'], { one: ['a', 'running'], two: ['a', 'queued'] })
   const found = await look()
