@@ -56,7 +56,7 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
     changedAt: 0,
   } as unknown as PlanRecord
   return {
-    ...{ records, gone, refused, failed, unavailable, marked },
+    ...{ records, workers, gone, refused, failed, unavailable, marked },
     set,
     at: (ms: number) => {
       now = ms
@@ -84,10 +84,12 @@ test('what waits at an agent that is gone is planned elsewhere at once, and that
 })
 
 test('what is at an agent that takes no such tasks any more goes to whoever does, also to one that could not be directed', async () => {
-  const { records, marked, look } = worldOf(['a', 'b'], { one: ['a', 'queued'] })
+  const { records, workers, marked, look } = worldOf(['a', 'b'], { one: ['a', 'queued'] })
   marked.push({ agent: 'b', registration: 1 })
   assert.deepEqual(await look(), { do: 'wait' })
-  records.set(workerKey('a'), { registration: 2, offers: [{ type: 'other', slots: 1 }] })
+  const another = { registration: 2, offers: [{ type: 'other', slots: 1 }] } as unknown as WorkerRecord
+  workers.set('a', another)
+  records.set(workerKey('a'), another)
   const found = await look()
   assert.equal(found.do === 'adjust' && found.reason, 'b has room for a task of sum')
 })
