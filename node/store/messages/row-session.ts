@@ -152,13 +152,14 @@ const sessionOf = (
   const { timers, log } = deps
   const words = wordsOf(deps)
   let ended: ParleyError | undefined
+  let noted = Promise.resolve()
 
   const failed = (what: string, error: unknown): ParleyError => {
     if (ended !== undefined) return ended
     ended = rowsFailure(what, error)
     groups.end(ended)
     // So that the next start does not go on with it either.
-    if (ended.details.reason === 'damaged') void noteDamage(folder, ended.message, words, log)
+    if (ended.details.reason === 'damaged') noted = noteDamage(folder, ended.message, words, log)
     onEnd(ended)
     return ended
   }
@@ -213,6 +214,7 @@ const sessionOf = (
         // What ended meanwhile was told; this is told to nobody.
         ended ??= closedRows(words)
         groups.end(ended)
+        await noted
         await engine.close()
       }
     },
