@@ -146,4 +146,7 @@ export type PlanRecord = z.output<typeof PlanRecordSchema>
 /** Of a record that this part wrote. */
 export const readPlan = (value: unknown): PlanRecord | undefined => value as PlanRecord | undefined
 export const readPlanBudget = (value: unknown): PlanBudget | undefined => value as PlanBudget | undefined
+/** Its tasks were not submitted, and it was never planned. */
+export const isUnbegun = ({ revision, reason }: Pick<PlanRecord, 'revision' | 'reason'>): boolean =>
+  revision === 0 && reason === NOT_SUBMITTED
 export const isOver = ({ outcome }: Pick<PlanRecord, 'outcome'>): boolean => outcome !== undefined

@@ -110,7 +110,7 @@ export class MadePlans {
     const tasks = share === undefined ? wanted.tasks : wanted.tasks.map((task) => share.forTask(task))
     const made = await this.#submit(tasks, signal)
     if ('error' in made) {
-      // The same again goes on with one that may have some of its tasks; nobody does, and it is given up.
+      // One that may have some of its tasks is left for the same again; without that the coordinator gives it up.
       const takenBack = !isKnown && made.isNone ? this.#takeBack(id, share) : Promise.resolve()
       return { error: made.error, takenBack }
     }

@@ -81,7 +81,7 @@ export class PlanShare {
   }
 
   /** For the same plan once more: nothing more is split off. @returns whether the same was wanted before */
-  isAgain(wanted: BudgetShare | undefined, tasks: readonly SubmitTask[]): boolean {
+  beginAgain(wanted: BudgetShare | undefined, tasks: readonly SubmitTask[]): boolean {
     const share = shareFor(wanted, undefined)
     if (this.#isOver || share === undefined || !isSameShare(share, this.#wanted)) return false
     this.#nothing = this.#nothingFor(tasks.length)

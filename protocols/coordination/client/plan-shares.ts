@@ -61,7 +61,7 @@ export class PlanShares {
     tasks: readonly SubmitTask[],
   ): { readonly share: PlanShare; readonly isAgain: boolean } | undefined {
     const before = this.#watched.get(id)
-    if (before?.share.isAgain(wanted, tasks) === true) {
+    if (before?.share.beginAgain(wanted, tasks) === true) {
       before.handedOver.abort()
       return { share: before.share, isAgain: true }
     }

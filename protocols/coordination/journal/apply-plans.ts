@@ -4,9 +4,9 @@ import { openAbove } from '../../task/journal/submit-tasks.ts'
 import {
   type Assignment,
   isOver,
+  isUnbegun,
   MAX_MOVES,
   MAX_OFFLINE,
-  NOT_SUBMITTED,
   type OfflineAgent,
   PARTLY_SUBMITTED,
   type PlanOutcome,
@@ -35,13 +35,6 @@ const worksAbove = ({ tx }: PlanLedger, tasks: readonly string[], by: string): b
   return above?.record.worker === by && tasks.every((task) => task.startsWith(`${above.id}.`))
 }
 
-const isUnbegun = ({ makesAnew }: PlanLedger, { revision }: PlanRecord, reason: string | undefined): boolean =>
-  makesAnew && revision === 0 && reason === NOT_SUBMITTED
-
-/** Why it ends. While they are there it is seen whether it had some of its tasks. */
-const endedFor = (ledger: PlanLedger, record: PlanRecord, reason: string | undefined): string | undefined =>
-  isUnbegun(ledger, record, reason) && ledger.hasSomeOf(record.tasks) ? PARTLY_SUBMITTED : reason
-
 const existsAlready = (id: string): ParleyError =>
   stateError('exists', `there is a plan ${id} already`, 'choose another id; leave it out for a new one', { plan: id })
 
@@ -65,7 +58,7 @@ const isThere = (ledger: PlanLedger, change: PlanChangeOf<'propose'>): boolean =
   const isFollowed = !isOwn && ledger.changesOwners && worksAbove(ledger, goal.tasks, by)
   if (!isOwn && !isFollowed) throw existsAlready(id)
   if (isOver(before)) {
-    const isAnew = isUnbegun(ledger, before, before.reason)
+    const isAnew = ledger.makesAnew && isUnbegun(before)
     if (before.reason === PARTLY_SUBMITTED || (isAnew && ledger.hasSomeOf(goal.tasks))) throw endedInPart(id)
     // The same again is another try.
     if (isAnew) return false
@@ -92,8 +85,7 @@ const cancel = (ledger: PlanLedger, { id, reason }: PlanChangeOf<'cancel'>): nul
   if (record.owner !== by)
     throw new ParleyError('SEC002', `the plan ${id} is of somebody else`, { hint: 'only who made it cancels it' })
   const { reason: _reason, ...rest } = record
-  const why = endedFor(ledger, record, reason)
-  ledger.end(id, { ...rest, outcome: 'canceled', changedAt: at, fence, ...(why !== undefined && { reason: why }) })
+  ledger.end(id, { ...rest, outcome: 'canceled', changedAt: at, fence, ...(reason !== undefined && { reason }) })
   return null
 }
 
@@ -186,10 +178,7 @@ const move = (ledger: PlanLedger, change: PlanMoveChange): null => {
   const moves = [...record.moves, { at, trigger: change.do, state, epoch: change.epoch, ...said }].slice(-MAX_MOVES)
   const next = { ...record, ...effectOf(record, change), ...said, state, changedAt: at, fence, moves }
   if (next.outcome === undefined) ledger.put(id, next)
-  else {
-    const why = endedFor(ledger, next, next.reason)
-    ledger.end(id, { ...next, ...(why !== undefined && { reason: why }) })
-  }
+  else ledger.end(id, next)
   return null
 }
 

@@ -9,6 +9,8 @@ import { agreedKey, readAgreed } from '../../journal/part-records.ts'
 import type { EntryFacts, JournalTx, Json } from '../../journal/state/command-kind.ts'
 import { taskKey } from '../../task/task-record.ts'
 import {
+  isUnbegun,
+  PARTLY_SUBMITTED,
   PLANS_PART,
   type PlanBudget,
   type PlanRecord,
@@ -136,7 +138,10 @@ export class PlanLedger {
   end(id: string, record: PlanRecord): void {
     this.#shares.add(record.owner, -1, -record.size)
     const budget = record.budget && { ...record.budget, used: this.budget(id).used }
-    this.put(id, { ...record, size: 0, ...(budget !== undefined && { budget }) })
+    // Its tasks are not kept as long as it is.
+    const isInPart = this.makesAnew && isUnbegun(record) && this.hasSomeOf(record.tasks)
+    const more = { ...(budget !== undefined && { budget }), ...(isInPart && { reason: PARTLY_SUBMITTED }) }
+    this.put(id, { ...record, size: 0, ...more })
     if (budget !== undefined) this.tx.delete(planBudgetKey(id))
   }
 

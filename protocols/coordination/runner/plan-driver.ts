@@ -12,7 +12,14 @@ import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Port } from '../../port.ts'
 import type { TaskStatus } from '../../task/task-status.ts'
 import type { PlanMoveChange } from '../journal/plan-changes.ts'
-import { type Adjustment, NOT_SUBMITTED, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
+import {
+  type Adjustment,
+  isUnbegun,
+  NOT_SUBMITTED,
+  type OfflineAgent,
+  type PlanRecord,
+  planReason,
+} from '../plan-record.ts'
 import type { ResourceAdjustment } from '../planner/generator.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { planOf } from './plan-facts.ts'
@@ -28,9 +35,6 @@ const MAX_BACKOFF_MS = 30_000
 const SUBMITTED_MS = 60_000
 
 type Move = PlanMoveChange extends infer C ? (C extends PlanMoveChange ? Omit<C, 'epoch' | 'id' | 'as'> : never) : never
-
-/** Nobody submitted all of its tasks in time; it was never carried out, not even in part. */
-const isGivenUp = ({ reason, revision }: PlanRecord): boolean => revision === 0 && reason === NOT_SUBMITTED
 
 export interface DriverDeps {
   readonly port: Pick<Port, 'clock' | 'timers' | 'log'>
@@ -133,7 +137,7 @@ export class PlanDriver {
   }
 
   async #coordinate(plan: PlanRecord): Promise<void> {
-    if (isGivenUp(plan)) return this.#move(plan, { do: 'coordination_failure', reason: NOT_SUBMITTED, offline: [] })
+    if (isUnbegun(plan)) return this.#move(plan, { do: 'coordination_failure', reason: NOT_SUBMITTED, offline: [] })
     // What was refused just now is not asked for again at once.
     if (plan.moves.at(-1)?.trigger === 'adjustment_needed' && plan.failures > 0) await this.#backOff(plan)
     const made = await this.#deps.maker.make(this.#id, plan, this.#signal)
@@ -202,7 +206,7 @@ export class PlanDriver {
   }
 
   async #recover(plan: PlanRecord): Promise<void> {
-    if (isGivenUp(plan)) return this.#move(plan, { do: 'recovery_complete', reason: NOT_SUBMITTED })
+    if (isUnbegun(plan)) return this.#move(plan, { do: 'recovery_complete', reason: NOT_SUBMITTED })
     if (plan.failures > plan.maxFailures) {
       const reason = planReason(`given up after ${plan.failures} failures: ${plan.reason ?? ''}`)
       return this.#move(plan, { do: 'recovery_complete', reason })

@@ -205,7 +205,7 @@ export class PlanRunner {
       const record = taskOf(member, task)
       return record !== undefined && record.plan === id && !isFinal(record.status)
     })
-    // Made anew, it has other ones; so it is only where it had none.
+    // One that is made anew has tasks of its own.
     const isStill = (): boolean => planOf(member, id)?.fence.index === plan.fence.index
     const next = async (): Promise<void> => {
       for (let task = open.shift(); task !== undefined && isStill(); task = open.shift())
