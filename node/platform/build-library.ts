@@ -7,8 +7,7 @@ import { globSync } from 'node:fs'
 import { copyFile, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { bundleModules } from './bundle-modules.ts'
-import { neededTypes } from './needed-types.ts'
+import { bundleModules, neededTypes } from './bundle-modules.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const DIST = join(ROOT, 'dist')

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { test } from 'node:test'
-import { neededTypes } from '../../../../node/platform/needed-types.ts'
+import { neededTypes } from '../../../../node/platform/bundle-modules.ts'
 
 test('what is named by what is named is needed, once; what nobody names is not', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'parley-types-'))
