@@ -31,6 +31,13 @@ import {
 export interface Allowance {
   readonly amounts: Amounts
   readonly limits?: Limits
+  /** What its deadline is held against, and that of its parts; this node's own clock unless told. */
+  readonly clock?: WallClock | undefined
+}
+
+export interface WallClock {
+  /** Milliseconds since 1970. */
+  now(): number
 }
 
 export interface Reservation {
@@ -52,6 +59,7 @@ const SLICE = 'this slice of a budget'
 
 export class Slice {
   readonly limits: Limits
+  readonly clock: WallClock | undefined
   #allowance: Amounts
   /** Of what is limited. */
   #left: Amounts
@@ -63,9 +71,10 @@ export class Slice {
   readonly #onClosed: ((spent: Amounts) => void) | undefined
 
   /** @param onClosed of a child: gives back to its parent what was not spent @throws MSG001 */
-  constructor({ amounts, limits = {} }: Allowance, onClosed?: (spent: Amounts) => void) {
+  constructor({ amounts, limits = {}, clock }: Allowance, onClosed?: (spent: Amounts) => void) {
     this.#allowance = given(amounts)
     this.limits = checkedInput(LimitsSchema.strict(), limits, 'limits cannot be used so')
+    this.clock = clock
     this.#left = this.#allowance
     this.#onClosed = onClosed
   }
@@ -118,7 +127,8 @@ export class Slice {
     const allowance = partOf(this.#allowance, given(amounts))
     const passed = passedOn(SLICE, this.limits, checkedInput(LimitsSchema.strict(), limits, 'limits cannot be used so'))
     this.#take(allowance)
-    return new Slice({ amounts: allowance, limits: passed }, (spent) => this.#settle(allowance, spent))
+    const part = { amounts: allowance, limits: passed, clock: this.clock }
+    return new Slice(part, (spent) => this.#settle(allowance, spent))
   }
 
   /**

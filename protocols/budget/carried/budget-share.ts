@@ -10,13 +10,8 @@ import * as z from 'zod'
 import { checkedInput } from '../../checked-input.ts'
 import { ParleyError } from '../../errors.ts'
 import { type Amounts, GivenAmounts, isNothing, type Limits, LimitsSchema, less } from '../amounts.ts'
-import { type Reservation, Slice } from '../slice.ts'
+import { type Reservation, Slice, type WallClock } from '../slice.ts'
 import { type CarriedBudget, carriedOf } from './carried-budget.ts'
-
-interface WallClock {
-  /** Milliseconds since 1970. */
-  now(): number
-}
 
 /** What a piece of work gets of a budget. */
 export interface BudgetShare {
@@ -79,10 +74,13 @@ export class GivenShare implements AttemptObserver {
   #isWhole = false
   #wasUsed = false
 
-  /** @param begun what it takes of the fan-out of where it comes from */
+  /**
+   * @param clock this node's own
+   * @param begun what it takes of the fan-out of where it comes from
+   */
   constructor(part: Slice, clock: WallClock, begun?: Reservation) {
     this.#part = part
-    this.#clock = clock
+    this.#clock = part.clock ?? clock
     this.#begun = begun
     this.limits = part.limits
   }

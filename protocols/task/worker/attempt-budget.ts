@@ -4,7 +4,7 @@
  */
 import { within } from '../../async.ts'
 import { type Amounts, GivenAmounts, isNothing, less, limitedBy, NO_AMOUNTS } from '../../budget/amounts.ts'
-import { Slice } from '../../budget/slice.ts'
+import { Slice, type WallClock } from '../../budget/slice.ts'
 import { checkedInput } from '../../checked-input.ts'
 import type { Decided } from '../../journal/client/change-batcher.ts'
 import type { Timers } from '../../port.ts'
@@ -14,7 +14,7 @@ import type { TaskRecord } from '../task-record.ts'
 /** Nobody may be there who decides: an attempt that counts no more ends all the same. */
 const GIVE_BACK_MS = 1_000
 
-type Draw = Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back' | 'children'>
+export type Draw = Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back' | 'children'>
 /** @param plan whose budget it is drawn of; undefined: the task's own */
 type Decide = (draw: Draw, plan: string | undefined) => Promise<Decided>
 
@@ -27,7 +27,12 @@ export class AttemptBudget {
   #draws = 0
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor({ budget, deadline, plan }: Pick<TaskRecord, 'budget' | 'deadline' | 'plan'>, decide: Decide) {
+  /** @param clock the journal's: the deadline of the task is its */
+  constructor(
+    { budget, deadline, plan }: Pick<TaskRecord, 'budget' | 'deadline' | 'plan'>,
+    decide: Decide,
+    clock: WallClock,
+  ) {
     const source = budget !== undefined && isNothing(budget.amounts) ? plan : undefined
     this.#isOfPlan = source !== undefined
     this.#decide = (draw) => decide(draw, source)
@@ -36,7 +41,7 @@ export class AttemptBudget {
       ...(budget.depth !== undefined && { depth: budget.depth }),
       ...(deadline !== undefined && { deadlineAt: Math.floor(deadline) }),
     }
-    this.slice = new Slice({ amounts: less(budget.amounts, budget.amounts), limits })
+    this.slice = new Slice({ amounts: less(budget.amounts, budget.amounts), limits, clock })
   }
 
   /** One after the other. @param signal of the attempt @throws COM003 `budget-exhausted`; MSG001; STA002 */

@@ -11,6 +11,7 @@ import type { ProgressReport } from './task-context.ts'
 export type AttemptCount = 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'
 
 export interface AttemptDeps {
+  /** Its clock is the journal's: attempts are measured by it. */
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
   /** @param plan whose budget a draw is of; undefined: the task's own */
   decide(change: TaskChange, plan?: string): Promise<Decided>

@@ -15,7 +15,7 @@ import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
 import type { RecordedEffect } from '../journal/attempt-changes.ts'
 import { isLettingGo, type TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, effectRow, INPUT_ROW, sleepRow } from '../task-record.ts'
-import { AttemptBudget } from './attempt-budget.ts'
+import { AttemptBudget, type Draw } from './attempt-budget.ts'
 import { AttemptChildren, drawOrWait } from './attempt-children.ts'
 import {
   type AttemptWork,
@@ -70,7 +70,8 @@ export class TaskAttempt {
     this.fence = work.fence
     this.#rows = work.rows
     const { id, fence, record } = work
-    this.#budget = new AttemptBudget(record, (draw, plan) => this.#report({ ...draw, id, fence }, plan))
+    const decide = (change: Draw, plan: string | undefined) => this.#report({ ...change, id, fence }, plan)
+    this.#budget = new AttemptBudget(record, decide, deps.port.clock)
     const { signal } = this.#end
     const draw = (amounts: Amounts): Promise<void> => this.#draw(amounts)
     const parent = { id, record, self: deps.port.self.id, slice: this.#budget.slice, signal, draw }

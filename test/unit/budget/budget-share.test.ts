@@ -135,6 +135,15 @@ test('what was not written, or what nobody began, costs nothing, whatever it fai
   }
 })
 
+test('a deadline is held against the clock that it is of, also for a part of a part', () => {
+  const journal = { now: () => 1_000_000 - 60_000 }
+  const slice = new Slice({ amounts: { fanOut: 3 }, limits: { deadlineAt: 970_000 }, clock: journal })
+  const share = GivenShare.of({ of: slice.split({ fanOut: 2 }), amounts: {} }, clock)
+  assert.equal(share.cut(45_000), 30_000, 'by this clock it passed 30 seconds ago')
+  assert.equal(share.begin().leftMs, 30_000)
+  assert.equal(share.limits.deadlineAt, 970_000)
+})
+
 test('an attempt after one that may be at it has the limits, and nothing of what that one has', () => {
   let nowMs = 1_000_000
   const slice = new Slice({ amounts: { tokens: 100, fanOut: 3 }, limits: { deadlineAt: 1_000_900 } })

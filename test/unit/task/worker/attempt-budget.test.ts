@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import type { Amounts } from '../../../../protocols/budget/amounts.ts'
+import { GivenShare } from '../../../../protocols/budget/carried/budget-share.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
 import type { TaskHandle } from '../../../../protocols/task/client/task-api.ts'
@@ -28,10 +29,14 @@ const attemptAt = (
   amounts: Amounts | undefined,
   lose: (change: TaskChange) => Promise<never> | Error | undefined = () => undefined,
   tasks: ParentTasks = NO_CHILDREN,
+  deadline?: number,
 ) => {
   const time = createVirtualTime()
   const journal = new TaskJournal()
-  const task = submitted('t', amounts === undefined ? {} : { budget: { amounts } })
+  const task = submitted(
+    't',
+    amounts === undefined ? {} : { budget: { amounts }, ...(deadline !== undefined && { deadline }) },
+  )
   journal.one('ann', { do: 'submit', tasks: [task] })
   const fence = journal.place('t', 'bob', journal.worker('bob'))
   const record = journal.task('t') ?? assert.fail('it is placed')
@@ -97,6 +102,15 @@ test('a draw that is refused leaves what there was, and its number is free', asy
   const draws = ['1 [{"tokens":4},null]', '2 [{"tokens":7},null]', '2 [{"tokens":1},null]', '3 [{"tokens":2},null]']
   assert.deepEqual(asked, [...draws.map((one) => `draw ${one}`), 'complete'])
   assert.deepEqual(used(), { tokens: 7 })
+})
+
+test('the deadline of the task is the deadline of what its attempt has, by the clock of the journal', async () => {
+  const later = createVirtualTime().now() + 30_000
+  const { run, time } = attemptAt({ tokens: 10 }, () => undefined, NO_CHILDREN, later)
+  await run(async (ctx) => {
+    const share = GivenShare.of({ of: ctx.budget, amounts: {} }, { now: () => time.now() + 60_000 })
+    assert.equal(share.leftMs(), later - time.now())
+  })
 })
 
 test('a draw that was not answered is asked for again under its number', async () => {
