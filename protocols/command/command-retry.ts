@@ -2,11 +2,11 @@
  * When a command that was not acknowledged is sent again, and how long each attempt waits. Pure; command-sender.ts waits
  * and sends.
  *
- * The delay doubles with each attempt, a quarter up or down by chance. COM001, COM002 and COM003 are worth another attempt;
- * any other error is the receiver's last word.
+ * The delay doubles with each attempt, a quarter up or down by chance. COM001, COM002 and COM003 are worth another attempt,
+ * but for a budget that is used up; any other error is the receiver's last word.
  */
 import { isParleyError, ParleyError } from '../errors.ts'
-import { neverHandled } from '../wire/caller/retry-policy.ts'
+import { hasNoBudgetLeft, neverHandled } from '../wire/caller/retry-policy.ts'
 import type { CommandOptions } from './api.ts'
 
 const TIMEOUT_MS = 30_000
@@ -71,7 +71,8 @@ export const retryDelayMs = (
   settings: RetrySettings,
   chance: () => number,
 ): number | undefined => {
-  if (!isParleyError(error, 'COM001', 'COM002', 'COM003') || count > settings.maxRetries) return undefined
+  if (!isParleyError(error, 'COM001', 'COM002', 'COM003') || hasNoBudgetLeft(error)) return undefined
+  if (count > settings.maxRetries) return undefined
   const askedMs = error.details.retryAfterMs
   const delayMs = Math.max(
     typeof askedMs === 'number' ? askedMs : 0,

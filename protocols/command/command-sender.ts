@@ -247,7 +247,7 @@ export class CommandSender {
       code,
       message,
       ...(hint === undefined ? {} : { hint }),
-      details: { ...details, command_id: commandId, status: 'nack', reason: answer.reason },
+      details: { reason: answer.reason, ...details, command_id: commandId, status: 'nack' },
     })
   }
 

@@ -60,6 +60,18 @@ const start = async (run: CommandHandler<unknown, unknown>, limits?: CommandDedu
   return { ...network, a, b, slice, budget, failure, restart, refuseAll }
 }
 
+test('a command that has no more to spend is told so, and not run again', async () => {
+  let runs = 0
+  const { a, b, slice, budget, failure } = await start((_, context) => {
+    runs += 1
+    context.budget?.spend({ tokens: 41 })
+  })
+  const error = await failure(a.commands.send(b.id, 'work', 'do', { budget }))
+  assert.deepEqual([error.code, error.reason, error.details.status], ['COM003', 'budget-exhausted', 'nack'])
+  assert.equal(runs, 1)
+  assert.deepEqual(slice.counts().spent, { fanOut: 1 })
+})
+
 test('what a command spends is spent, and what is left of its part is there again, also with a nack', async () => {
   const { a, b, time, slice, budget, failure } = await start((parameters, context) => {
     assert.equal(context.budget?.limits.depth, 1)
