@@ -4,6 +4,7 @@ import { unitsOf } from '../../resource/requirements.ts'
 import { isNone, NONE, type Units } from '../../resource/units.ts'
 import type { EndedRef, TaskChange } from '../journal/task-changes.ts'
 import type { TaskRecord } from '../task-record.ts'
+import { isFinal } from '../task-status.ts'
 
 /** Milliseconds that the record of a final task stays. */
 const ARCHIVE_AFTER_MS = 2_000
@@ -77,6 +78,17 @@ export const dueChange = (
     return { do: 'time-out', epoch, id, fence }
   if (wait?.until !== undefined && wait.until <= now) return { do: 'wake', epoch, id }
   return status === 'queued' && notBefore !== undefined && notBefore <= now ? 'place' : undefined
+}
+
+/**
+ * Where the deadline of several has passed, those that were submitted later end first, so that what a child leaves comes back to its
+ * parent before that ends. Others stay in their order; what is final is left out.
+ */
+export const childrenFirst = (tasks: readonly BoardTask[], now: number): BoardTask[] => {
+  const hasEnded = ({ record: { deadline = Number.POSITIVE_INFINITY } }: BoardTask): boolean => deadline <= now
+  const open = tasks.filter(({ record }) => !isFinal(record.status))
+  const ended = open.filter(hasEnded).sort((one, other) => other.record.submittedAt - one.record.submittedAt)
+  return [...ended, ...open.filter((task) => !hasEnded(task))]
 }
 
 /** When it is to be looked at; milliseconds since 1970. */

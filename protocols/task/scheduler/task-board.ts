@@ -11,6 +11,7 @@ import {
   type BoardCounts,
   type BoardTask,
   type BoardTime,
+  childrenFirst,
   dueChange,
   dueTimesOf,
   FinalTasks,
@@ -172,13 +173,12 @@ export class TaskBoard {
   }
 
   #lookAtDue(wanted: TaskChange[], { now }: BoardTime): void {
-    for (const id of this.#due.take(now)) {
-      const task = this.#tasks.get(id)
-      if (task === undefined || isFinal(task.record.status)) continue
-      const due = dueChange(id, task.record, this.#epoch, now)
+    const tasks = this.#due.take(now).flatMap((id) => this.#tasks.get(id) ?? [])
+    for (const task of childrenFirst(tasks, now)) {
+      const due = dueChange(task.id, task.record, this.#epoch, now)
       if (due === 'place') this.#enqueue(task)
       // What is on its way may change it: it is looked at again then.
-      else if (due !== undefined && task.isAsked) this.#due.add(now + ASKED_MS, id)
+      else if (due !== undefined && task.isAsked) this.#due.add(now + ASKED_MS, task.id)
       else if (due !== undefined) this.#ask(task, due, wanted)
     }
   }

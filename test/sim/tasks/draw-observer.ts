@@ -65,7 +65,10 @@ const wrongStep = (before: Seen, now: Seen, left: Amounts, isNext: boolean): str
   const wrong = isSame ? wrongDraw(before, now, isNext) : undefined
   if (wrong !== undefined) return wrong
   for (const name of AMOUNT_NAMES) {
-    const [was, is] = [amountIn(one.used, name) - amountIn(left, name), amountIn(other.used, name)]
+    const is = amountIn(other.used, name)
+    // What is left after it has ended comes too late.
+    const isLate = isFinal(now.status) && is === amountIn(one.used, name)
+    const was = amountIn(one.used, name) - (isLate ? 0 : amountIn(left, name))
     const [settled, settles] = [was - amountIn(openOf(before), name), is - amountIn(openOf(now), name)]
     if (settles < settled) return `${settled} ${name} of attempts before were used, and ${settles} are`
     if (isSame && is !== was && drawsOf(before) === drawsOf(now)) return `a draw made ${is} ${name} of ${was} once more`

@@ -129,6 +129,15 @@ test('nothing is placed before its time, and nothing after its deadline', () => 
   assert.deepEqual(b.told(), ['later to bob'])
 })
 
+test('of those whose deadline has passed children end before their parents, which get back what they leave', () => {
+  const b = new Board()
+  b.task('t', record({ submittedAt: 100, notBefore: 800, deadline: 1_500.2 }))
+  b.task('t.a', record({ submittedAt: 200, parent: 't', deadline: 1_500 }))
+  b.task('t.a.b', record({ submittedAt: 300, parent: 't.a', deadline: 1_500 }))
+  b.now = 1_501
+  assert.deepEqual(b.told(), ['expire t.a.b', 'expire t.a', 'expire t'])
+})
+
 test('a deadline also ends what is in work, however often it is asked for', () => {
   const b = new Board()
   b.worker('bob', worker(5))
