@@ -41,7 +41,14 @@ export const PlanText = z.string().min(1).max(MAX_TEXT)
 /** Characters of why something is so. */
 export const MAX_REASON = 160
 export const PlanReason = z.string().max(MAX_REASON)
-export const planReason = (text: string): string => text.slice(0, MAX_REASON)
+export const cutReason = (text: string): string => text.slice(0, MAX_REASON)
+/** Others say why. What JSON writes longer than it is is said otherwise: an owner answers for so many bytes of each plan. */
+export const planReason = (text: string): string =>
+  cutReason(text)
+    .toWellFormed()
+    .replace(/\p{Cc}/gu, ' ')
+    .replaceAll('"', "'")
+    .replaceAll('\\', '/')
 /** Why a plan ended that is made anew by the same again: it never had its tasks. */
 export const NOT_SUBMITTED = 'its tasks were not submitted'
 /** Why one ended that is not made anew: some of its tasks were submitted, and have ended with it. */

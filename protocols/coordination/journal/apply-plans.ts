@@ -3,6 +3,7 @@ import { ParleyError, stateError } from '../../errors.ts'
 import { openAbove } from '../../task/journal/submit-tasks.ts'
 import {
   type Assignment,
+  cutReason,
   isOver,
   isUnbegun,
   MAX_MOVES,
@@ -11,12 +12,11 @@ import {
   PARTLY_SUBMITTED,
   type PlanOutcome,
   type PlanRecord,
-  planReason,
 } from '../plan-record.ts'
 import { nextState, type PlanState } from '../plan-states.ts'
 import { drawOfPlan } from './plan-budgets.ts'
 import type { PlanChange, PlanChangeOf, PlanMoveChange } from './plan-changes.ts'
-import { type PlanLedger, sizeOfPlan } from './plan-ledger.ts'
+import type { PlanLedger } from './plan-ledger.ts'
 
 export interface Proposed {
   /** It was made before, just so. */
@@ -75,7 +75,7 @@ const propose = (ledger: PlanLedger, change: PlanChangeOf<'propose'>): Proposed 
     throw new ParleyError('MSG001', `the plan ${id} names a task twice`, { hint: 'name each of its tasks once' })
   const plan = { ...goal, ...(amounts !== undefined && { budget: { amounts } }) }
   const begun = { state: 'idle' as const, revision: 0, assignments: [], offline: [], failures: 0, moves: [] }
-  ledger.add(id, { ...plan, ...begun, owner: by, madeAt: at, changedAt: at, fence, size: sizeOfPlan(plan) })
+  ledger.add(id, { ...plan, ...begun, owner: by, madeAt: at, changedAt: at, fence, size: ledger.sizeOf(plan) })
   return { isKnown: false }
 }
 
@@ -124,15 +124,23 @@ const withOffline = (before: readonly OfflineAgent[], more: readonly OfflineAgen
   return [...all.values()].slice(-MAX_OFFLINE)
 }
 
-/** Agents are gone, of whom that was not known: each life of an agent is such news once. */
-const isNewsOfAgents = (record: PlanRecord, change: PlanChangeOf<'adjustment_needed'>): boolean => {
+/**
+ * Agents are gone, of whom that was not known: each life of an agent is such news once. A plan that has marked as many as it can
+ * forgets the oldest of them, which would be news again.
+ */
+const isNewsOfAgents = (
+  record: PlanRecord,
+  change: PlanChangeOf<'adjustment_needed'>,
+  { countsFull }: PlanLedger,
+): boolean => {
   if (change.adjustment !== 'agent_unavailable') return false
+  if (countsFull && record.state !== 'monitoring' && record.offline.length === MAX_OFFLINE) return false
   const known = new Set(record.offline.map(({ agent, registration }) => `${agent} ${registration}`))
   const isNews = change.offline?.some(({ agent, registration }) => !known.has(`${agent} ${registration}`))
   return record.state === 'monitoring' || isNews === true
 }
 
-const effectOf = (record: PlanRecord, change: PlanMoveChange): Moved => {
+const effectOf = (record: PlanRecord, change: PlanMoveChange, ledger: PlanLedger): Moved => {
   const marked = (): Moved => ('offline' in change ? { offline: withOffline(record.offline, change.offline) } : {})
   switch (change.do) {
     case 'plan_ready':
@@ -144,7 +152,7 @@ const effectOf = (record: PlanRecord, change: PlanMoveChange): Moved => {
       return { ...marked(), failures: record.failures + 1 }
     case 'adjustment_needed': {
       // One that cannot be carried out counts as one that failed: it has an end, whoever refuses.
-      const isFailed = change.adjustment !== 'imbalance' && !isNewsOfAgents(record, change)
+      const isFailed = change.adjustment !== 'imbalance' && !isNewsOfAgents(record, change, ledger)
       return { ...marked(), ...(isFailed && { failures: record.failures + 1 }) }
     }
     case 'completion':
@@ -159,7 +167,7 @@ const effectOf = (record: PlanRecord, change: PlanMoveChange): Moved => {
 const reasonOf = (change: PlanMoveChange): string | undefined => {
   const said = 'reason' in change ? change.reason : undefined
   if (change.do !== 'adjustment_needed') return said
-  return said === undefined ? change.adjustment : planReason(`${change.adjustment}: ${said}`)
+  return said === undefined ? change.adjustment : cutReason(`${change.adjustment}: ${said}`)
 }
 
 const changedMeanwhile = (id: string, state: PlanState): ParleyError =>
@@ -176,7 +184,7 @@ const move = (ledger: PlanLedger, change: PlanMoveChange): null => {
   const { at, fence } = ledger.facts
   const said = reason !== undefined && { reason }
   const moves = [...record.moves, { at, trigger: change.do, state, epoch: change.epoch, ...said }].slice(-MAX_MOVES)
-  const next = { ...record, ...effectOf(record, change), ...said, state, changedAt: at, fence, moves }
+  const next = { ...record, ...effectOf(record, change, ledger), ...said, state, changedAt: at, fence, moves }
   if (next.outcome === undefined) ledger.put(id, next)
   else ledger.end(id, next)
   return null

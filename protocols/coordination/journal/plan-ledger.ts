@@ -30,16 +30,20 @@ export const MAX_PLANS = 4_096
 export const MAX_PLAN_BYTES = 8 * 1024 * 1024
 /** What a plan may become: an assignment for each task, and what else it keeps. */
 const BYTES_OF_TASK = 320
-const BYTES_OF_PLAN = 7_168
+const BYTES_OF_PLAN = 9_216
+/** Before level 3: less than it may be. */
+const FIRST_BYTES_OF_PLAN = 7_168
 /** What attempts at a task have drawn. */
 const BYTES_OF_DRAWS = 288
 
-type Sized = Pick<PlanRecord, 'goal' | 'tasks' | 'budget'>
-export const sizeOfPlan = ({ goal, tasks, budget }: Sized): number => {
+type Sized = Pick<PlanRecord, 'goal' | 'zone' | 'tasks' | 'budget'>
+const sizeOfTasks = ({ tasks, budget }: Sized): number => {
   const bytesOf = (id: string): number => 2 * id.length + BYTES_OF_TASK
   const drawsOf = (id: string): number => (budget === undefined ? 0 : id.length + BYTES_OF_DRAWS)
-  return goal.length + BYTES_OF_PLAN + tasks.reduce((sum, id) => sum + bytesOf(id) + drawsOf(id), 0)
+  return tasks.reduce((sum, id) => sum + bytesOf(id) + drawsOf(id), 0)
 }
+/** As the journal counts it: JSON text, in which one character may take six. */
+const textSize = (text = ''): number => JSON.stringify(text).length
 
 export class PlanLedger {
   readonly tx: JournalTx
@@ -111,6 +115,19 @@ export class PlanLedger {
   /** All voters know that a plan is made anew that never had its tasks. */
   get makesAnew(): boolean {
     return this.#level >= PLANS_LEVEL
+  }
+
+  /** All voters count one that cannot be directed as a failure where a plan can mark no more agents. */
+  get countsFull(): boolean {
+    return this.makesAnew
+  }
+
+  /** The most that it may become: its owner answers for it. */
+  sizeOf(plan: Sized): number {
+    const text = this.makesAnew
+      ? textSize(plan.goal) + textSize(plan.zone) + BYTES_OF_PLAN
+      : plan.goal.length + FIRST_BYTES_OF_PLAN
+    return text + sizeOfTasks(plan)
   }
 
   get #level(): number {

@@ -192,6 +192,19 @@ test('an agent that is gone is news once: the same one again counts as a failure
   assert.equal(gone(), 0)
 })
 
+test('where a plan can mark no more agents, one that cannot be directed counts as a failure: it has an end', () => {
+  const journal = new PlanJournal()
+  journal.propose('ann', 'p', goalOf(['a']))
+  journal.move('p', { do: 'system_state_change' })
+  for (let i = 0; i < 2 * (MAX_OFFLINE + 1); i += 1) {
+    const agent = `w${i % (MAX_OFFLINE + 1)}`
+    journal.move('p', { do: 'plan_ready', assignments: assigned(['a', agent]) })
+    const offline = [{ agent, registration: 1 }]
+    journal.move('p', { do: 'adjustment_needed', adjustment: 'agent_unavailable', offline })
+  }
+  assert.equal(journal.get('p')?.failures, MAX_OFFLINE + 2)
+})
+
 test('an owner has three times of what is free, and what is forgotten frees its share', () => {
   const journal = new PlanJournal()
   const tasks = Array.from({ length: MAX_PLAN_TASKS }, (_, i) => `t${i}`)
