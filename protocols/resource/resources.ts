@@ -256,10 +256,10 @@ class NodeResources implements ResourcesFeature {
         for await (const { allocations, ...item } of followed) yield { ...item, told: allocations }
       },
       idOf: ({ id }) => id,
-      onTold: ({ id, allocation }) => {
+      onTold: ({ id, allocation, version }) => {
         this.#claims.onTold(id, allocation)
         if (allocation !== undefined && this.#isForgotten(id, allocation)) void this.release(id).catch(() => {})
-        else this.#holdings.onTold(id, allocation)
+        else this.#holdings.onTold(id, allocation, version)
       },
       onReset: (ids, version) => {
         this.#claims.onReset(ids)

@@ -74,16 +74,16 @@ export class AskedAllocations {
   async #askOnce(id: string, ask: Ask, signal: AbortSignal): Promise<Holding> {
     const { batcher, lease, holdings, read } = this.#deps
     const registration = await abortable(lease.registered(), signal)
-    holdings.expect(id, ask.task)
+    const open = holdings.expect(id, ask.task)
     // What becomes of it may be told before this node is answered.
     const granted = holdings.granted(id, signal)
     granted.catch(() => {})
     try {
       const { result, version } = await batcher.decide({ do: 'allocate', registration, id, ask }, { signal })
-      holdings.asked(id, version)
+      holdings.asked(open, version)
       // It was asked for before: what is told of it may have been told already.
       const isKnown = Reflect.get(Object(result), 'isKnown') === true
-      if (isKnown) holdings.onTold(id, await read(id, signal))
+      if (isKnown) holdings.onTold(id, await read(id, signal), version)
     } catch (error) {
       if (isParleyError(error, 'STA002')) lease.lost(registration)
       throw error

@@ -19,10 +19,13 @@ export interface Holding {
 }
 
 interface Open {
+  readonly id: string
   /** Of the task that it was asked for, if it was for one. */
   readonly task: string | undefined
   /** Of the decision that took it over; undefined: it is on its way. */
   version: number | undefined
+  /** The newest that was told of its id: until it is taken over, maybe of an allocation that had the same id before. */
+  told: { readonly allocation: Allocation | undefined; readonly version: number } | undefined
   readonly end: AbortController
   /** Once it is granted. */
   holding: Holding | undefined
@@ -78,17 +81,20 @@ export class Holdings {
   }
 
   /** From here on it hears of it. */
-  expect(id: string, task?: string): void {
-    if (this.#open.has(id)) return
+  expect(id: string, task?: string): Open {
+    const known = this.#open.get(id)
+    if (known !== undefined) return known
     const end = new AbortController()
-    const nothing = { version: undefined, holding: undefined, failure: undefined }
-    this.#open.set(id, { task, end, ...nothing, isTaken: false, waiting: new Set() })
+    const nothing = { version: undefined, told: undefined, holding: undefined, failure: undefined }
+    const open: Open = { id, task, end, ...nothing, isTaken: false, waiting: new Set() }
+    this.#open.set(id, open)
+    return open
   }
 
-  /** It was taken over by this decision. */
-  asked(id: string, version: number): void {
-    const open = this.#open.get(id)
-    if (open !== undefined) open.version ??= version
+  /** It was taken over by this decision. Where several asked for it, by the first of theirs. */
+  asked(open: Open, version: number): void {
+    open.version = Math.min(version, open.version ?? version)
+    this.#follow(open)
   }
 
   /** Whoever asked has it now. */
@@ -111,12 +117,24 @@ export class Holdings {
     for (const look of [...open.waiting]) look()
   }
 
-  onTold(id: string, allocation: Allocation | undefined): void {
+  /** @param version of the journal that it is told as of */
+  onTold(id: string, allocation: Allocation | undefined, version: number): void {
     const open = this.#open.get(id)
     if (open === undefined || allocation?.status === 'waiting') return
+    if (open.told !== undefined && version < open.told.version) return
+    open.told = { allocation, version }
+    this.#follow(open)
+  }
+
+  /** Acts on what was told of its id, unless that is older than it: then it is of an allocation that had the same id before. */
+  #follow(open: Open): void {
+    const { id, told, version, end } = open
+    const isOwn = told !== undefined && version !== undefined && told.version >= version
+    if (!isOwn || this.#open.get(id) !== open) return
+    const { allocation } = told
     if (allocation?.status === 'allocated' && allocation.fence !== undefined) {
       const { task, fence } = allocation
-      open.holding ??= { id, task, fence, parts: givenParts(allocation), signal: open.end.signal }
+      open.holding ??= { id, task, fence, parts: givenParts(allocation), signal: end.signal }
       for (const look of [...open.waiting]) look()
       return
     }
@@ -128,8 +146,7 @@ export class Holdings {
 
   /** All there was at this version was told. */
   onReset(ids: ReadonlySet<string>, at: number): void {
-    for (const [id, { version }] of [...this.#open])
-      if (version !== undefined && version <= at && !ids.has(id)) this.onTold(id, undefined)
+    for (const id of [...this.#open.keys()]) if (!ids.has(id)) this.onTold(id, undefined, at)
   }
 
   endAll(why: string): void {

@@ -49,7 +49,7 @@ test('the same id is asked for again as soon as what became of it before is give
   let give = (): void => {}
   const { asked, holdings } = started(async (change) => {
     done.push(change.do)
-    if (change.do === 'allocate') setImmediate(() => holdings.onTold('a', given(next)))
+    if (change.do === 'allocate') setImmediate(() => holdings.onTold('a', given(next), 6))
     else await new Promise<void>((resolve) => (give = resolve))
   })
   let next: Partial<Allocation> = { status: 'denied', reason: 'all-in-use' }
@@ -77,7 +77,7 @@ test('one of two asks for the same id that fails takes nothing from the other on
     await new Promise(setImmediate)
     giveUp.abort(new Error('it gave up'))
     assert.match(String(await failed), /it gave up/)
-    holdings.onTold('a', given({}))
+    holdings.onTold('a', given({}), 6)
     assert.equal((await asks[1 - failing])?.signal.aborted, false)
     await new Promise(setImmediate)
     assert.deepEqual(done, ['allocate', 'allocate'])
@@ -90,7 +90,7 @@ test('what was granted stays where the same id is asked for again and that fails
   const { asked, holdings } = started((change) => void done.push(change.do))
   const had = asked.ask('a', ASK, never)
   await new Promise(setImmediate)
-  holdings.onTold('a', given({}))
+  holdings.onTold('a', given({}), 6)
   const { signal } = await had
   assert.match(String(await failureOf(asked.ask('a', ASK, AbortSignal.abort(new Error('late'))))), /late/)
   await new Promise(setImmediate)
@@ -115,7 +115,7 @@ test('an ask that was given up stays with nobody, also where giving it back is n
   giveUp.abort(new Error('it gave up'))
   assert.match(String(await failed), /it gave up/)
   await new Promise(setImmediate)
-  holdings.onTold('a', given({}))
+  holdings.onTold('a', given({}), 6)
   // So that it is given back once it is told of.
   assert.ok(!holdings.has('a'))
   assert.deepEqual(holdings.counts(), { held: 0, lost: 0 })
@@ -125,7 +125,7 @@ test('a node whose lease was over before it heard of that registers, and asks ag
   const { asked, holdings, lost } = started((change) => {
     if (change.do !== 'allocate') return
     if (change.registration === 1) throw new ParleyError('STA002', 'the registration 1 is over')
-    setImmediate(() => holdings.onTold('a', given({})))
+    setImmediate(() => holdings.onTold('a', given({}), 6))
   })
   const held = await asked.ask('a', ASK, never)
   assert.equal(held.signal.aborted, false)
