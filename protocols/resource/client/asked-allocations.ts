@@ -1,6 +1,6 @@
 /**
- * What this node asks for: each allocation is asked for by its newest registration, and what nobody waits for any more is given
- * back before the same id is asked for again. State: what is being asked for, and given back.
+ * What this node asks for: each allocation is asked for by its newest registration, and what nobody has or waits for any more
+ * is given back before the same id is asked for again. State: what is being asked for, and given back.
  */
 import { abortable } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
@@ -22,6 +22,7 @@ export class AskedAllocations {
   readonly #deps: AskedAllocationsDeps
   /** How many ask for it now, by its id. */
   readonly #asking = new Map<string, number>()
+  /** By id, what is being released, until all of that is decided or has failed: who asks for the same id waits for it. */
   readonly #givenBack = new Map<string, Promise<void>>()
   #asked = 0
   #denied = 0
@@ -36,7 +37,7 @@ export class AskedAllocations {
 
   /** Resolves once it is granted. @throws COM003 `resource-denied`; STA003 `ended`, `exists`; what the signal is aborted with */
   async ask(id: string, ask: Ask, signal: AbortSignal): Promise<Holding> {
-    // What was asked for under this id before and failed is not what is asked for now.
+    // What was had under this id before is not what is asked for now.
     for (let back = this.#givenBack.get(id); back !== undefined; back = this.#givenBack.get(id))
       await abortable(back, signal)
     const { holdings } = this.#deps
@@ -66,7 +67,17 @@ export class AskedAllocations {
     return this.#asking.get(id) ?? 0
   }
 
-  async release(id: string): Promise<void> {
+  release(id: string): Promise<void> {
+    const released = this.#release(id)
+    // Of two that are on their way the first may be decided last.
+    const done: Promise<void> = Promise.allSettled([this.#givenBack.get(id), released]).then(() => {
+      if (this.#givenBack.get(id) === done) this.#givenBack.delete(id)
+    })
+    this.#givenBack.set(id, done)
+    return released
+  }
+
+  async #release(id: string): Promise<void> {
     await this.#deps.batcher.decide({ do: 'release', id })
     this.#deps.holdings.drop(id, 'it was released')
   }
@@ -94,11 +105,6 @@ export class AskedAllocations {
   #giveBack(id: string): void {
     // Also where that it is released is not decided: it is given back again once it is told of.
     this.#deps.holdings.drop(id, 'nobody waits for it any more')
-    const done = this.release(id)
-      .catch(() => {})
-      .finally(() => {
-        if (this.#givenBack.get(id) === done) this.#givenBack.delete(id)
-      })
-    this.#givenBack.set(id, done)
+    this.release(id).catch(() => {})
   }
 }

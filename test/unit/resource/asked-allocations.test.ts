@@ -66,6 +66,34 @@ test('the same id is asked for again as soon as what became of it before is give
   assert.deepEqual(asked.counts(), { asked: 2, denied: 1 })
 })
 
+test('the same id is asked for again once all that releases it is decided, whatever comes of that', async () => {
+  const done: string[] = []
+  const releasing: PromiseWithResolvers<void>[] = []
+  const { asked, holdings } = started(async (change) => {
+    done.push(change.do)
+    if (change.do === 'allocate') {
+      setImmediate(() => holdings.onTold('a', given({}), 6))
+      return
+    }
+    const one = Promise.withResolvers<void>()
+    releasing.push(one)
+    await one.promise
+  })
+  const first = await asked.ask('a', ASK, never)
+  const released = [asked.release('a'), failureOf(asked.release('a'))]
+  const again = asked.ask('a', ASK, never)
+  releasing[0]?.resolve()
+  await released[0]
+  assert.ok(first.signal.aborted)
+  await new Promise(setImmediate)
+  assert.deepEqual(done, ['allocate', 'release', 'release'])
+  releasing[1]?.reject(new ParleyError('COM001', 'nobody decided that in time'))
+  assert.match(String(await released[1]), /in time/)
+  const { signal } = await again
+  assert.equal(signal.aborted, false)
+  assert.deepEqual(done, ['allocate', 'release', 'release', 'allocate'])
+})
+
 test('one of two asks for the same id that fails takes nothing from the other one, whichever was first', async () => {
   for (const failing of [0, 1]) {
     const done: string[] = []

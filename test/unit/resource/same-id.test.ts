@@ -42,6 +42,16 @@ test('what was released is had again under its id', () =>
     assert.ok(held.signal.aborted)
   }))
 
+test('what is being released is had again under its id, and is not what was had before', () =>
+  onAll(async (resources, id) => {
+    const held = await resources.allocate({ id, units: { gpu: 1 } })
+    const released = held.release()
+    const next = await resources.allocate({ id, units: { gpu: 1 } })
+    assert.deepEqual([held.signal.aborted, next.signal.aborted], [true, false])
+    await released
+    await next.release()
+  }))
+
 test('what was denied is denied again under its id, in the words of a denial, also to a message', () =>
   onAll(async (resources, id) => {
     const denied = await failureOf(resources.allocate({ id, units: { gpu: 2 }, timeoutMs: 0 }))
