@@ -56,7 +56,7 @@ export interface HeldAllocation {
   readonly fence: Fence
   /** Aborted when it ends: released, preempted, its owner is gone, or this node was not heard of for the length of a lease. */
   readonly signal: AbortSignal
-  /** Gives all of it back. Resolves once that is decided. */
+  /** Gives all of it back. Resolves once that is decided. Does nothing where another allocation has its id by then. */
   release(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }

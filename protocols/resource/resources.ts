@@ -148,7 +148,10 @@ class NodeResources implements ResourcesFeature {
   }
 
   #held(holding: Omit<HeldAllocation, 'release' | typeof Symbol.asyncDispose>): HeldAllocation {
-    const release = (): Promise<void> => this.release(holding.id)
+    const { id, signal } = holding
+    const release = async (): Promise<void> => {
+      if (!this.#holdings.isReplaced(id, signal)) await this.release(id)
+    }
     return { ...holding, release, [Symbol.asyncDispose]: release }
   }
 

@@ -107,6 +107,12 @@ export class Holdings {
     return this.#open.get(id)?.isTaken === true
   }
 
+  /** @param signal of an allocation @returns whether another one has its id now */
+  isReplaced(id: string, signal: AbortSignal): boolean {
+    const open = this.#open.get(id)
+    return open !== undefined && open.end.signal !== signal
+  }
+
   /** It was not asked for after all, or is released. */
   drop(id: string, why: string): void {
     const open = this.#open.get(id)

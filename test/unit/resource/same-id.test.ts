@@ -42,6 +42,17 @@ test('what was released is had again under its id', () =>
     assert.ok(held.signal.aborted)
   }))
 
+test('who releases twice does not release what has the id by then', () =>
+  onAll(async (resources, id) => {
+    const held = await resources.allocate({ id, units: { gpu: 1 } })
+    await held.release()
+    const next = await resources.allocate({ id, units: { gpu: 1 } })
+    await held.release()
+    assert.equal(next.signal.aborted, false)
+    await next.release()
+    assert.equal(next.signal.aborted, true)
+  }))
+
 test('what is being released is had again under its id, and is not what was had before', () =>
   onAll(async (resources, id) => {
     const held = await resources.allocate({ id, units: { gpu: 1 } })
