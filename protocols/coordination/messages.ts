@@ -198,6 +198,7 @@ export const ResourceStatusAnswer = z.object({
     )
     .max(8_192),
 })
+export type AnsweredResource = z.output<typeof ResourceStatusAnswer>['resources'][number]
 
 export const MetricsUpdate = z.object({ timestamp: Timestamp, source_agent: PeerId, metrics: Metrics })
 export const PerformanceReport = z.object({

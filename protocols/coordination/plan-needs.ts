@@ -7,7 +7,6 @@ import type { DirectiveVerdict } from './api.ts'
 import type { Coalition, Directive, DirectiveAnswer, MetricValues, TaskCompletionData } from './messages.ts'
 import type { PlanRecord } from './plan-record.ts'
 import type { PlanInput } from './planner/generator.ts'
-import type { NodeUnits } from './runner/plan-facts.ts'
 
 /** What this node gives. */
 export interface PlanResources {
@@ -21,8 +20,11 @@ export interface PlanResources {
 
 /** What the coordinator asks and tells the services of seed 003. */
 export interface PlanServices {
-  /** What the resource manager says that nodes have, by peer id; undefined where none answers. */
-  verify(needs: Units, signal: AbortSignal): Promise<ReadonlyMap<string, NodeUnits> | undefined>
+  /**
+   * What the resource manager says that these peers have, by peer id: of each resource that is needed its capacity. Undefined
+   * where none answers.
+   */
+  verify(needs: Units, peers: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Units> | undefined>
   /** What the performance monitor says of agents. */
   metrics(signal: AbortSignal): Promise<PlanInput['metrics']>
   directed(directive: Directive, answer: DirectiveAnswer, seconds: number): void

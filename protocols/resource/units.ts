@@ -38,10 +38,28 @@ export const plus = (units: Units, more: Units, sign: 1 | -1 = 1): Units => {
   return Object.fromEntries([...sum].filter(([, amount]) => amount > 0).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-/** Of each name the more. */
-export const most = (one: Units, other: Units): Units => {
-  const names = new Set([...Object.keys(one), ...Object.keys(other)])
-  return Object.fromEntries([...names].map((name) => [name, Math.max(amountOf(one, name), amountOf(other, name))]))
+/** Of each name the most that any of them has. Its cost grows with the number of amounts alone. */
+export const most = (...all: readonly Units[]): Units => {
+  const found = new Map<string, number>()
+  for (const units of all)
+    for (const name of Object.keys(units)) found.set(name, Math.max(found.get(name) ?? 0, amountOf(units, name)))
+  return Object.fromEntries(found)
+}
+
+export interface OwnedAmount {
+  readonly owner: string
+  readonly name: string
+  readonly amount: number
+}
+
+/** What each owner has of each name, added up. Its cost grows with the number of amounts alone. */
+export const sumsByOwner = (amounts: Iterable<OwnedAmount>): Map<string, Units> => {
+  const sums = new Map<string, Map<string, number>>()
+  for (const { owner, name, amount } of amounts) {
+    const of = sums.get(owner) ?? new Map<string, number>()
+    sums.set(owner, of.set(name, (of.get(name) ?? 0) + amount))
+  }
+  return new Map([...sums].map(([owner, of]) => [owner, Object.fromEntries(of)]))
 }
 
 export const isNone = (units: Units): boolean => Object.keys(units).every((name) => amountOf(units, name) === 0)

@@ -6,6 +6,7 @@ import { waitFor } from '../../async.ts'
 import type { Port } from '../../port.ts'
 import { amountOf, isNone, most, NONE, type Units } from '../../resource/units.ts'
 import { uuid7 } from '../../wire/message-id.ts'
+import type { PlanServices } from '../plan-needs.ts'
 import { type Assignment, MAX_OFFLINE, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import {
   type ChosenAgent,
@@ -22,7 +23,7 @@ import {
 } from '../planner/generator.ts'
 import type { AgentSurvey, SurveyedAgent } from './agent-survey.ts'
 import { type AskedAgent, type AskFacts, candidatesFor, withoutUnavailable } from './candidates.ts'
-import { capabilitiesOf, isHeld, type NodeUnits, openTaskOf, plannableTask, unitsOfNode } from './plan-facts.ts'
+import { capabilitiesOf, isHeld, openTaskOf, plannableTask, unitsOfNode } from './plan-facts.ts'
 
 const GENERATE_MS = 5_000
 /** Milliseconds that others are preferred to an agent that did not say how it is: it may only have been busy. */
@@ -46,8 +47,7 @@ export interface MakerDeps extends AskFacts {
   refusedBy(task: string): readonly string[]
   noteUnavailable(peer: string, forMs: number): void
   generator(name: string): PlanGenerator | undefined
-  /** What the resource manager says that nodes have, by peer id; undefined where none answers. */
-  verify(needs: Units, signal: AbortSignal): Promise<ReadonlyMap<string, NodeUnits> | undefined>
+  readonly verify: PlanServices['verify']
   /** What it says of this peer is not what this node's copy of the journal says. */
   disputed(peer: string): void
   /** What the performance monitor says of agents. */
@@ -61,8 +61,6 @@ interface OpenTasks {
 }
 
 type Answers = ReadonlyMap<string, SurveyedAgent | undefined>
-
-const NOTHING: NodeUnits = { capacity: NONE, free: NONE }
 
 const none = (why: string, offline: readonly OfflineAgent[] = []): MadePlan => ({
   ...{ assignments: [], offline, isNothingOpen: false, why: planReason(why), adjustments: [] },
@@ -177,16 +175,16 @@ export class PlanMaker {
   async #verify(peers: readonly string[], tasks: readonly PlannableTask[], signal: AbortSignal): Promise<void> {
     const { member, verify, disputed } = this.#deps
     // Of each resource the most that any of them requires.
-    const needs = tasks.reduce<Units>((all, task) => most(all, task.needs), NONE)
+    const needs = most(...tasks.map((task) => task.needs))
     if (isNone(needs)) return
     const capacityOf = (peer: string): Units => unitsOfNode(member, peer).capacity
     const before = new Map(peers.map((peer) => [peer, capacityOf(peer)]))
-    const said = await verify(needs, signal)
+    const said = await verify(needs, peers, signal)
     if (said === undefined) return
     const other = peers.find((peer) => {
       // It may have changed meanwhile; one that gives nothing may be about to stop.
       const known = [before.get(peer) ?? NONE, capacityOf(peer)]
-      const { capacity } = said.get(peer) ?? NOTHING
+      const capacity = said.get(peer) ?? NONE
       return Object.keys(needs).some((name) => {
         const amounts = known.map((units) => amountOf(units, name))
         return amounts.every((amount) => amount > 0) && !amounts.includes(amountOf(capacity, name))

@@ -5,10 +5,11 @@
  */
 import type { CoordinatorFeature } from '../../coordinator/api.ts'
 import type { Port, Stop } from '../../port.ts'
-import { NONE, plus, type Units } from '../../resource/units.ts'
+import { amountOf, type OwnedAmount, sumsByOwner, type Units } from '../../resource/units.ts'
 import { uuid7 } from '../../wire/message-id.ts'
 import { performanceMonitorProtocol, resourceManagerProtocol } from '../contract.ts'
 import {
+  type AnsweredResource,
   type Directive,
   type DirectiveAnswer,
   isoTime,
@@ -19,7 +20,6 @@ import {
 import type { PlanServices } from '../plan-needs.ts'
 import type { PlanRecord } from '../plan-record.ts'
 import type { PlanInput } from '../planner/generator.ts'
-import type { NodeUnits } from '../runner/plan-facts.ts'
 
 /** Milliseconds between two reports of an agent. */
 const REPORT_EACH_MS = 5_000
@@ -36,6 +36,20 @@ const MAX_LISTED = 128
 const MOST_SECONDS = 3_155_760_000
 /** No id has a space. */
 const completionKey = (task: string, agent: string): string => `${task} ${agent}`
+
+/** What these peers have of what is needed. Any member can be the manager: whatever else it names is left out. */
+const capacitiesOf = (
+  resources: readonly AnsweredResource[],
+  needs: Units,
+  peers: readonly string[],
+): ReadonlyMap<string, Units> => {
+  const asked = new Set(peers)
+  const amounts = resources.flatMap(({ resource_id, owner, capacity }): OwnedAmount[] => {
+    const name = resource_id.slice(0, resource_id.lastIndexOf('@'))
+    return asked.has(owner) && amountOf(needs, name) > 0 ? [{ owner, name, amount: capacity }] : []
+  })
+  return sumsByOwner(amounts)
+}
 
 export interface ServicesDeps {
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'random' | 'to'>
@@ -79,7 +93,7 @@ export class MeshServices implements PlanServices {
     this.#stop()
   }
 
-  verify = async (needs: Units, signal: AbortSignal): Promise<ReadonlyMap<string, NodeUnits> | undefined> => {
+  verify: PlanServices['verify'] = async (needs, peers, signal) => {
     const { port } = this.#deps
     const manager = this.#nodeOf(resourceManagerProtocol.name)
     if (manager === undefined) return undefined
@@ -88,14 +102,7 @@ export class MeshServices implements PlanServices {
       const { resources } = await port
         .to(manager, resourceManagerProtocol)
         .resource_query(request, { signal, timeoutMs: ASK_MS })
-      const found = new Map<string, NodeUnits>()
-      for (const { resource_id, owner, capacity, used } of resources) {
-        const name = resource_id.slice(0, resource_id.lastIndexOf('@'))
-        const { capacity: all = NONE, free = NONE } = found.get(owner) ?? {}
-        const left = Math.max(0, capacity - used)
-        found.set(owner, { capacity: plus(all, { [name]: capacity }), free: plus(free, { [name]: left }) })
-      }
-      return found
+      return capacitiesOf(resources, needs, peers)
     } catch {
       // What this node's own copy of the journal says counts then.
       signal.throwIfAborted()

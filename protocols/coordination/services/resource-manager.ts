@@ -5,7 +5,7 @@
 import type { Handlers } from '../../define.ts'
 import type { Port } from '../../port.ts'
 import type { ResourceStatus } from '../../resource/api.ts'
-import { amountOf, fits, NONE, plus, type Units } from '../../resource/units.ts'
+import { amountOf, fits, NONE, sumsByOwner, type Units } from '../../resource/units.ts'
 import type { resourceManagerProtocol } from '../contract.ts'
 import { isoTime } from '../messages.ts'
 
@@ -21,11 +21,8 @@ export interface ManagerDeps {
 
 /** Nodes that have so much free, and give. */
 const nodesWith = (all: readonly ResourceStatus[], requirements: Units): number => {
-  const free = new Map<string, Units>()
-  for (const { owner, name, status, capacity, used } of all) {
-    if (status === 'lost' || status === 'draining') continue
-    free.set(owner, plus(free.get(owner) ?? NONE, { [name]: capacity - used }))
-  }
+  const giving = all.filter(({ status }) => status !== 'lost' && status !== 'draining')
+  const free = sumsByOwner(giving.map(({ owner, name, capacity, used }) => ({ owner, name, amount: capacity - used })))
   return [...free.values()].filter((units) => fits(units, NONE, requirements)).length
 }
 

@@ -23,7 +23,6 @@ const makerOf = (said: (agent: string) => number) => {
   const inputs: PlanInput[] = []
   const status = { availability: 'available', load: 0, queue_length: 0 }
   const clock = { now: () => 0, monotonic: () => 0 }
-  const units = (agent: string) => ({ capacity: { gpu: said(agent) }, free: { gpu: said(agent) } })
   const maker = new PlanMaker({
     port: { clock, timers: { after: () => () => {} }, random: (n: number) => new Uint8Array(n), log: { warn() {} } },
     member: { machine: { records: { get: (key: string) => ({ value: records.get(key) }) } }, clock },
@@ -38,7 +37,7 @@ const makerOf = (said: (agent: string) => number) => {
       inputs.push(input)
       return input.tasks.map(({ id }) => ({ task: id, agent: 'a' }))
     },
-    verify: async () => new Map(AGENTS.map((agent) => [agent, units(agent)])),
+    verify: async () => new Map(AGENTS.map((agent) => [agent, { gpu: said(agent) }])),
     disputed: (peer: string) => void disputed.push(peer),
     metrics: async () => new Map(),
   } as unknown as MakerDeps)
