@@ -140,7 +140,8 @@ const scoreOf = (
 const takersOf = (planned: readonly Planned[], task: PlannableTask): readonly Planned[] => {
   const able = planned.filter(({ agent }) => canDo(agent, task))
   if (task.refusedBy.length === 0) return able
-  const willing = able.filter(({ agent }) => !task.refusedBy.includes(agent.agent))
+  const refused = new Set(task.refusedBy)
+  const willing = able.filter(({ agent }) => !refused.has(agent.agent))
   return willing.length > 0 ? willing : able
 }
 
