@@ -5,8 +5,8 @@ import type { JournalMember } from '../../journal/journal-server.ts'
 import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { WorkerRecord } from '../../task/task-record.ts'
 import type { PlanRecord } from '../plan-record.ts'
-import { canDo, type PlannableTask } from '../planner/generator.ts'
-import { capabilitiesOf, unitsOfNode } from './plan-facts.ts'
+import { canDo, type PlannableAgent, type PlannableTask } from '../planner/generator.ts'
+import { capabilitiesOf, capacityOfNode } from './plan-facts.ts'
 
 /** Agents that are asked for one plan: those with most room. */
 const MAX_ASKED = 256
@@ -62,18 +62,26 @@ export const candidatesFor = (
 const wanted = (facts: AskFacts, found: readonly Found[], tasks: readonly PlannableTask[]): Found[] => {
   const kept = found.filter(({ isUnavailable }) => !isUnavailable)
   if (kept.length === found.length) return kept
+  // Read once for each agent: each is compared with each task.
+  const abilities = new Map(found.map((one) => [one, abilityOf(facts, one)]))
+  const canTake = (one: Found, task: PlannableTask): boolean => {
+    const ability = abilities.get(one)
+    return ability !== undefined && canDo(ability, task)
+  }
   for (const isMarked of [false, true]) {
-    const lone = tasks.filter((task) => !kept.some((one) => canTake(facts, one, task)))
+    const lone = tasks.filter((task) => !kept.some((one) => canTake(one, task)))
     const others = found.filter((one) => one.isUnavailable && one.isMarked === isMarked)
-    kept.push(...others.filter((one) => lone.some((task) => canTake(facts, one, task))))
+    kept.push(...others.filter((one) => lone.some((task) => canTake(one, task))))
   }
   return kept.length > 0 ? kept : [...found]
 }
 
-const canTake = ({ member, running }: AskFacts, { peer, record }: AskedAgent, task: PlannableTask): boolean => {
-  const capabilities = capabilitiesOf(record, (type) => running(peer, type))
-  return canDo({ capabilities, capacity: unitsOfNode(member, peer).capacity }, task)
-}
+type Ability = Pick<PlannableAgent, 'capabilities' | 'capacity'>
+
+const abilityOf = ({ member, running }: AskFacts, { peer, record }: AskedAgent): Ability => ({
+  capabilities: capabilitiesOf(record, (type) => running(peer, type)),
+  capacity: capacityOfNode(member, peer),
+})
 
 /** Who could not be directed lately gets only what nobody else can do, as if it had refused all of them. */
 export const withoutUnavailable = (

@@ -14,7 +14,7 @@ import { type Directive, type DirectiveAnswer, isoTime, REFUSALS, type Refusal }
 import { type Assignment, type OfflineAgent, type PlanRecord, planReason } from '../plan-record.ts'
 import type { ResourceAdjustment } from '../planner/generator.ts'
 import type { DirectiveSender } from './directive-sender.ts'
-import { isHeld, openTaskOf, unitsOfNode, workerOf } from './plan-facts.ts'
+import { capacityOfNode, isHeld, openTaskOf, workerOf } from './plan-facts.ts'
 
 /** Directives of one plan on their way at once. */
 const AT_ONCE = 32
@@ -99,7 +99,7 @@ export class PlanDirector {
     signal: AbortSignal,
   ): Promise<AdjustedAgents> {
     const capacityOf = ({ agent, resource }: ResourceAdjustment): number =>
-      amountOf(unitsOfNode(this.#deps.member, agent).capacity, resource)
+      amountOf(capacityOfNode(this.#deps.member, agent), resource)
     const before = adjustments.map(capacityOf)
     const answers = await this.#adjustAll(id, plan, adjustments, planReason(plan.goal), signal)
     const accepted = new Set(answers.filter(({ status }) => status === 'accepted').map((one) => one.source_agent))

@@ -2,7 +2,7 @@
 import type { JournalMember } from '../../journal/journal-server.ts'
 import { unitsOf } from '../../resource/requirements.ts'
 import { type NodeRecord, nodeKey } from '../../resource/resource-record.ts'
-import { NONE, plus, type Units } from '../../resource/units.ts'
+import { fits, NONE, plus, type Units } from '../../resource/units.ts'
 import {
   readTask,
   readWorker,
@@ -47,12 +47,22 @@ export interface NodeUnits {
   readonly free: Units
 }
 
-/** What a node has to give; nothing where it offers nothing, or is over. */
-export const unitsOfNode = ({ machine }: Member, peer: string): NodeUnits => {
+/** What a node has to give, and what of it is used; nothing where it offers nothing, or is over. */
+const nodeOf = ({ machine }: Member, peer: string): Pick<NodeRecord, 'capacity' | 'used'> => {
   // The part of resources wrote it.
   const node = machine.records.get(nodeKey(peer))?.value as unknown as NodeRecord | undefined
-  if (node === undefined || node.isOver === true || node.draining === true) return { capacity: NONE, free: NONE }
-  return { capacity: node.capacity, free: plus(node.capacity, node.used, -1) }
+  return node === undefined || node.isOver === true || node.draining === true ? { capacity: NONE, used: NONE } : node
+}
+
+export const capacityOfNode = (member: Member, peer: string): Units => nodeOf(member, peer).capacity
+/** Whether so much is free there now: without a list of all that is, which costs much more. */
+export const hasFree = (member: Member, peer: string, needs: Units): boolean => {
+  const { capacity, used } = nodeOf(member, peer)
+  return fits(capacity, used, needs)
+}
+export const unitsOfNode = (member: Member, peer: string): NodeUnits => {
+  const { capacity, used } = nodeOf(member, peer)
+  return { capacity, free: plus(capacity, used, -1) }
 }
 
 export const isHeld = ({ status }: Pick<TaskRecord, 'status'>): boolean => status === 'queued' || status === 'submitted'

@@ -23,7 +23,7 @@ import {
 } from '../planner/generator.ts'
 import type { AgentSurvey, SurveyedAgent } from './agent-survey.ts'
 import { type AskedAgent, type AskFacts, candidatesFor, withoutUnavailable } from './candidates.ts'
-import { capabilitiesOf, isHeld, openTaskOf, plannableTask, unitsOfNode } from './plan-facts.ts'
+import { capabilitiesOf, capacityOfNode, isHeld, openTaskOf, plannableTask, unitsOfNode } from './plan-facts.ts'
 
 const GENERATE_MS = 5_000
 /** Milliseconds that others are preferred to an agent that did not say how it is: it may only have been busy. */
@@ -177,7 +177,7 @@ export class PlanMaker {
     // Of each resource the most that any of them requires.
     const needs = most(...tasks.map((task) => task.needs))
     if (isNone(needs)) return
-    const capacityOf = (peer: string): Units => unitsOfNode(member, peer).capacity
+    const capacityOf = (peer: string): Units => capacityOfNode(member, peer)
     const before = new Map(peers.map((peer) => [peer, capacityOf(peer)]))
     const said = await verify(needs, peers, signal)
     if (said === undefined) return

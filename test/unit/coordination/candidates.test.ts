@@ -40,6 +40,23 @@ test('who is offline for this plan is asked again for what nobody else can do, b
   assert.deepEqual(names(factsOf({ a: worker('sum', 'rare'), b: worker('rare') }), tasks, 'b'), ['a'])
 })
 
+test('what nodes have is read once for each agent, however many tasks there are', () => {
+  const workers = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`agent-${i}`, worker('sum')]))
+  let reads = 0
+  const get = (): { value: unknown } => {
+    reads += 1
+    return { value: { capacity: { cpu: 1 }, used: {} } }
+  }
+  const facts = {
+    ...factsOf(workers, 'agent-7'),
+    member: { machine: { records: { get } } } as unknown as JournalMember,
+  }
+  // More than anybody has: all agents are compared with all of them.
+  const tasks = Array.from({ length: 128 }, (_, i) => ({ ...task(`${i}`), needs: { cpu: 1_000 + i } }))
+  assert.equal(names(facts, tasks, 'agent-9').length, 48)
+  assert.ok(reads <= 50, `${reads} reads`)
+})
+
 test('who could not be directed lately gets only what nobody else can do', () => {
   const facts = factsOf({ a: worker('sum', 'rare'), b: worker('sum') }, 'a')
   const tasks = [task('1'), task('2'), task('3'), task('4', 'rare')]
