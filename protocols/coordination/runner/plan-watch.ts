@@ -1,21 +1,27 @@
 /**
  * Looks at a plan that is being carried out: whether all of it is done, an agent is gone, or another one could do what waits at one
- * that is busy, lacks what the task requires, or failed at it (a move of work that shortens the longest queue). Keeps no state.
+ * that is busy, lacks what the task requires, or failed at it (a move of work that shortens the longest queue). However many kinds
+ * of tasks wait, one look compares a few of them with the agents; the next look goes on behind those. State: where each plan's next
+ * look begins (bounded).
  */
 
 import type { JournalMember } from '../../journal/journal-server.ts'
-import { fits, isNone } from '../../resource/units.ts'
+import { fits, isNone, type Units } from '../../resource/units.ts'
 import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
 import type { TaskStatus } from '../../task/task-status.ts'
 import type { Adjustment, OfflineAgent, PlanOutcome, PlanRecord } from '../plan-record.ts'
-import { isHeld, needsOf, openTaskOf, taskOf, unitsOfNode, workerOf } from './plan-facts.ts'
+import { capacityOfNode, hasFree, isHeld, needsOf, openTaskOf, taskOf, workerOf } from './plan-facts.ts'
 
 /** Milliseconds that a task waits at its agent before it is moved to another one. */
 const WAITED_MS = 100
 /** Milliseconds between two moves of work of one plan, doubled each time that none of its tasks ended in between. */
 const FIRST_MOVE_MS = 200
 const MAX_MOVE_MS = 30_000
+/** Kinds of waiting tasks that one look compares with the agents, which costs most of it. */
+const MAX_COMPARED = 8
+/** Plans of which it is known where the next look begins: more than are driven at once. */
+const MOST_BEGINNINGS = 2_048
 
 export type PlanFinding =
   | { readonly do: 'complete'; readonly outcome: PlanOutcome; readonly reason?: string }
@@ -55,11 +61,23 @@ interface StuckTask extends OpenTask {
 }
 
 /** Of tasks of one shape the same agents are right; who refused one may take another one. */
-const shapeOf = ({ id, record, isFailed }: StuckTask): string =>
-  isFailed ? id : `${record.type} ${record.typeVersion ?? ''} ${JSON.stringify(needsOf(record))}`
+const shapeOf = ({ id, record: { type, typeVersion = '', requirements = {} }, isFailed }: StuckTask): string =>
+  isFailed ? id : `${type} ${typeVersion} ${JSON.stringify(requirements)}`
+
+/** Of each shape the one that has waited longest, in the order in which they have waited. */
+const longestOfEach = (stuck: readonly StuckTask[]): StuckTask[] => {
+  const found = new Map<string, StuckTask>()
+  for (const one of stuck.toSorted((a, b) => a.since - b.since)) {
+    const shape = shapeOf(one)
+    if (!found.has(shape)) found.set(shape, one)
+  }
+  return [...found.values()]
+}
 
 export class PlanWatch {
   readonly #deps: WatchDeps
+  /** By plan: how many shapes come before the first one that its next look compares. */
+  readonly #beginnings = new Map<string, number>()
 
   constructor(deps: WatchDeps) {
     this.#deps = deps
@@ -73,7 +91,7 @@ export class PlanWatch {
     })
     if (open.length === 0) return this.#completed(plan, signal)
     const held = open.filter(({ record }) => isHeld(record))
-    return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held, open.length) ?? { do: 'wait' }
+    return this.#goneAgents(plan, held) ?? this.#moveOf(id, plan, held, open.length) ?? { do: 'wait' }
   }
 
   /** It does not wait for tasks that are not its own: what of those is open counts as not completed. */
@@ -106,14 +124,13 @@ export class PlanWatch {
   }
 
   /** Work that is not begun where it is, and could be elsewhere. */
-  #moveOf(plan: PlanRecord, held: readonly OpenTask[], open: number): PlanFinding | undefined {
+  #moveOf(id: string, plan: PlanRecord, held: readonly OpenTask[], open: number): PlanFinding | undefined {
     const now = this.#deps.member.clock.now()
-    const stuck = held.flatMap((one) => this.#stuck(plan, one)).sort((a, b) => a.since - b.since)
-    const seen = new Set<string>()
-    for (const one of stuck) {
-      const shape = shapeOf(one)
-      const taker = seen.has(shape) ? undefined : this.#takerOf(plan, one)
-      seen.add(shape)
+    const waiting = longestOfEach(held.flatMap((one) => this.#stuck(plan, one)))
+    const begin = waiting.length > MAX_COMPARED ? (this.#beginnings.get(id) ?? 0) % waiting.length : 0
+    const inTurn = [...waiting.slice(begin), ...waiting.slice(0, begin)]
+    for (const one of inTurn.slice(0, MAX_COMPARED)) {
+      const taker = this.#takerOf(plan, one)
       if (taker === undefined) continue
       const leftMs = Math.max(one.since + WAITED_MS - now, this.#sinceLastMove(plan, open, now))
       if (leftMs > 0) return { do: 'wait', dueMs: leftMs }
@@ -123,7 +140,16 @@ export class PlanWatch {
         : `${taker} has room for a task of ${type}`
       return { do: 'adjust', adjustment: 'imbalance', offline: [], reason }
     }
+    // Where one was found the next look begins with the same ones: its move may only have to wait.
+    this.#beginAt(id, waiting.length > MAX_COMPARED ? begin + MAX_COMPARED : 0)
     return undefined
+  }
+
+  #beginAt(id: string, begin: number): void {
+    this.#beginnings.delete(id)
+    if (begin > 0) this.#beginnings.set(id, begin)
+    const [oldest] = this.#beginnings.keys()
+    if (this.#beginnings.size > MOST_BEGINNINGS && oldest !== undefined) this.#beginnings.delete(oldest)
   }
 
   /** Its agent has no room for it, lacks what it requires, or did not do it; or it has none. */
@@ -136,12 +162,11 @@ export class PlanWatch {
     const slots = workerOf(this.#deps.member, assignee)?.offers.find((offer) => offer.type === type)?.slots ?? 0
     if (this.#deps.running(assignee, type) >= slots) return [one]
     // What it requires may have been allocated to itself just now.
-    return this.#hasFree(assignee, record) ? [] : [{ ...one, since: Math.max(one.since, changedAt) }]
+    return this.#hasFree(assignee, needsOf(record)) ? [] : [{ ...one, since: Math.max(one.since, changedAt) }]
   }
 
-  #hasFree(peer: string, task: TaskRecord): boolean {
-    const needs = needsOf(task)
-    return isNone(needs) || fits(unitsOfNode(this.#deps.member, peer).free, {}, needs)
+  #hasFree(peer: string, needs: Units): boolean {
+    return isNone(needs) || hasFree(this.#deps.member, peer, needs)
   }
 
   /** @param open tasks of it @returns milliseconds until another move may be made */
@@ -161,10 +186,12 @@ export class PlanWatch {
   /** Who else takes it, and could begin at once; where its agent failed at it, whoever can do it at all. */
   #takerOf(plan: PlanRecord, one: StuckTask): string | undefined {
     const { presenceOf, workers } = this.#deps
+    // What nobody has is better asked for again of anybody than left.
+    const needs = needsOf(one.record)
+    const isUnwilling = this.#isLost(one) ? () => false : this.#unwilling(plan, one.id)
     for (const [peer, record] of workers()) {
-      if (record.draining === true || presenceOf(peer) !== 'there' || !this.#canTake(peer, record, one)) continue
-      // What nobody has is better asked for again of anybody than left.
-      if (this.#isLost(one) || this.#isWilling(plan, peer, record, one.id)) return peer
+      if (record.draining === true || presenceOf(peer) !== 'there' || isUnwilling(peer)) continue
+      if (this.#canTake(peer, record, one, needs)) return peer
     }
     return undefined
   }
@@ -175,18 +202,20 @@ export class PlanWatch {
     return offers?.some((offer) => offer.type === type) !== true
   }
 
-  #canTake(peer: string, { offers }: WorkerRecord, { record: task, isFailed }: StuckTask): boolean {
+  #canTake(peer: string, { offers }: WorkerRecord, { record: task, isFailed }: StuckTask, needs: Units): boolean {
     const { member, running } = this.#deps
     const offer = offers.find(({ type }) => type === task.type)
     if (offer === undefined) return false
     if (task.typeVersion !== undefined && offer.versions?.includes(task.typeVersion) !== true) return false
-    if (isFailed) return offer.slots > 0 && fits(unitsOfNode(member, peer).capacity, {}, needsOf(task))
-    return running(peer, task.type) < offer.slots && this.#hasFree(peer, task)
+    if (isFailed) return offer.slots > 0 && fits(capacityOfNode(member, peer), {}, needs)
+    return running(peer, task.type) < offer.slots && this.#hasFree(peer, needs)
   }
 
-  /** It may be directed to it: it could be lately, and has not refused it. */
-  #isWilling({ offline }: PlanRecord, peer: string, { registration }: WorkerRecord, task: string): boolean {
-    const isMarked = offline.some((one) => one.agent === peer && one.registration === registration)
-    return !isMarked && !this.#deps.isUnavailable(peer) && !this.#deps.refusedBy(task).includes(peer)
+  /** Which agents are not to be directed to it: those that could not be directed lately, or refused it. */
+  #unwilling({ offline }: PlanRecord, task: string): (peer: string) => boolean {
+    const { workers, refusedBy, isUnavailable } = this.#deps
+    const marked = offline.filter(({ agent, registration }) => workers().get(agent)?.registration === registration)
+    const known = new Set([...refusedBy(task), ...marked.map(({ agent }) => agent)])
+    return (peer) => known.has(peer) || isUnavailable(peer)
   }
 }

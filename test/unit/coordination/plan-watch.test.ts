@@ -34,7 +34,11 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
       return status === 'running' && assignee === peer
     }).length
   let now = 100_000
-  const get = (key: string) => (records.has(key) ? { value: records.get(key) } : undefined)
+  let reads = 0
+  const get = (key: string) => {
+    reads += 1
+    return records.has(key) ? { value: records.get(key) } : undefined
+  }
   const watch = new PlanWatch({
     member: {
       machine: { records: { get } },
@@ -58,6 +62,8 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
   return {
     ...{ records, workers, gone, refused, failed, unavailable, marked },
     set,
+    /** Of records, by whatever was done with it. */
+    reads: () => reads,
     at: (ms: number) => {
       now = ms
     },
@@ -163,6 +169,43 @@ test('what an agent failed at goes to another one that can do it, also to one th
   refused.clear()
   set('one', ['a', 'running'])
   assert.deepEqual(await look(), { do: 'wait' })
+})
+
+/** Agents that have some of a resource; a plan of tasks that nobody has, of which each requires more, and another amount. */
+const wantingWorld = (agents: number, tasks: number) => {
+  const names = Array.from({ length: agents }, (_, i) => `agent-${i}`)
+  const world = worldOf(
+    names,
+    Object.fromEntries(Array.from({ length: tasks }, (_, i) => [`t${i}`, ['agent-0', 'queued']])),
+  )
+  const want = (i: number, cpu_cores: number): void =>
+    void world.records.set(taskKey(`t${i}`), {
+      ...{ plan: 'p', type: 'sum', status: 'queued', changedAt: i, requirements: { cpu_cores } },
+    })
+  for (let i = 0; i < tasks; i += 1) want(i, 1_000 + i)
+  for (const name of names) world.records.set(nodeKey(name), { capacity: { cpu: 8_000 }, used: { cpu: 100 } })
+  return { ...world, want }
+}
+
+test('one look compares a few kinds of tasks with the agents, however many kinds nobody can do', async () => {
+  const [agents, tasks] = [50, 128]
+  const { look, reads } = wantingWorld(agents, tasks)
+  for (let i = 0; i < 3; i += 1) {
+    const before = reads()
+    assert.deepEqual(await look(), { do: 'wait' })
+    assert.ok(reads() - before <= 8 * agents + 2 * tasks, `${reads() - before} reads`)
+  }
+})
+
+test('where many kinds of tasks wait each has its turn, and keeps it until what is found can be done', async () => {
+  const { look, want, at } = wantingWorld(2, 20)
+  want(17, 1)
+  assert.deepEqual(await look(), { do: 'wait' })
+  assert.deepEqual(await look(), { do: 'wait' })
+  at(50)
+  for (let i = 0; i < 2; i += 1) assert.deepEqual(await look(), { do: 'wait', dueMs: 67 })
+  at(100_000)
+  assert.equal((await look()).do, 'adjust')
 })
 
 test('work does not go to who cannot be directed, or refused it', async () => {
