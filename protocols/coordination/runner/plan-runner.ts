@@ -159,9 +159,11 @@ export class PlanRunner {
   #lookForAgents(): void {
     const now = this.#deps.port.clock.monotonic()
     const isDue = this.#lookedAt === undefined || now - this.#lookedAt >= LOOK_MS || this.#agents.hasNews()
-    if (this.#tasks === undefined || !isDue) return
-    this.#lookedAt = now
-    if (this.#agents.look()) for (const driver of this.#drivers.values()) driver.wake()
+    if (this.#tasks !== undefined && isDue) {
+      this.#lookedAt = now
+      if (this.#agents.look()) this.#plans.agentsChanged()
+    }
+    for (const id of this.#plans.lookAgain(now)) this.#drivers.get(id)?.wake()
   }
 
   #setPlan({ id, record }: PlanViewChange): void {
