@@ -47,13 +47,16 @@ export const retrySettingsOf = (options: CommandOptions): RetrySettings => {
   }
 }
 
+/** A handler ran and failed: whatever its code says is about what the handler itself did, not about the command. */
+const isNack = (error: ParleyError): boolean => error.details.status === 'nack'
+
 /** The command may run at the peer that answered so, or gave no answer: another peer must not be asked as well. */
 export const mayHaveBegun = (error: unknown): boolean =>
-  !(isParleyError(error) && (error.code === 'MSG006' || neverHandled(error)))
+  !isParleyError(error) || isNack(error) || !(error.code === 'MSG006' || neverHandled(error))
 
 /** Nobody ran it for an attempt that failed so, without an acknowledgement: what it brought of a budget is there again. */
 export const wasRefused = (error: unknown): boolean =>
-  !mayHaveBegun(error) || (isParleyError(error) && error.details.sent === false)
+  !mayHaveBegun(error) || (isParleyError(error) && !isNack(error) && error.details.sent === false)
 
 /** Without chance. @param count which attempt is over, from 1 */
 const usualDelayMs = (count: number, { initialDelayMs, maxDelayMs }: RetrySettings): number =>

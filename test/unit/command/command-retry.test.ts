@@ -57,6 +57,20 @@ test('only a command that cannot have begun goes to another peer', () => {
   assert.equal(mayHaveBegun(new ParleyError('MSG006', 'no handler')), false)
 })
 
+test('a nack came from a handler that ran, whatever its error is', () => {
+  const status = 'nack'
+  const nacks = [
+    new ParleyError('COM002', 'its own command was not sent', { details: { sent: false, status } }),
+    new ParleyError('MSG001', 'its own command was refused', { details: { sent: false, status } }),
+    new ParleyError('COM003', 'busy', { details: { status } }),
+    new ParleyError('MSG006', 'no handler for its own command', { details: { status } }),
+  ]
+  assert.deepEqual(nacks.map(mayHaveBegun), [true, true, true, true])
+  assert.deepEqual(nacks.map(wasRefused), [false, false, false, false])
+  const delays = nacks.map((nack) => retryDelayMs(nack, 1, 60_000, settings, half))
+  assert.deepEqual(delays, [100, undefined, 100, undefined], 'the same peer may be asked again')
+})
+
 test('what goes with an attempt is there again where the receiver took none of it', () => {
   const errors = [
     new ParleyError('MSG006', 'no handler'),

@@ -1,59 +1,18 @@
-/** Commands between nodes in virtual time: acks and nacks, retries that run nothing twice, choice of a receiver, bounds. */
+/** Commands between nodes in virtual time: acks and nacks, retries that run nothing twice, bounds. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
-import { createPortNetwork } from '../../../node/testing/virtual/port-network.ts'
 import type { CommandContext } from '../../../protocols/command/api.ts'
 import { commandProtocolName, defineCommand } from '../../../protocols/command/command-definition.ts'
 import { MAX_PARAMETER_BYTES } from '../../../protocols/command/command-receiver.ts'
-import { createCommands } from '../../../protocols/command/commands.ts'
 import { isParleyError, ParleyError } from '../../../protocols/errors.ts'
+import { commandNodes } from '../../support/command-nodes.ts'
 
 const pause = defineCommand({
   type: 'task.control.pause',
   parameters: z.object({ task_id: z.string(), reason: z.string().default('none') }),
   result: z.object({ paused: z.string() }),
 })
-
-const create = (...names: string[]) => {
-  const network = createPortNetwork()
-  const served = new Map<string, Set<string>>()
-  const state = { bytes: 0 }
-  const nodes = names.map((name) => {
-    const node = network.start(name)
-    const commands = createCommands({
-      port: node.port,
-      bytesOf: () => state.bytes,
-      async serve(protocol, handlers) {
-        const offering = served.get(protocol.name) ?? new Set()
-        served.set(protocol.name, offering.add(node.id))
-        const unserve = await node.port.serve(protocol, handlers)
-        return async () => {
-          offering.delete(node.id)
-          await unserve()
-        }
-      },
-      async choose(protocols, _, tried) {
-        const all = [...(served.get(protocols[0] ?? '') ?? [])]
-        return all.find((peer) => !tried.has(peer) && protocols.every((one) => served.get(one)?.has(peer)))
-      },
-    })
-    return { ...node, commands }
-  })
-  for (const a of nodes) for (const b of nodes) if (a.id < b.id) network.connect(a, b)
-  const failure = async (promise: Promise<unknown>, maxMs = 60_000): Promise<ParleyError> => {
-    const told = promise.then(
-      (value) => assert.fail(`it was acknowledged: ${JSON.stringify(value)}`),
-      (error: unknown) => error,
-    )
-    const error = await network.time.settled(told, maxMs)
-    assert.ok(error instanceof ParleyError, String(error))
-    return error
-  }
-  const [a, b, c] = nodes
-  assert.ok(a && b)
-  return { ...network, a, b, c, nodes, state, failure }
-}
 
 test('names of types and of their protocols stand for each other, and others are refused', () => {
   const marks = ['-', '.', '_']
@@ -71,7 +30,7 @@ test('names of types and of their protocols stand for each other, and others are
 })
 
 test('a command is acknowledged with its id and the result, and its parameters went through the schema', async () => {
-  const { a, b, time } = create('a', 'b')
+  const { a, b, time } = commandNodes('a', 'b')
   const seen: unknown[] = []
   await b.commands.register(pause, (parameters, { peer, type }) => {
     seen.push([parameters, peer, type])
@@ -85,13 +44,13 @@ test('a command is acknowledged with its id and the result, and its parameters w
 })
 
 test('a type that the receiver does not know is refused with MSG006, at once', async () => {
-  const { a, b, failure } = create('a', 'b')
+  const { a, b, failure } = commandNodes('a', 'b')
   const error = await failure(a.commands.send(b.id, 'fly', {}), 500)
   assert.deepEqual([error.code, error.name, error.details.type], ['MSG006', 'UnknownCommandError', 'fly'])
 })
 
 test('parameters that do not fit are refused on this side, and by the receiver where its schema is another one', async () => {
-  const { a, b, failure } = create('a', 'b')
+  const { a, b, failure } = commandNodes('a', 'b')
   let runs = 0
   await b.commands.register(pause, () => {
     runs += 1
@@ -107,7 +66,7 @@ test('parameters that do not fit are refused on this side, and by the receiver w
 })
 
 test('what the handler throws is a nack with a typed error and the reason; anything else says only that it failed', async () => {
-  const { a, b, failure } = create('a', 'b')
+  const { a, b, failure } = commandNodes('a', 'b')
   await b.commands.register('typed', () => {
     throw new ParleyError('STA001', 'no such task', { hint: 'see the list', details: { task: 9 } })
   })
@@ -125,7 +84,7 @@ test('what the handler throws is a nack with a typed error and the reason; anyth
 })
 
 test('a command that comes again while it runs, or after it ended, is run once and gets the same outcome', async () => {
-  const { a, b, time } = create('a', 'b')
+  const { a, b, time } = commandNodes('a', 'b')
   let runs = 0
   let finish: ((value: string) => void) | undefined
   await b.commands.register('slow', () => {
@@ -148,7 +107,7 @@ test('a command that comes again while it runs, or after it ended, is run once a
 })
 
 test('another sender with the same command id runs a command of its own', async () => {
-  const { a, b, c, time } = create('a', 'b', 'c')
+  const { a, b, c, time } = commandNodes('a', 'b', 'c')
   assert.ok(c)
   const seen: string[] = []
   await b.commands.register('go', (_, { peer }) => void seen.push(peer))
@@ -158,7 +117,7 @@ test('another sender with the same command id runs a command of its own', async 
 })
 
 test('one that is not acknowledged is sent as often as its policy says, with waits that double', async () => {
-  const { a, b, time, failure } = create('a', 'b')
+  const { a, b, time, failure } = commandNodes('a', 'b')
   await b.commands.register('hang', () => new Promise(() => {}))
   const options = { timeoutMs: 20_000, ackTimeoutMs: 500, retry: { initialDelayMs: 1_000 } }
   const sent = failure(a.commands.send(b.id, 'hang', {}, options))
@@ -178,7 +137,7 @@ test('one that is not acknowledged is sent as often as its policy says, with wai
 })
 
 test('its time is over for all attempts together, and then the handler is told to stop', async () => {
-  const { a, b, time, failure } = create('a', 'b')
+  const { a, b, time, failure } = commandNodes('a', 'b')
   let told: CommandContext | undefined
   await b.commands.register('hang', (_, context) => {
     told = context
@@ -196,7 +155,7 @@ test('its time is over for all attempts together, and then the handler is told t
 })
 
 test('who cancels a command cancels it at the receiver', async () => {
-  const { a, b, time } = create('a', 'b')
+  const { a, b, time } = commandNodes('a', 'b')
   let reason: unknown
   await b.commands.register('hang', (_, { signal }) => {
     signal.addEventListener('abort', () => {
@@ -215,7 +174,7 @@ test('who cancels a command cancels it at the receiver', async () => {
 })
 
 test('a list gets the command each, and one that fails keeps no other from answering', async () => {
-  const { a, b, c, time } = create('a', 'b', 'c')
+  const { a, b, c, time } = commandNodes('a', 'b', 'c')
   assert.ok(c)
   await b.commands.register('name', () => 'b')
   const outcomes = a.commands.send([c.id, b.id, b.id], 'name', {})
@@ -232,48 +191,8 @@ test('a list gets the command each, and one that fails keeps no other from answe
   assert.deepEqual([second.peer, second.ack.result], [b.id, 'b'])
 })
 
-test('for a capability one that registered it is taken, and another one where the first cannot have begun', async () => {
-  const { a, b, c, time, network, failure } = (() => {
-    const all = create('a', 'b', 'c')
-    return { ...all, network: all }
-  })()
-  assert.ok(c)
-  const none = await failure(a.commands.send({ capability: 'work' }, 'work', {}))
-  assert.equal(none.code, 'COM004')
-  await b.commands.register('work', () => 'b')
-  await c.commands.register('work', () => 'c')
-  await c.commands.register('gpu', () => 'c')
-  const any = await time.settled(a.commands.send({ capability: 'work' }, 'work', {}), 1_000)
-  assert.equal(any.peer, b.id)
-  const both = await time.settled(a.commands.send({ capability: 'gpu' }, 'work', {}), 1_000)
-  assert.equal(both.peer, c.id, 'it has both')
-  network.disconnect(a, b)
-  const moved = await time.settled(a.commands.send({ capability: 'work' }, 'work', {}), 5_000)
-  assert.deepEqual([moved.peer, moved.attempts], [c.id, 1])
-})
-
-test('a command that may have begun at a receiver is not given to another one', async () => {
-  const all = create('a', 'b', 'c')
-  const { a, b, c, time } = all
-  assert.ok(c)
-  let runs = 0
-  const begun = () => {
-    runs += 1
-    return new Promise<string>(() => {})
-  }
-  await b.commands.register('work', begun)
-  await c.commands.register('work', begun)
-  const sent = a.commands.send({ capability: 'work' }, 'work', {}, { retry: { initialDelayMs: 100 } })
-  const ended = sent.catch((error: unknown) => error)
-  await time.run(50)
-  all.disconnect(a, b)
-  const error = await time.settled(ended, 60_000)
-  assert.ok(isParleyError(error, 'COM002'), String(error))
-  assert.equal(runs, 1)
-})
-
 test('a type is registered once, can be taken back, and there are not more than 256', async () => {
-  const { a, b, failure } = create('a', 'b')
+  const { a, b, failure } = commandNodes('a', 'b')
   const { stop } = await b.commands.register('x', () => 1)
   assert.equal((await failure(b.commands.register('x', () => 2))).code, 'STA003')
   await stop()
@@ -283,7 +202,7 @@ test('a type is registered once, can be taken back, and there are not more than 
 })
 
 test('parameters above the bound are refused before the handler runs', async () => {
-  const { a, b, state, time, failure } = create('a', 'b')
+  const { a, b, state, time, failure } = commandNodes('a', 'b')
   await b.commands.register('x', () => 1)
   state.bytes = MAX_PARAMETER_BYTES
   await time.settled(a.commands.send(b.id, 'x', {}), 1_000)
@@ -292,7 +211,7 @@ test('parameters above the bound are refused before the handler runs', async () 
 })
 
 test('options that are not usable are refused', async () => {
-  const { a, b, failure } = create('a', 'b')
+  const { a, b, failure } = commandNodes('a', 'b')
   for (const options of [
     { timeoutMs: 0 },
     { ackTimeoutMs: 1.5 },
