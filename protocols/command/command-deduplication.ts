@@ -24,57 +24,64 @@ export const DEFAULT_DEDUPLICATION_LIMITS: CommandDeduplicationLimits = {
   maxRunning: 1_024,
 }
 
-interface Entry<T> {
-  readonly outcome: Promise<T>
+interface Entry<R> {
+  readonly run: R
   /** Undefined while it runs. */
   endedAt: number | undefined
   bytes: number
 }
 
-export interface CommandDeduplication<T> {
-  /** The outcome of a command that is known, or that of `run`, which is begun. @throws COM003 where too many run */
-  runOnce(key: string, nowMs: number, run: () => Promise<T>): { outcome: Promise<T>; isKnown: boolean }
+export interface CommandDeduplication<R> {
+  /**
+   * The run of a command that is known, or the one that is begun.
+   * @param isFinal false of a run that ended: it is forgotten, and another one begun
+   * @throws COM003 where too many run
+   */
+  runOnce(key: string, nowMs: number, begin: () => R, isFinal?: (ended: R) => boolean): { run: R; isKnown: boolean }
   /** It ended; what is not worth keeping may be tried again. */
   markEnded(key: string, nowMs: number, bytes: number, isKept: boolean): void
   counts(): { running: number; remembered: number; bytes: number; forgotten: number }
 }
 
-export const createCommandDeduplication = <T>(
+export const createCommandDeduplication = <R>(
   limits: CommandDeduplicationLimits = DEFAULT_DEDUPLICATION_LIMITS,
-): CommandDeduplication<T> => {
-  const running = new Map<string, Entry<T>>()
+): CommandDeduplication<R> => {
+  const running = new Map<string, Entry<R>>()
   /** Ended longest ago first. */
-  const ended = new Map<string, Entry<T>>()
+  const ended = new Map<string, Entry<R>>()
   let bytes = 0
   let forgotten = 0
 
-  const forget = (key: string, entry: Entry<T>): void => {
+  const remove = (key: string, entry: Entry<R>): void => {
     ended.delete(key)
     bytes -= entry.bytes
-    forgotten += 1
   }
   const trim = (nowMs: number): void => {
     for (const [key, entry] of ended) {
       const isOld = nowMs - (entry.endedAt ?? nowMs) >= limits.maxAgeMs
       if (!isOld && bytes <= limits.maxBytes && ended.size + running.size <= limits.maxCount) return
-      forget(key, entry)
+      remove(key, entry)
+      forgotten += 1
     }
   }
 
   return {
-    runOnce(key, nowMs, run) {
+    runOnce(key, nowMs, begin, isFinal = () => true) {
       trim(nowMs)
-      const known = running.get(key) ?? ended.get(key)
-      if (known !== undefined) return { outcome: known.outcome, isKnown: true }
+      const atWork = running.get(key)
+      if (atWork !== undefined) return { run: atWork.run, isKnown: true }
+      const last = ended.get(key)
+      if (last !== undefined && isFinal(last.run)) return { run: last.run, isKnown: true }
       if (running.size >= limits.maxRunning)
         throw new ParleyError('COM003', `${running.size} commands run here already`, {
           hint: 'send fewer commands at once, or to another agent',
           details: { retryAfterMs: 500 },
         })
-      const outcome = run()
-      running.set(key, { outcome, endedAt: undefined, bytes: 0 })
+      if (last !== undefined) remove(key, last)
+      const run = begin()
+      running.set(key, { run, endedAt: undefined, bytes: 0 })
       trim(nowMs)
-      return { outcome, isKnown: false }
+      return { run, isKnown: false }
     },
     markEnded(key, nowMs, size, isKept) {
       const entry = running.get(key)

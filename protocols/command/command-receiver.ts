@@ -6,7 +6,7 @@
  * State: what is remembered, and what was left of budgets (command-deduplication.ts), and what can still be cancelled.
  */
 import { abortable } from '../async.ts'
-import { type Amounts, atMost, NO_AMOUNTS } from '../budget/amounts.ts'
+import { type Amounts, atMost } from '../budget/amounts.ts'
 import { type CarriedBudget, sliceOf } from '../budget/carried/carried-budget.ts'
 import type { Context } from '../define.ts'
 import { type Fault, ParleyError, toFault } from '../errors.ts'
@@ -17,33 +17,7 @@ import {
   CommandRemainders,
   createCommandDeduplication,
 } from './command-deduplication.ts'
-
-export interface RunRequest {
-  readonly command_id: string
-  readonly timeout_ms: number
-  readonly parameters: unknown
-  readonly budget?: CarriedBudget | undefined
-  readonly part?: string | undefined
-  readonly again?: boolean | undefined
-}
-
-interface WithRemaining {
-  /** What is left of its budget, where it came with one. */
-  remaining?: Amounts
-}
-
-export type RunAnswer = WithRemaining &
-  (
-    | { command_id: string; status: 'ack'; result: unknown; repeated?: boolean }
-    | { command_id: string; status: 'nack'; reason: string; error: Fault }
-  )
-
-/** A run that has ended. */
-interface Ended {
-  readonly answer: RunAnswer
-  /** Names what it had of a budget. */
-  readonly part: string | undefined
-}
+import { CommandRun, isPassing, type RunAnswer, type RunRequest } from './command-run.ts'
 
 export interface CommandReceiver {
   run(
@@ -83,9 +57,6 @@ const shortened = (fault: Fault): Fault => ({
   ...(fault.hint !== undefined && { hint: fault.hint.slice(0, MAX_TEXT) }),
 })
 
-/** Trying again may help, so that the same id must be let through. */
-const isPassing = (answer: RunAnswer): boolean => answer.status === 'nack' && answer.error.code.startsWith('COM')
-
 const lateError = (type: string, timeoutMs: number): ParleyError =>
   new ParleyError('COM001', `${type} did not end within the ${timeoutMs} ms of its sender`, {
     hint: 'give it more time with timeoutMs',
@@ -106,20 +77,33 @@ const budgetOf = ({ budget, again }: RunRequest, left: Amounts | undefined): Car
   return { ...budget, amounts: again === true ? left : atMost(budget.amounts, left) }
 }
 
-/** For an attempt that did not begin the run. Of the part that it brings a run with another one spent nothing. */
-const repeatedAnswer = ({ answer, part }: Ended, { budget, part: own, again }: RunRequest): RunAnswer => {
-  const told = answer.status === 'ack' ? { ...answer, repeated: true } : answer
-  if (budget === undefined || own === undefined || own === part) return told
-  // What an attempt before this one spent of it is not known here.
-  return { ...told, remaining: again === true ? NO_AMOUNTS : budget.amounts }
-}
+/** What a handler gets: its own things, and those of the first attempt's request, which are made when they are asked for. */
+const contextOf = (
+  request: Context,
+  own: Pick<CommandContext, 'commandId' | 'type' | 'budget' | 'signal' | 'remainingMs'>,
+): CommandContext => ({
+  ...own,
+  peer: request.peer,
+  get envelope() {
+    return request.envelope
+  },
+  get chain() {
+    return request.chain
+  },
+  get childCalls() {
+    return request.childCalls
+  },
+  get passesOn() {
+    return request.passesOn
+  },
+})
 
 export const createCommandReceiver = (
   port: Pick<Port, 'clock' | 'timers' | 'log'>,
   limits?: CommandDeduplicationLimits,
   bytesOf: (context: Context) => number = payloadBytes,
 ): CommandReceiver => {
-  const remembered = createCommandDeduplication<Ended>(limits)
+  const remembered = createCommandDeduplication<CommandRun>(limits)
   const remainders = new CommandRemainders(limits)
   const cancels = new Map<string, AbortController>()
   const counts = { executed: 0, repeated: 0, acks: 0, nacks: 0 }
@@ -130,7 +114,7 @@ export const createCommandReceiver = (
     handler: CommandHandler<unknown, unknown>,
     request: RunRequest,
     context: Context,
-  ): Promise<Ended> => {
+  ): Promise<RunAnswer> => {
     const { command_id: commandId, timeout_ms: timeoutMs, parameters, part } = request
     const abort = new AbortController()
     const endsAt = port.clock.monotonic() + timeoutMs
@@ -139,26 +123,13 @@ export const createCommandReceiver = (
     counts.executed += 1
     const carried = budgetOf(request, remainders.take(key, port.clock.monotonic(), part))
     const budget = carried && sliceOf(carried, port.clock.now())
-    const given: CommandContext = {
+    const given = contextOf(context, {
       commandId,
       type,
-      peer: context.peer,
-      get envelope() {
-        return context.envelope
-      },
-      get chain() {
-        return context.chain
-      },
-      get childCalls() {
-        return context.childCalls
-      },
-      get passesOn() {
-        return context.passesOn
-      },
       budget,
       signal: abort.signal,
       remainingMs: () => Math.max(0, endsAt - port.clock.monotonic()),
-    }
+    })
     let answer: RunAnswer
     try {
       // One that does not listen to its signal is not waited for; it may still end, and nobody hears of it.
@@ -182,7 +153,7 @@ export const createCommandReceiver = (
       if (isPassing(answer)) remainders.keep(key, now, { part, left: remaining })
     }
     remembered.markEnded(key, now, sizeOf(answer), !isPassing(answer))
-    return { answer, part }
+    return answer
   }
 
   const keyOf = (peer: string, type: string, commandId: string): string => `${peer}/${type}/${commandId}`
@@ -191,13 +162,15 @@ export const createCommandReceiver = (
     async run(type, handler, request, context) {
       requireSize(type, bytesOf(context))
       const key = keyOf(context.peer, type, request.command_id)
-      const { outcome, isKnown } = remembered.runOnce(key, port.clock.monotonic(), () =>
-        // Later, so that it is remembered before it can end.
-        Promise.resolve().then(() => begin(key, type, handler, request, context)),
+      const { run, isKnown } = remembered.runOnce(
+        key,
+        port.clock.monotonic(),
+        () => new CommandRun(request.part, () => begin(key, type, handler, request, context)),
+        (ended) => ended.isFinalFor(request),
       )
       if (isKnown) counts.repeated += 1
-      const ended = await abortable(outcome, context.signal)
-      return isKnown ? repeatedAnswer(ended, request) : ended.answer
+      const answer = await abortable(run.outcome, context.signal)
+      return isKnown ? run.repeated(answer, request) : answer
     },
     cancel(peer, type, commandId) {
       cancels

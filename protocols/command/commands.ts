@@ -15,7 +15,8 @@ import { checkKeys, keysOf } from '../unknown-keys.ts'
 import type { CommandHandler, CommandOptions, CommandRetry, Commands } from './api.ts'
 import type { CommandDeduplicationLimits } from './command-deduplication.ts'
 import { type CommandDefinition, type CommandProtocol, commandProtocol, definitionOf } from './command-definition.ts'
-import { createCommandReceiver, type RunRequest } from './command-receiver.ts'
+import { createCommandReceiver } from './command-receiver.ts'
+import type { RunRequest } from './command-run.ts'
 import { CommandSender, type CommandSenderDeps } from './command-sender.ts'
 
 const OPTION_KEYS = keysOf<CommandOptions>({

@@ -12,23 +12,28 @@ const create = () => {
   return {
     remembered,
     runs: () => runs,
-    once: (key: string, nowMs = 0) =>
-      remembered.runOnce(key, nowMs, async () => {
-        runs += 1
-        return key
-      }).isKnown,
+    once: (key: string, nowMs = 0, isFinal = true) =>
+      remembered.runOnce(
+        key,
+        nowMs,
+        () => {
+          runs += 1
+          return key
+        },
+        () => isFinal,
+      ).isKnown,
     end: (key: string, nowMs = 0, bytes = 1, isKept = true) => remembered.markEnded(key, nowMs, bytes, isKept),
   }
 }
 
-test('a command is run once, while it runs and after it ended', async () => {
+test('a command is run once, while it runs and after it ended', () => {
   const { remembered, once, end, runs } = create()
   assert.equal(once('a'), false)
   assert.equal(once('a'), true)
   end('a')
   assert.equal(once('a'), true)
   assert.equal(runs(), 1)
-  assert.equal(await remembered.runOnce('a', 0, async () => 'other').outcome, 'a')
+  assert.equal(remembered.runOnce('a', 0, () => 'other').run, 'a')
 })
 
 test('an outcome that is not worth keeping lets the command run again', () => {
@@ -37,6 +42,24 @@ test('an outcome that is not worth keeping lets the command run again', () => {
   end('a', 0, 1, false)
   assert.equal(once('a'), false)
   assert.equal(runs(), 2)
+})
+
+test('a run that ended and is not final gives way to another one, once there is room for that', () => {
+  const { remembered, once, end, runs } = create()
+  once('a')
+  assert.equal(once('a', 0, false), true, 'what is at work is not begun a second time')
+  end('a', 0, 50)
+  once('b')
+  once('c')
+  assert.throws(
+    () => once('a', 0, false),
+    (error) => isParleyError(error, 'COM003'),
+  )
+  assert.equal(once('a'), true, 'it is remembered still')
+  end('b')
+  assert.equal(once('a', 0, false), false)
+  assert.deepEqual(remembered.counts(), { running: 2, remembered: 1, bytes: 1, forgotten: 0 })
+  assert.equal(runs(), 4)
 })
 
 test('as many run as may, and one more is refused with a time to come again', () => {
@@ -84,7 +107,7 @@ test('beyond the bytes and the age the oldest are forgotten', () => {
 test('it never holds more than its bounds, whatever comes', () => {
   const action = fc.record({
     key: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
-    kind: fc.constantFrom('once', 'end', 'drop'),
+    kind: fc.constantFrom('once', 'anew', 'end', 'drop'),
     passMs: fc.nat(400),
     bytes: fc.nat(80),
   })
@@ -95,7 +118,7 @@ test('it never holds more than its bounds, whatever comes', () => {
       for (const { key, kind, passMs, bytes } of actions) {
         nowMs += passMs
         try {
-          if (kind === 'once') once(key, nowMs)
+          if (kind === 'once' || kind === 'anew') once(key, nowMs, kind === 'once')
           else end(key, nowMs, bytes, kind === 'end')
         } catch (error) {
           assert.ok(isParleyError(error, 'COM003'))
