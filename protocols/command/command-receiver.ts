@@ -3,7 +3,7 @@
  *
  * The handler does not end with the attempt that began it: attempts that come later wait for the same outcome. It is told
  * to stop when the sender cancels, when the command's time is over, and when this node stops.
- * State: what is remembered, and what was left of budgets (command-deduplication.ts), and what can still be cancelled.
+ * State: what is remembered (command-deduplication.ts, command-run.ts), what was left of budgets, what can be cancelled.
  */
 import { abortable } from '../async.ts'
 import { type Amounts, atMost } from '../budget/amounts.ts'
@@ -107,6 +107,8 @@ export const createCommandReceiver = (
   const remainders = new CommandRemainders(limits)
   const cancels = new Map<string, AbortController>()
   const counts = { executed: 0, repeated: 0, acks: 0, nacks: 0 }
+  /** Parts of budgets that a run had no room for. */
+  let unnoted = 0
 
   const begin = async (
     key: string,
@@ -169,6 +171,7 @@ export const createCommandReceiver = (
         (ended) => ended.isFinalFor(request),
       )
       if (isKnown) counts.repeated += 1
+      if (isKnown && !run.join(request)) unnoted += 1
       const answer = await abortable(run.outcome, context.signal)
       return isKnown ? run.repeated(answer, request) : answer
     },
@@ -179,7 +182,7 @@ export const createCommandReceiver = (
     },
     counts() {
       const known = remembered.counts()
-      return { ...counts, ...known, forgotten: known.forgotten + remainders.forgotten() }
+      return { ...counts, ...known, forgotten: known.forgotten + remainders.forgotten() + unnoted }
     },
     stop() {
       const reason = new ParleyError('COM002', 'this node stops', { hint: 'send it to another agent' })

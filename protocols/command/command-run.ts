@@ -3,7 +3,9 @@
  *
  * A nack may say that a budget is used up. It is the last word for the part of the budget that the run had, since waiting
  * gives that part no more; a new send, which brings another part, runs the command again.
- * State: how it ended.
+ * Of what other sends bring under the same id nothing is spent: the run notes it, so that their later attempts, which do not
+ * bring it a second time, are told so as well.
+ * State: how it ended, and those parts.
  */
 import { type Amounts, NO_AMOUNTS } from '../budget/amounts.ts'
 import type { CarriedBudget } from '../budget/carried/carried-budget.ts'
@@ -30,6 +32,9 @@ export type RunAnswer = WithRemaining &
     | { command_id: string; status: 'nack'; reason: string; error: Fault }
   )
 
+/** Parts that one run notes. */
+export const MAX_JOINED_PARTS = 16
+
 const isOutOfBudget = (answer: RunAnswer): boolean =>
   answer.status === 'nack' && hasNoBudgetLeft(fromFault(answer.error))
 
@@ -41,6 +46,8 @@ export class CommandRun {
   readonly outcome: Promise<RunAnswer>
   /** Names what it has of a budget. */
   readonly #part: string | undefined
+  /** What other parts brought, by their names. */
+  readonly #joined = new Map<string, Amounts>()
   #isOutOfBudget = false
 
   /** @param run begun later, so that this is remembered before it can end */
@@ -59,11 +66,23 @@ export class CommandRun {
     return !this.#isOutOfBudget || part === this.#part || again === true
   }
 
+  /**
+   * An attempt that did not begin it has come.
+   * @returns false where its part could not be noted, because too many are
+   */
+  join({ budget, part, again }: RunRequest): boolean {
+    if (budget === undefined || part === undefined || part === this.#part || again === true) return true
+    if (this.#joined.size >= MAX_JOINED_PARTS && !this.#joined.has(part)) return false
+    this.#joined.set(part, budget.amounts)
+    return true
+  }
+
   /** For an attempt that did not begin it. Of another part than its own it spent nothing. */
   repeated(answer: RunAnswer, { budget, part, again }: RunRequest): RunAnswer {
     const told = answer.status === 'ack' ? { ...answer, repeated: true } : answer
     if (budget === undefined || part === undefined || part === this.#part) return told
-    // What an attempt before this one spent of it is not known here.
-    return { ...told, remaining: again === true ? NO_AMOUNTS : budget.amounts }
+    if (again !== true) return { ...told, remaining: budget.amounts }
+    // What an attempt that did not come here brought, another run may have spent.
+    return { ...told, remaining: this.#joined.get(part) ?? NO_AMOUNTS }
   }
 }

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Slice } from '../../../protocols/budget/slice.ts'
-import type { CommandHandler } from '../../../protocols/command/api.ts'
+import type { CommandHandler, CommandOptions } from '../../../protocols/command/api.ts'
+import { MAX_JOINED_PARTS } from '../../../protocols/command/command-run.ts'
 import { ParleyError } from '../../../protocols/errors.ts'
 import { asker, commandPair } from '../../support/command-pair.ts'
 
@@ -90,10 +91,11 @@ test('an attempt that comes twice has what the first time left; one that joins t
     { part: 'one', again: true },
     { part: 'two' },
     { part: 'two', again: true },
+    { part: 'three', again: true },
     { part: undefined },
   ].map(({ part, ...more }) => ask('y', 40, { ...more, ...(part !== undefined && { part }) }))
   const own = { tokens: 25 }
-  assert.deepEqual(await Promise.all(joined), [own, own, { tokens: 40 }, {}, own])
+  assert.deepEqual(await Promise.all(joined), [own, own, { tokens: 40 }, { tokens: 40 }, {}, own])
   assert.equal(runs, 3)
 })
 
@@ -130,6 +132,29 @@ test('one that ran out of its budget runs again for a new send under its id, wit
   assert.deepEqual([runs, slice.remaining().tokens], [[40, 41], 49])
   await time.settled(send(41), 1_000)
   assert.deepEqual([runs.length, slice.remaining().tokens], [2, 49], 'it gets the outcome of the one before')
+})
+
+test('a send whose later attempt gets the outcome of a run that another send began has spent nothing', async () => {
+  let runs = 0
+  const pair = await commandPair(async () => {
+    runs += 1
+    await pair.pause(8_000)
+  })
+  const { a, b, time, slice, budget } = pair
+  const send = (more: CommandOptions) => a.commands.send(b.id, 'work', 'do', { commandId: 'x', ...more })
+  const acks = await time.settled(Promise.all([send({}), send({ budget })]), 60_000)
+  assert.deepEqual([acks.map(({ attempts }) => attempts), runs], [[2, 2], 1])
+  assert.deepEqual(slice.remaining(), { tokens: 100, fanOut: 4 }, 'a command that was answered counts as one')
+})
+
+test('a run notes so many parts of other sends, and what is beyond that counts as spent', async () => {
+  const pair = await commandPair(() => pair.pause(100))
+  const ask = asker(pair)
+  const parts = Array.from({ length: MAX_JOINED_PARTS + 1 }, (_, n) => `part ${n}`)
+  await Promise.all(['own', ...parts].map((part) => ask('x', 40, { part })))
+  const later = await Promise.all(parts.map((part) => ask('x', 0, { part, again: true })))
+  assert.deepEqual(later, [...Array.from({ length: MAX_JOINED_PARTS }, () => ({ tokens: 40 })), {}])
+  assert.equal(pair.b.commands.counts().forgotten, 1)
 })
 
 test('another life of the receiver gets nothing of what went with an attempt that nobody answered', async () => {
