@@ -29,6 +29,7 @@ export const commandPair = async (run: CommandHandler<unknown, unknown>, limits?
   const nodes = ['a', 'b'].map(begin)
   const [a, b] = nodes
   assert.ok(a && b)
+  let receiver = b
   network.connect(a, b)
   await b.commands.register('work', run)
   const slice = new Slice({ amounts: { tokens: 100, fanOut: 5 }, limits: { depth: 2 } })
@@ -45,16 +46,22 @@ export const commandPair = async (run: CommandHandler<unknown, unknown>, limits?
   }
   /** Its process dies, and another one takes its place. */
   const restart = async (): Promise<void> => {
-    b.kill()
-    const next = begin('b')
-    network.connect(a, next)
-    await next.commands.register('work', run)
+    receiver.kill()
+    receiver = begin('b')
+    network.connect(a, receiver)
+    await receiver.commands.register('work', run)
   }
   const refuseAll = (): void => {
     tooLargeFrom = a.id
   }
-  const pause = (ms: number): Promise<void> => new Promise((resolve) => b.port.timers.after(ms, resolve))
-  return { ...network, a, b, slice, budget, failure, restart, refuseAll, pause }
+  const cut = async (ms: number): Promise<void> => {
+    network.disconnect(a, receiver)
+    await network.time.run(ms)
+    network.connect(a, receiver)
+  }
+  /** In the handler: as long as its process lives. */
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => receiver.port.timers.after(ms, resolve))
+  return { ...network, a, b, slice, budget, failure, restart, refuseAll, cut, pause }
 }
 
 /** As it goes over the wire. */

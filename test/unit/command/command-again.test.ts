@@ -11,12 +11,13 @@ const SOON = { ackTimeoutMs: 100, retry: { initialDelayMs: 200, maxDelayMs: 200 
 
 test('one whose passing nack nobody waited for runs again with what that run left, and no more', async () => {
   const left: (number | undefined)[] = []
-  const { a, b, time, slice, budget } = await commandPair(async (_, { budget: own }) => {
+  const pair = await commandPair(async (_, { budget: own }) => {
     left.push(own?.remaining().tokens)
     own?.spend({ tokens: 10 })
-    await new Promise<void>((resolve) => b.port.timers.after(150, resolve))
+    await pair.pause(150)
     if (left.length < 3) throw new ParleyError('COM001', 'the model was late')
   })
+  const { a, b, time, slice, budget } = pair
   await time.settled(a.commands.send(b.id, 'work', 'do', { ...SOON, budget }), 30_000)
   assert.deepEqual(left, [40, 30, 20].slice(0, left.length))
   assert.ok(left.length > 1)
