@@ -155,9 +155,9 @@ export class AgentTable {
     return this.#liveness.get(peer) ?? 'gone'
   }
 
-  /** Tasks that name a plan. */
-  *tasksOfPlans(): Generator<readonly [id: string, plan: string]> {
-    for (const [id, { plan }] of this.#tasks) if (plan !== undefined) yield [id, plan]
+  /** Ids of tasks that name a plan. It goes on with what changed meanwhile. */
+  *tasksOfPlans(): Generator<string> {
+    for (const [id, { plan }] of this.#tasks) if (plan !== undefined) yield id
   }
 
   hasNews(): boolean {

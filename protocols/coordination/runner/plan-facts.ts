@@ -31,12 +31,10 @@ export const openTaskOf = (member: Member, plan: string, id: string): TaskRecord
   return record === undefined || record.plan !== plan || isFinal(record.status) ? undefined : record
 }
 
-/** Of all tasks those that name a plan: it looks at each record. */
-export const tasksOfPlans = function* ({ machine }: Member): Generator<readonly [id: string, plan: string]> {
-  for (const { key, value } of machine.records.all()) {
-    const plan = key.startsWith(TASK_PREFIX) ? readTask(value)?.plan : undefined
-    if (plan !== undefined) yield [key.slice(TASK_PREFIX.length), plan]
-  }
+/** Ids of tasks that name a plan: it looks at each record. */
+export const tasksOfPlans = function* ({ machine }: Member): Generator<string> {
+  for (const { key, value } of machine.records.all())
+    if (key.startsWith(TASK_PREFIX) && readTask(value)?.plan !== undefined) yield key.slice(TASK_PREFIX.length)
 }
 
 export const workerOf = ({ machine }: Member, peer: string): WorkerRecord | undefined =>

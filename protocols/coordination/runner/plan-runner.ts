@@ -13,7 +13,8 @@ import { type TaskView, viewOfTasks } from '../../task/task-view.ts'
 import type { PlanMoveChange } from '../journal/plan-changes.ts'
 import { isOver, PLAN_PREFIX, type PlanRecord, readPlan } from '../plan-record.ts'
 import { AgentTable } from './agent-table.ts'
-import { DrivenPlans } from './driven-plans.ts'
+import { FairTurns } from './fair-turns.ts'
+import { LookTurns } from './look-turns.ts'
 import { type CleanerDeps, PlanCleaner } from './plan-cleaner.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { PlanDriver } from './plan-driver.ts'
@@ -21,6 +22,8 @@ import { planOf, taskOf } from './plan-facts.ts'
 import type { PlanMaker } from './plan-maker.ts'
 import { PlanWatch } from './plan-watch.ts'
 
+/** Plans that are driven at once; others wait until one of these is over. */
+const MAX_DRIVEN = 1_024
 /** Milliseconds; it looks at the latest then. */
 const LOOK_MS = 250
 /** So long after the last plan was over tasks are not followed any more. */
@@ -70,7 +73,9 @@ export class PlanRunner {
   readonly #signal: AbortSignal
   readonly #agents: AgentTable
   readonly #drivers = new Map<string, PlanDriver>()
-  readonly #plans = new DrivenPlans()
+  /** A plan is driven for as long as it is open, also where it only waits. */
+  readonly #plans = new FairTurns(MAX_DRIVEN)
+  readonly #looks = new LookTurns()
   readonly #cleaner: PlanCleaner
   readonly #facts: RunnerFacts
   readonly #maker: PlanMaker
@@ -161,9 +166,9 @@ export class PlanRunner {
     const isDue = this.#lookedAt === undefined || now - this.#lookedAt >= LOOK_MS || this.#agents.hasNews()
     if (this.#tasks !== undefined && isDue) {
       this.#lookedAt = now
-      if (this.#agents.look()) this.#plans.agentsChanged()
+      if (this.#agents.look()) this.#looks.add(this.#drivers.keys())
     }
-    for (const id of this.#plans.lookAgain(now)) this.#drivers.get(id)?.wake()
+    for (const id of this.#looks.next(now)) this.#drivers.get(id)?.wake()
   }
 
   #setPlan({ id, record }: PlanViewChange): void {
@@ -181,6 +186,7 @@ export class PlanRunner {
       void driver.run().finally(() => {
         this.#drivers.delete(driven)
         this.#plans.done(driven)
+        this.#looks.delete(driven)
         // It may have been made anew while the one before it was ended.
         const plan = planOf(this.#deps.member, driven)
         if (plan !== undefined && !isOver(plan)) this.#plans.add(driven, plan.owner)

@@ -1,22 +1,22 @@
-/** Which plans are driven where there are more than can be at once. */
+/** Whose turn is next where more waits than may be in work at once, as with plans. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DrivenPlans } from '../../../protocols/coordination/runner/driven-plans.ts'
+import { FairTurns } from '../../../protocols/coordination/runner/fair-turns.ts'
 
 const MAX_DRIVEN = 1_024
 
 /** All that are driven now, of those that were added. */
-const drive = (plans: DrivenPlans): string[] => {
+const drive = (plans: FairTurns): string[] => {
   const ids: string[] = []
   for (let id = plans.next(); id !== undefined; id = plans.next()) ids.push(id)
   return ids
 }
-const addMany = (plans: DrivenPlans, owner: string, count: number): void => {
+const addMany = (plans: FairTurns, owner: string, count: number): void => {
   for (let i = 0; i < count; i += 1) plans.add(`${owner}-${i}`, owner)
 }
 
 test('plans are driven in their order, and each once', () => {
-  const plans = new DrivenPlans()
+  const plans = new FairTurns(MAX_DRIVEN)
   addMany(plans, 'ann', 3)
   plans.delete('ann-1')
   assert.deepEqual(drive(plans), ['ann-0', 'ann-2'])
@@ -29,7 +29,7 @@ test('plans are driven in their order, and each once', () => {
 })
 
 test('however many plans others have, who has none driven gets one at once', () => {
-  const plans = new DrivenPlans()
+  const plans = new FairTurns(MAX_DRIVEN)
   const greedy = ['eve', 'mallory', 'trudy']
   for (const owner of greedy) addMany(plans, owner, 2 * MAX_DRIVEN)
   const driven = drive(plans)
@@ -43,7 +43,7 @@ test('however many plans others have, who has none driven gets one at once', () 
 })
 
 test('it never drives more than it may, and who takes over a plan answers for it', () => {
-  const plans = new DrivenPlans()
+  const plans = new FairTurns(MAX_DRIVEN)
   for (let i = 0; i < 2 * MAX_DRIVEN; i += 1) plans.add(`${i}`, `owner-${i}`)
   assert.equal(drive(plans).length, MAX_DRIVEN)
   plans.add('2000', 'ann')
