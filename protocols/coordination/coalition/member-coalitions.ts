@@ -49,6 +49,8 @@ export class MemberCoalitions {
   readonly #lines = new Map<string, Promise<unknown>>()
   readonly #counts = { accepted: 0, refused: 0 }
   #listener: CoalitionListener | undefined
+  /** Coalitions that its program is asked to join now. */
+  #joining = 0
 
   constructor(deps: MemberDeps) {
     this.#deps = deps
@@ -113,33 +115,44 @@ export class MemberCoalitions {
 
   async #take(coalition: Coalition): Promise<CoalitionVerdict> {
     const { coalition_id: id, members, leader, ttl_ms } = coalition
-    const { clock } = this.#deps.port
-    const endsAt = clock.monotonic() + ttl_ms
+    const endsAt = this.#deps.port.clock.monotonic() + ttl_ms
     const known = this.#in.get(id)
     if (ttl_ms === 0 || !members.includes(this.#deps.port.self.id)) {
       this.#over(id)
       return undefined
     }
     if (!members.includes(leader)) return NOT_LED
-    const hasChanged = known === undefined || !isSameShape(known.coalition, coalition)
-    if (hasChanged) {
-      if (known === undefined && this.#in.size >= MAX_MEMBERSHIPS) return IN_TOO_MANY
-      const verdict = await this.#ask(known === undefined ? 'joined' : 'changed', coalition)
+    if (known === undefined) return this.#join(coalition, endsAt)
+    if (!isSameShape(known.coalition, coalition)) {
+      const verdict = await this.#ask('changed', coalition)
       if (verdict !== undefined) {
         this.#drop(id)
         return verdict
       }
       // Its time was over while its program thought about the change, which has heard of that.
-      if (known !== undefined && !this.#in.has(id)) return undefined
+      if (!this.#in.has(id)) return undefined
     }
-    this.#keep(coalition, Math.max(0, endsAt - clock.monotonic()))
+    this.#keep(coalition, endsAt)
     return undefined
   }
 
-  #keep(coalition: Coalition, leftMs: number): void {
+  /** One that its program thinks about takes a place, too: it is asked about no more than there is room for. */
+  async #join(coalition: Coalition, endsAt: number): Promise<CoalitionVerdict> {
+    if (this.#in.size + this.#joining >= MAX_MEMBERSHIPS) return IN_TOO_MANY
+    this.#joining += 1
+    const verdict = await this.#ask('joined', coalition)
+    this.#joining -= 1
+    if (verdict === undefined) this.#keep(coalition, endsAt)
+    return verdict
+  }
+
+  /** @param endsAt by the monotonic clock */
+  #keep(coalition: Coalition, endsAt: number): void {
     const { coalition_id: id } = coalition
+    const { clock, timers } = this.#deps.port
     this.#in.get(id)?.stop()
-    const stop = this.#deps.port.timers.after(leftMs, () => this.#over(id))
+    const leftMs = Math.max(0, endsAt - clock.monotonic())
+    const stop = timers.after(leftMs, () => this.#over(id))
     this.#in.set(id, { coalition, stop })
   }
 
