@@ -26,6 +26,7 @@ const IN_TOO_MANY: CoalitionVerdict = {
   error: 'directive_failed',
   reason: `this agent is in ${MAX_MEMBERSHIPS} coalitions`,
 }
+const STOPS: CoalitionVerdict = { error: 'agent_unavailable', reason: 'this agent stops' }
 const FAILED: CoalitionVerdict = { error: 'directive_failed', reason: 'the agent could not agree' }
 const TOO_SLOW: CoalitionVerdict = { error: 'directive_failed', reason: `the agent did not agree in ${AGREE_MS} ms` }
 
@@ -51,6 +52,7 @@ export class MemberCoalitions {
   #listener: CoalitionListener | undefined
   /** Coalitions that its program is asked to join now. */
   #joining = 0
+  #isStopped = false
 
   constructor(deps: MemberDeps) {
     this.#deps = deps
@@ -97,7 +99,9 @@ export class MemberCoalitions {
     })
   }
 
+  /** It is in none from then on. */
   stop(): void {
+    this.#isStopped = true
     for (const { stop } of this.#in.values()) stop()
     this.#in.clear()
   }
@@ -122,9 +126,11 @@ export class MemberCoalitions {
       return undefined
     }
     if (!members.includes(leader)) return NOT_LED
+    if (this.#isStopped) return STOPS
     if (known === undefined) return this.#join(coalition, endsAt)
     if (!isSameShape(known.coalition, coalition)) {
       const verdict = await this.#ask('changed', coalition)
+      if (this.#isStopped) return STOPS
       if (verdict !== undefined) {
         this.#drop(id)
         return verdict
@@ -142,6 +148,7 @@ export class MemberCoalitions {
     this.#joining += 1
     const verdict = await this.#ask('joined', coalition)
     this.#joining -= 1
+    if (this.#isStopped) return STOPS
     if (verdict === undefined) this.#keep(coalition, endsAt)
     return verdict
   }

@@ -1,4 +1,4 @@
-/** Coalitions that one node is in: never more than it may be in, whatever it is asked at once. */
+/** Coalitions that one node is in: never more than it may be in, whatever it is asked at once, and none once it stopped. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVirtualTime } from '../../../node/testing/virtual/virtual-time.ts'
@@ -17,7 +17,7 @@ const createMember = () => {
   const thinking: ((verdict: CoalitionVerdict) => void)[] = []
   own.onCoalition(() => new Promise<CoalitionVerdict>((resolve) => void thinking.push(resolve)))
   return {
-    ...{ own, thinking, time },
+    ...{ own, thinking },
     direct: (i: number): Promise<CoalitionVerdict> =>
       own.direct(
         { coalition_id: `c${i}`, goal: 'g', leader: 'me', members: ['me'], ttl_ms: DAY_MS } as never,
@@ -42,4 +42,15 @@ test('a node is in no more coalitions than it may be in, also where it is asked 
   await Promise.all([...asked, ...more])
   assert.deepEqual(own.counts(), { memberOf: MAX_MEMBERSHIPS, accepted: MAX_MEMBERSHIPS, refused: 3 })
   own.stop()
+})
+
+test('a node that stops while its program thinks joins nothing, and is asked about nothing more', async () => {
+  const { own, thinking, direct } = createMember()
+  const joining = direct(1)
+  await aMoment()
+  own.stop()
+  thinking[0]?.(undefined)
+  const refused = { error: 'agent_unavailable', reason: 'this agent stops' }
+  assert.deepEqual([await joining, await direct(2)], [refused, refused])
+  assert.deepEqual([own.counts().memberOf, thinking.length], [0, 1])
 })
