@@ -33,7 +33,7 @@ export class OverPlans {
     return this.#over.size
   }
 
-  /** The journal has it so. */
+  /** The journal has it so. It is told of plans in the order in which they changed. */
   set(id: string, record: PlanRecord | undefined): void {
     this.#delete(id)
     if (record === undefined || !isOver(record)) return

@@ -126,10 +126,12 @@ export class PlanRunner {
       wake()
     }
     const stops = [member.machine.onApplied(wake), onPresence(lookAgain), port.onMember(lookAgain)]
-    for (const one of plans.all()) this.#setPlan(one)
+    this.#load(plans)
     try {
       while (!this.#signal.aborted) {
-        for (const one of plans.changes() ?? plans.all()) this.#setPlan(one)
+        const changes = plans.changes()
+        if (changes === undefined) this.#load(plans)
+        else for (const one of changes) this.#setPlan(one)
         this.#readTasks()
         this.#lookForAgents()
         this.#drive()
@@ -140,6 +142,12 @@ export class PlanRunner {
       for (const stop of stops) stop()
       for (const driver of this.#drivers.values()) driver.wake()
     }
+  }
+
+  /** In the order in which they changed, as if it had read each change. */
+  #load(plans: JournalView<PlanViewChange>): void {
+    const changedAt = ({ record }: PlanViewChange): number => record?.changedAt ?? 0
+    for (const one of plans.all().sort((a, b) => changedAt(a) - changedAt(b))) this.#setPlan(one)
   }
 
   /** Tasks and workers are of interest while there are plans: a mesh without them pays nothing for that. */

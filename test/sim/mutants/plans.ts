@@ -38,7 +38,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'a new coordinator does not read the plans that there are',
     file: `${COORDINATION}/runner/plan-runner.ts`,
-    find: '    for (const one of plans.all()) this.#setPlan(one)\n    try {',
+    find: '    this.#load(plans)\n    try {',
     replace: '    try {',
   },
   {
