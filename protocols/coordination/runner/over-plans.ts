@@ -33,6 +33,10 @@ export class OverPlans {
     return this.#over.size
   }
 
+  ids(): string[] {
+    return [...this.#over.keys()]
+  }
+
   /** The journal has it so. It is told of plans in the order in which they changed. */
   set(id: string, record: PlanRecord | undefined): void {
     this.#delete(id)

@@ -71,6 +71,10 @@ export class PlanCleaner {
     return this.#over.size()
   }
 
+  ids(): string[] {
+    return this.#over.ids()
+  }
+
   /** The journal has it so. */
   set(id: string, record: PlanRecord | undefined): void {
     this.#over.set(id, record)

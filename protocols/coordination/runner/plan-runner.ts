@@ -147,7 +147,12 @@ export class PlanRunner {
   /** In the order in which they changed, as if it had read each change. */
   #load(plans: JournalView<PlanViewChange>): void {
     const changedAt = ({ record }: PlanViewChange): number => record?.changedAt ?? 0
-    for (const one of plans.all().sort((a, b) => changedAt(a) - changedAt(b))) this.#setPlan(one)
+    const gone = new Set(this.#cleaner.ids())
+    for (const one of plans.all().sort((a, b) => changedAt(a) - changedAt(b))) {
+      this.#setPlan(one)
+      gone.delete(one.id)
+    }
+    for (const id of gone) this.#setPlan({ id, record: undefined })
   }
 
   /** Tasks and workers are of interest while there are plans: a mesh without them pays nothing for that. */

@@ -89,3 +89,8 @@ test('where there is no room for all, a coordinator that begins forgets what end
     others.slice(0, first.length).map(([id]) => id),
   )
 })
+
+test('what was forgotten together with more than is kept of changes is not forgotten again', async () => {
+  const { forgotten, kept } = await coordinate([['p', 0]], { isTooMuchAtOnce: true })
+  assert.deepEqual([forgotten, kept], [[['p']], 0])
+})
