@@ -52,32 +52,3 @@ test('it never drives more than it may, and who takes over a plan answers for it
   assert.equal(drive(plans).length, MAX_DRIVEN)
   assert.equal(plans.size(), MAX_DRIVEN)
 })
-
-test('plans look again once agents changed, and so many at once that each has its turn, however often agents change', () => {
-  const plans = new DrivenPlans()
-  addMany(plans, 'ann', 3)
-  drive(plans)
-  assert.deepEqual(plans.lookAgain(0), [])
-  for (let i = 0; i < 10; i += 1) {
-    plans.agentsChanged()
-    assert.deepEqual(plans.lookAgain(i).length, 3)
-  }
-  plans.agentsChanged()
-  assert.equal(plans.lookAgain(10).length, 2, '32 looks in 250 ms')
-  plans.done('ann-2')
-  assert.deepEqual(plans.lookAgain(260), [], 'it is driven no more')
-})
-
-test('where more plans are driven than look again at once the others are next', () => {
-  const plans = new DrivenPlans()
-  addMany(plans, 'ann', 80)
-  drive(plans)
-  const seen: string[] = []
-  for (let at = 0; at < 3; at += 1) {
-    plans.agentsChanged()
-    seen.push(...plans.lookAgain(at * 250))
-    assert.deepEqual(plans.lookAgain(at * 250 + 249), [])
-  }
-  assert.equal(seen.length, 96)
-  assert.equal(new Set(seen).size, 80)
-})
