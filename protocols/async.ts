@@ -95,7 +95,7 @@ export const delay = (timers: Pick<Timers, 'after'>, delayMs: number, signal?: A
   waitFor(signal, (resolve) => timers.after(delayMs, resolve))
 
 /** Resolves after so many milliseconds, or when the signal is aborted. Never rejects. */
-export const pause = (timers: Pick<Timers, 'after'>, delayMs: number, signal: AbortSignal): Promise<void> =>
+export const pause = (timers: Pick<Timers, 'after'>, delayMs: number, signal?: AbortSignal): Promise<void> =>
   delay(timers, delayMs, signal).catch(() => {})
 
 /**

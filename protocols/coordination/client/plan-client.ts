@@ -4,6 +4,8 @@ import { AMOUNT_NAMES, amountIn, isLimited, less, sum } from '../../budget/amoun
 import { checkedInput } from '../../checked-input.ts'
 import { ParleyError } from '../../errors.ts'
 import type { Journal } from '../../journal/client/journal-client.ts'
+import { untilRead } from '../../journal/client/leader-retry.ts'
+import type { Json } from '../../journal/state/command-kind.ts'
 import type { TableData, TimelineData, TimelineEntry } from '../../part.ts'
 import type { Port } from '../../port.ts'
 import { newAllocationId } from '../../resource/resource-record.ts'
@@ -101,8 +103,7 @@ export class PlanReader {
   async get(id: string, options: PlanWaitOptions = {}): Promise<PlanStatus> {
     const { signal, stop } = limitedWait(this.#port, { timeoutMs: READ_MS, ...options }, notRead)
     try {
-      const found = await this.#journal.get(planKey(id), signal === undefined ? {} : { signal })
-      const record = readPlan(found?.value)
+      const record = readPlan(await this.#value(planKey(id), signal))
       if (record === undefined) throw planNotFound(id)
       return await this.#status(id, record, signal)
     } finally {
@@ -140,8 +141,14 @@ export class PlanReader {
   /** What tasks have drawn stands beside the plan. */
   async #status(id: string, record: PlanRecord, signal: AbortSignal | undefined): Promise<PlanStatus> {
     if (record.budget === undefined || isOver(record)) return planStatus(id, record)
-    const drawn = await this.#journal.get(planBudgetKey(id), signal === undefined ? {} : { signal })
-    return planStatus(id, record, readPlanBudget(drawn?.value))
+    return planStatus(id, record, readPlanBudget(await this.#value(planBudgetKey(id), signal)))
+  }
+
+  /** Also where nobody coordinates for a while, until the signal is aborted. */
+  async #value(key: string, signal: AbortSignal | undefined): Promise<Json | undefined> {
+    const options = signal === undefined ? {} : { signal }
+    const found = await untilRead(this.#port.timers, signal, () => this.#journal.get(key, options))
+    return found?.value
   }
 
   async table(): Promise<TableData> {
@@ -155,11 +162,16 @@ export class PlanReader {
 
   /** As it is now, then each change, until it is over. @throws STA001 where it is gone before that */
   async *updates(id: string, signal: AbortSignal | undefined): AsyncGenerator<PlanStatus, void> {
+    for await (const record of this.#records(id, signal)) yield await this.#status(id, record, signal)
+  }
+
+  /** As updates, without what is drawn of its budget. */
+  async *#records(id: string, signal: AbortSignal | undefined): AsyncGenerator<PlanRecord, void> {
     const key = planKey(id)
     const options = signal === undefined ? {} : { signal }
-    const found = readPlan((await this.#journal.get(key, options))?.value)
+    const found = readPlan(await this.#value(key, signal))
     if (found === undefined) throw planNotFound(id)
-    yield await this.#status(id, found, signal)
+    yield found
     if (found.outcome !== undefined) return
     // Who is watched may not have all of that yet.
     let told = found.fence.index
@@ -170,7 +182,7 @@ export class PlanReader {
       if (record === undefined) throw planNotFound(id)
       if (record.fence.index <= told) continue
       told = record.fence.index
-      yield await this.#status(id, record, signal)
+      yield record
       if (record.outcome !== undefined) return
     }
   }
@@ -181,7 +193,7 @@ export class PlanReader {
       new ParleyError('COM001', `the plan ${id} was not over in time`, { hint: 'it goes on: wait for it again' })
     const { signal, stop } = limitedWait(this.#port, options, late)
     try {
-      for await (const status of this.updates(id, signal)) if (status.outcome !== undefined) return status
+      for await (const record of this.#records(id, signal)) if (isOver(record)) return planStatus(id, record)
       throw signal?.aborted === true ? signal.reason : planNotFound(id)
     } finally {
       stop()

@@ -12,6 +12,8 @@ import { forwardAbort } from './journal-deadlines.ts'
 
 const BACKOFF_MS = 20
 const MAX_BACKOFF_MS = 500
+/** Milliseconds before a read is begun anew that was not answered within the time of one use of the journal. */
+const READ_AGAIN_MS = 1_000
 
 /** Reasons of STA003 that are over in a while, or elsewhere. */
 const PASSING = new Set([
@@ -27,13 +29,33 @@ const PASSING = new Set([
 ])
 
 /** It was not decided, or nobody can say; it is safe to ask again with the same serial. */
-const isPassing = (error: unknown): boolean => {
+const isPassing = (error: unknown): error is ParleyError => {
   if (!isParleyError(error)) return false
   const reason = String(error.details.reason)
   if (error.code === 'STA003') return PASSING.has(reason)
   // Whoever was asked does not serve it, yet; one that knows no such command leads all voters.
   if (error.code === 'MSG004') return reason !== 'unknown-command'
   return ['COM001', 'COM002', 'COM003', 'COM004'].includes(error.code)
+}
+
+/**
+ * For who waits longer than one use of the journal may take: a time without a coordinator does not end the wait.
+ * @param signal ends it; the read ends with it as well
+ * @throws what the read throws where it would again, where the signal is aborted, and where this node stops
+ */
+export const untilRead = async <T>(
+  timers: Pick<Port['timers'], 'after'>,
+  signal: AbortSignal | undefined,
+  read: () => Promise<T>,
+): Promise<T> => {
+  for (;;) {
+    try {
+      return await read()
+    } catch (error) {
+      if (signal?.aborted === true || !isPassing(error) || error.details.reason === 'stopped') throw error
+    }
+    await pause(timers, READ_AGAIN_MS, signal)
+  }
 }
 
 const NOT_TAKEN = new Set(['not-leader', 'superseded', 'no-member', 'disk-full', 'other-mesh', 'level'])

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
-import { createLeaderRetry } from '../../../../protocols/journal/client/leader-retry.ts'
+import { createLeaderRetry, untilRead } from '../../../../protocols/journal/client/leader-retry.ts'
 
 const LIMIT_MS = 2_000
 
@@ -50,4 +50,24 @@ test('where nobody leads when the time is over, that is told, with the last word
   const { error } = await told('disk-full', 'not-leader')
   assert.ok(isParleyError(error, 'COM001') && error.details.reason === 'no-leader', String(error))
   assert.ok(isParleyError(error.cause, 'STA003') && error.cause.details.reason === 'not-leader')
+})
+
+test('a read outlasts uses of the journal that nobody answered, until it is refused, is aborted, or its node stops', async () => {
+  const time = createVirtualTime()
+  const late = () => new ParleyError('COM001', 'late', { details: { reason: 'no-leader' } })
+  const read = (signal: AbortSignal | undefined, ...answers: unknown[]): Promise<unknown> =>
+    untilRead(time, signal, async () => {
+      const answer = answers.length > 1 ? answers.shift() : answers[0]
+      if (answer instanceof Error) throw answer
+      return answer
+    }).catch((error: unknown) => error)
+  assert.equal(await time.settled(read(undefined, late(), late(), answers('not-founded'), 'it'), 60_000), 'it')
+  const stopped = new ParleyError('COM002', 'this node stops', { details: { reason: 'stopped' } })
+  for (const last of [new ParleyError('SEC002', 'not yours'), new TypeError('a mistake'), stopped])
+    assert.equal(await time.settled(read(undefined, late(), last), 60_000), last)
+  const given = new AbortController()
+  const aborted = read(given.signal, late())
+  await time.run(60_000)
+  given.abort()
+  assert.ok(isParleyError(await time.settled(aborted, 1), 'COM001'))
 })
