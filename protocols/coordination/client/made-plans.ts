@@ -129,23 +129,27 @@ export class MadePlans {
   }
 
   async #propose(what: MakePlan, { id, goal, tasks }: WantedPlan, signal: AbortSignal): Promise<Made> {
-    const { share, isAgain = false } = this.#shares.of(id, what.budget, tasks) ?? {}
+    const part = this.#shares.of(id, what.budget, tasks)
+    const { share, isAgain = false } = part ?? {}
     const budget = share && { budget: share.amounts }
     let isUnused = false
-    let isUnsure = false
+    let unsureSince = part?.unsureSince
     try {
       const { result } = await this.#deps.batcher.decide({ do: 'propose', id, goal, ...budget }, { signal })
       const isKnown = Reflect.get(Object(result), 'isKnown') === true
       // It has what it was given when it was made first.
       isUnused = isKnown && !isAgain
+      unsureSince = undefined
       return { isKnown, share }
     } catch (error) {
-      isUnsure = signal.aborted || !isRefusal(error)
+      const isUnsure = signal.aborted || !isRefusal(error)
+      // What may have been decided before stays what nobody knows, also where it is refused now.
+      if (isUnsure) unsureSince ??= this.#deps.port.clock.monotonic()
       isUnused = !isAgain && !isUnsure
       throw error
     } finally {
       if (isUnused) share?.unused()
-      else if (share !== undefined) this.#shares.watch(id, share, isUnsure)
+      else if (share !== undefined) this.#shares.watch(id, { share, unsureSince })
     }
   }
 

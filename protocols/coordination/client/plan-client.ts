@@ -187,13 +187,16 @@ export class PlanReader {
     }
   }
 
-  /** @throws STA001; COM001 after the time */
-  async ended(id: string, options: PlanWaitOptions): Promise<PlanStatus> {
+  /** @param found called once it is known that there is such a plan @throws STA001; COM001 after the time */
+  async ended(id: string, options: PlanWaitOptions, found?: () => void): Promise<PlanStatus> {
     const late = (): ParleyError =>
       new ParleyError('COM001', `the plan ${id} was not over in time`, { hint: 'it goes on: wait for it again' })
     const { signal, stop } = limitedWait(this.#port, options, late)
     try {
-      for await (const record of this.#records(id, signal)) if (isOver(record)) return planStatus(id, record)
+      for await (const record of this.#records(id, signal)) {
+        found?.()
+        if (isOver(record)) return planStatus(id, record)
+      }
       throw signal?.aborted === true ? signal.reason : planNotFound(id)
     } finally {
       stop()

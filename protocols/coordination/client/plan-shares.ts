@@ -16,7 +16,7 @@ import { PlanShare } from './plan-share.ts'
 
 /** Plans with a budget whose ends are waited for. */
 const MAX_WATCHED = 1_000
-/** Milliseconds that a plan is looked for of which nobody knows whether it was decided, and between two looks. */
+/** Milliseconds that a part may be given again while nobody knows whether its plan was decided, and between two looks for that. */
 const UNSURE_MS = 600_000
 const LOOK_MS = 5_000
 
@@ -30,8 +30,18 @@ export interface PlanSharesDeps {
   readonly stopped: AbortSignal
 }
 
+/** A part, and what is known of its plan. */
+export interface PlanPart {
+  readonly share: PlanShare
+  /** The plan may have it already. */
+  readonly isAgain: boolean
+  /** Since when nobody knows whether the plan was decided, by the monotonic clock; undefined: that is known. */
+  readonly unsureSince: number | undefined
+}
+
 interface Watched {
   readonly share: PlanShare
+  unsureSince: number | undefined
   /** Somebody else looks after it. */
   readonly handedOver: AbortController
 }
@@ -52,40 +62,43 @@ export class PlanShares {
   }
 
   /**
-   * @returns with whether the plan may have it already; undefined without a budget
+   * @returns undefined without a budget
    * @throws as PlanShare.of
    */
-  of(
-    id: string,
-    wanted: BudgetShare | undefined,
-    tasks: readonly SubmitTask[],
-  ): { readonly share: PlanShare; readonly isAgain: boolean } | undefined {
+  of(id: string, wanted: BudgetShare | undefined, tasks: readonly SubmitTask[]): PlanPart | undefined {
     const before = this.#watched.get(id)
     if (before?.share.beginAgain(wanted, tasks) === true) {
+      const { share, unsureSince } = before
       before.handedOver.abort()
-      return { share: before.share, isAgain: true }
+      if (unsureSince === undefined || !this.#isTooLate(unsureSince)) return { share, isAgain: true, unsureSince }
+      this.#writeOff(share)
     }
     const share = PlanShare.of(wanted, tasks, this.#deps.port.clock)
-    return share && { share, isAgain: false }
+    return share && { share, isAgain: false, unsureSince: undefined }
   }
 
-  /**
-   * Nothing more is done with it until the plan is over.
-   * @param isUnsure nobody knows whether the plan was decided
-   */
-  watch(id: string, share: PlanShare, isUnsure = false): void {
+  /** Nothing more is done with it until the plan is over. */
+  watch(id: string, { share, unsureSince }: Pick<PlanPart, 'share' | 'unsureSince'>): void {
     if (this.#watching >= MAX_WATCHED) this.#writeOff(share)
-    else void this.#untilOver(id, share, isUnsure)
+    else void this.#untilOver(id, { share, unsureSince, handedOver: new AbortController() })
   }
 
-  async #ended(id: string, signal: AbortSignal, isUnsure: boolean): Promise<PlanStatus> {
+  /** The plan may have been carried out and forgotten meanwhile. */
+  #isTooLate(unsureSince: number): boolean {
+    return this.#deps.port.clock.monotonic() - unsureSince >= UNSURE_MS
+  }
+
+  async #ended(id: string, signal: AbortSignal, watched: Watched): Promise<PlanStatus> {
     const { reader, port } = this.#deps
-    const until = port.clock.monotonic() + (isUnsure ? UNSURE_MS : 0)
+    const found = (): void => {
+      watched.unsureSince = undefined
+    }
     for (;;) {
       try {
-        return await reader.ended(id, { signal })
+        return await reader.ended(id, { signal }, found)
       } catch (error) {
-        if (!isParleyError(error, 'STA001') || port.clock.monotonic() >= until) throw error
+        const { unsureSince } = watched
+        if (!isParleyError(error, 'STA001') || unsureSince === undefined || this.#isTooLate(unsureSince)) throw error
       }
       await delay(port.timers, LOOK_MS, signal)
     }
@@ -96,14 +109,13 @@ export class PlanShares {
     share.ended()
   }
 
-  async #untilOver(id: string, share: PlanShare, isUnsure: boolean): Promise<void> {
-    const handedOver = new AbortController()
-    const watched = { share, handedOver }
+  async #untilOver(id: string, watched: Watched): Promise<void> {
+    const { share, handedOver } = watched
     this.#watched.set(id, watched)
     this.#watching += 1
     const signal = AbortSignal.any([this.#deps.stopped, handedOver.signal])
     try {
-      const { budget, reason, revision } = await this.#ended(id, signal, isUnsure)
+      const { budget, reason, revision } = await this.#ended(id, signal, watched)
       if (handedOver.signal.aborted) return
       if (revision === 0 && UNBEGUN.includes(reason)) share.unused()
       else share.ended(budget?.left)

@@ -12,6 +12,7 @@ import { ParleyError } from '../../../protocols/errors.ts'
 import type { SubmitTask } from '../../../protocols/task/client/task-api.ts'
 
 const FULL = new ParleyError('COM003', 'there are too many tasks', { hint: 'wait' })
+const TOO_MANY = new ParleyError('COM003', 'ann has too many plans', { details: { reason: 'plan-share' } })
 const LOST = new ParleyError('COM001', 'nobody answered', { hint: 'try again' })
 
 /** A journal with plans; `submits` says what becomes of each submission, `proposes` of each proposal. */
@@ -185,5 +186,35 @@ test('a plan of which nobody knows whether it was decided has its part for some 
       isAgain ? [90, 0] : [20, 1],
       `${isDecided} ${isAgain}`,
     )
+  }
+})
+
+test('a part of which nobody knows is not spent where the same again is refused, until its time is over', async () => {
+  for (const [waitMs, isGiven] of [
+    [290_000, true],
+    [310_000, false],
+  ] as const) {
+    const proposals = [LOST, TOO_MANY]
+    const { made, time, end } = worldOf(
+      async () => {},
+      (decided) => {
+        const error = proposals.shift()
+        if (error !== undefined) throw error
+        decided()
+      },
+    )
+    const of = new Slice({ amounts: { tokens: 200 }, limits: {} })
+    const plan = planOf(1, { budget: { of, amounts: { tokens: 80 } } })
+    for (const error of [LOST, TOO_MANY]) {
+      await assert.rejects(made.make(plan), error)
+      assert.deepEqual([of.remaining(), made.counts().writtenOff], [{ tokens: 120 }, 0], `${error}`)
+      await time.run(waitMs)
+    }
+    assert.equal(made.counts().writtenOff, isGiven ? 0 : 1, 'its time begins with the first')
+    await made.make(plan)
+    assert.deepEqual(of.remaining(), { tokens: isGiven ? 120 : 40 })
+    end({ tokens: 70 })
+    await settle()
+    assert.deepEqual(of.remaining(), { tokens: isGiven ? 190 : 110 })
   }
 })

@@ -53,13 +53,14 @@ const worldOf = () => {
     for (const wake of wakes) wake()
     wakes.clear()
   }
+  const propose = (goal: object, amounts: object | undefined): void =>
+    change({ ...goal, budget: { amounts }, state: 'idle', assignments: [], offline: [], moves: [], revision: 0 })
   const decide = (
     { goal, budget }: { readonly goal: object; readonly budget?: object },
     { signal }: { signal?: AbortSignal },
   ) =>
     within(signal, () => {
-      const none = { assignments: [], offline: [], moves: [], revision: 0 }
-      change({ ...goal, ...none, budget: { amounts: budget }, state: 'idle' })
+      propose(goal, budget)
       return { result: { isKnown: false } }
     })
   const reader = new PlanReader(journal, { timers: time })
@@ -76,7 +77,7 @@ const worldOf = () => {
   const slice = new Slice({ amounts: { tokens: 100 }, limits: {} })
   const plan = { id: 'p', goal: 'g', tasks: [{ id: 't', type: 'sum' }], budget: { of: slice, amounts: { tokens: 80 } } }
   return {
-    ...{ made, reader, slice, time, plan, change },
+    ...{ made, reader, slice, time, plan, change, propose },
     draw: (tokens: number) => void records.set(planBudgetKey('p'), { used: { tokens } }),
     end: () => change({ outcome: 'completed', budget: { amounts: { tokens: 80 }, used: { tokens: 5 } } }),
     out: (is: boolean) => {
@@ -103,6 +104,29 @@ test('a plan that nobody decided in time keeps its part for the same again while
   end()
   await time.run(USE_MS)
   assert.deepEqual([made.counts().writtenOff, slice.remaining()], [0, { tokens: 95 }])
+})
+
+test('a part of which nobody knows for ten minutes is not given again; one whose plan was found is', async () => {
+  for (const isFound of [false, true]) {
+    const { made, time, slice, plan, out, propose } = worldOf()
+    out(true)
+    const first = failureOf(made.make(plan))
+    await time.run(USE_MS)
+    await first
+    if (isFound) {
+      // It was decided, and the answer was lost.
+      propose({ tasks: ['t'] }, plan.budget.amounts)
+      out(false)
+      await time.run(USE_MS)
+      out(true)
+    }
+    await time.run(610_000)
+    const again = made.make(plan).catch(() => {})
+    await time.run(0)
+    assert.equal(made.counts().writtenOff, isFound ? 0 : 1)
+    await time.settled(again, USE_MS + 1)
+    assert.deepEqual(slice.remaining(), { tokens: 20 })
+  }
 })
 
 test('a plan that changes while nobody coordinates gives back what its tasks left', async () => {
