@@ -133,7 +133,7 @@ export interface TaskHandle {
    *   of a large one STA001 `input-lost`, and SEC002 where this node may not have it
    */
   result<R extends TaskValue = Json>(options?: TaskWaitOptions): Promise<R>
-  /** Waits until it has ended, however. @throws COM001, STA001 */
+  /** Waits until it has ended, however. @throws COM001 after `timeoutMs`; STA001 */
   ended(options?: TaskWaitOptions): Promise<TaskState>
   /** As it is now, then each change, until it has ended. States that follow each other closely may be told as the last of them. */
   updates(options?: { readonly signal?: AbortSignal }): AsyncGenerator<TaskState, void>

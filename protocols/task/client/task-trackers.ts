@@ -6,6 +6,7 @@
  */
 import { pause } from '../../async.ts'
 import { isParleyError, ParleyError } from '../../errors.ts'
+import { untilRead } from '../../journal/client/leader-retry.ts'
 import type { Port } from '../../port.ts'
 import type { FeedTask } from '../contract.ts'
 import { followTasks, type TaskFollower, type TaskFollowerDeps } from '../feed/task-feed.ts'
@@ -109,7 +110,7 @@ export class TaskTrackers {
     try {
       release = await this.#follow(id, signal)
       // From here on changes are told; as it was before is read.
-      return { last: await this.#deps.read(id, signal), stop }
+      return { last: await this.#read(id, signal), stop }
     } catch (error) {
       stop()
       throw error
@@ -151,10 +152,16 @@ export class TaskTrackers {
     )
   }
 
+  /** Also where nobody coordinates for a while, until the signal is aborted. @throws STA001 */
+  #read(id: string, signal: AbortSignal | undefined): Promise<TaskState> {
+    const { port, read } = this.#deps
+    return untilRead(port.timers, signal, () => read(id, signal))
+  }
+
   /** Hears of it from now on. @returns what ends that */
   async #follow(id: string, signal: AbortSignal | undefined): Promise<(() => void) | undefined> {
-    const { read, live, port } = this.#deps
-    const { record, status } = await read(id, signal)
+    const { live, port } = this.#deps
+    const { record, status } = await this.#read(id, signal)
     if (isFinal(status)) return undefined
     if (record.submitter !== port.self.id) return this.#followOther(id, signal)
     await live(signal)
