@@ -1,8 +1,13 @@
 /**
- * What is in work and what waits for its turn: so much at once, in fair shares of owners, who take turns. So nobody who has a lot
- * holds up anybody else. State: what is in work, and what waits, of each owner.
+ * Turns. What is in work and what waits for its turn: so much at once, in fair shares of owners, who take turns. So nobody who has
+ * a lot holds up anybody else. And what looks again once agents changed: a few at a time, in turn, however often they change.
+ * State: what is in work, what waits, and what is to look.
  */
 import { createFairShares, type FairShares } from '../../limits/fair-shares.ts'
+
+/** So many look in so many milliseconds. Each plan looks once a second anyway. */
+const MAX_LOOKS = 32
+const LOOKS_MS = 250
 
 export class FairTurns {
   readonly #shares: FairShares
@@ -63,5 +68,32 @@ export class FairTurns {
     if (owner === undefined) return
     this.#inWork.delete(id)
     this.#shares.give(owner)
+  }
+}
+
+/** Plans that are to look again. */
+export class LookTurns {
+  /** In their order. */
+  readonly #toLook = new Set<string>()
+  /** Looks since then, by the monotonic clock. */
+  #looks = { since: Number.NEGATIVE_INFINITY, count: 0 }
+
+  /** Who is there, or what they take, is otherwise than before: all of these are to look again. */
+  add(ids: Iterable<string>): void {
+    for (const id of ids) this.#toLook.add(id)
+  }
+
+  /** It is driven no more. */
+  delete(id: string): void {
+    this.#toLook.delete(id)
+  }
+
+  /** Those that look again now; the others are next. */
+  next(nowMs: number): string[] {
+    if (nowMs - this.#looks.since >= LOOKS_MS) this.#looks = { since: nowMs, count: 0 }
+    const ids = [...this.#toLook].slice(0, MAX_LOOKS - this.#looks.count)
+    this.#looks.count += ids.length
+    for (const id of ids) this.#toLook.delete(id)
+    return ids
   }
 }

@@ -1,7 +1,7 @@
 /** Which plans look again once agents changed, where there are more than look at once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LookTurns } from '../../../protocols/coordination/runner/look-turns.ts'
+import { LookTurns } from '../../../protocols/coordination/runner/fair-turns.ts'
 
 const idsOf = (count: number): string[] => Array.from({ length: count }, (_, i) => `ann-${i}`)
 
