@@ -3,8 +3,8 @@
  * the agents, lets them have the tasks, and looks until all are done; what goes wrong on the way is planned anew (seed 003).
  *
  * Each move is decided in the journal before anything follows from it, so that another coordinator goes on from there. A task goes
- * to an agent once that one has acknowledged its directive, in a decision of its own. State: what it waits for, and what agents
- * adjusted for a plan that is not carried out yet.
+ * to an agent once that one has acknowledged its directive, in a decision of its own. State: what it waits for, which tasks were
+ * seen completed, and what agents adjusted for a plan that is not carried out yet.
  */
 import { waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
@@ -60,6 +60,8 @@ export class PlanDriver {
   #hasNews = false
   /** Taken back where the plan fails. Another coordinator does not know of it. */
   #adjusted: readonly ResourceAdjustment[] = []
+  /** Tasks of it that were seen completed. */
+  readonly #completed = new Set<string>()
 
   constructor(deps: DriverDeps, id: string, signal: AbortSignal) {
     this.#deps = deps
@@ -190,7 +192,7 @@ export class PlanDriver {
   async #monitor(plan: PlanRecord): Promise<void> {
     // It is carried out as it was planned: what was adjusted for it stays so.
     this.#adjusted = []
-    const found: PlanFinding = await this.#deps.watch.look(this.#id, plan, this.#signal)
+    const found: PlanFinding = await this.#deps.watch.look(this.#id, plan, this.#completed, this.#signal)
     switch (found.do) {
       case 'complete':
         return this.#move(plan, {

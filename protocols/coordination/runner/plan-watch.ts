@@ -83,26 +83,35 @@ export class PlanWatch {
     this.#deps = deps
   }
 
-  /** @throws the signal's reason; what reading a task throws */
-  async look(id: string, plan: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
+  /**
+   * @param completed tasks of it that were seen completed, which this adds to: they may be forgotten before it ends
+   * @throws the signal's reason; what reading a task throws
+   */
+  async look(id: string, plan: PlanRecord, completed: Set<string>, signal: AbortSignal): Promise<PlanFinding> {
+    const { member } = this.#deps
     const open = plan.tasks.flatMap((task): OpenTask[] => {
-      const record = openTaskOf(this.#deps.member, id, task)
+      const record = openTaskOf(member, id, task)
+      if (record === undefined && taskOf(member, task)?.status === 'completed') completed.add(task)
       return record === undefined ? [] : [{ id: task, record }]
     })
-    if (open.length === 0) return this.#completed(plan, signal)
+    if (open.length === 0) return this.#completed(plan, completed, signal)
     const held = open.filter(({ record }) => isHeld(record))
     return this.#goneAgents(plan, held) ?? this.#moveOf(id, plan, held, open.length) ?? { do: 'wait' }
   }
 
   /** It does not wait for tasks that are not its own: what of those is open counts as not completed. */
-  async #completed({ tasks }: PlanRecord, signal: AbortSignal): Promise<PlanFinding> {
-    let others = 0
+  async #completed({ tasks }: PlanRecord, completed: ReadonlySet<string>, signal: AbortSignal): Promise<PlanFinding> {
+    let [others, unknown] = [0, 0]
     for (const id of tasks) {
+      if (completed.has(id)) continue
       const status = taskOf(this.#deps.member, id)?.status ?? (await this.#deps.statusOf(id, signal))
-      if (status !== 'completed') others += 1
+      if (status === undefined) unknown += 1
+      else if (status !== 'completed') others += 1
     }
-    if (others === 0) return { do: 'complete', outcome: 'completed' }
-    return { do: 'complete', outcome: 'failed', reason: `${others} of ${tasks.length} tasks were not completed` }
+    if (others + unknown === 0) return { do: 'complete', outcome: 'completed' }
+    const reason = `${others + unknown} of ${tasks.length} tasks were not completed`
+    const why = unknown === 0 ? '' : `, as far as is known: ${unknown} ended longer ago than tasks.retainMs`
+    return { do: 'complete', outcome: 'failed', reason: reason + why }
   }
 
   #goneAgents({ assignments }: PlanRecord, held: readonly OpenTask[]): PlanFinding | undefined {

@@ -19,6 +19,8 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
   const failed = new Map<string, string[]>()
   const unavailable = new Set<string>()
   const marked: OfflineAgent[] = []
+  const ended = new Map<string, TaskStatus>()
+  const completed = new Set<string>()
   const workers = new Map<string, WorkerRecord>()
   for (const agent of agents) {
     const record = { registration: 1, offers: [{ type: 'sum', slots: SLOTS }] } as unknown as WorkerRecord
@@ -50,7 +52,7 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
     refusedBy: (task) => [...(refused.get(task) ?? []), ...(failed.get(task) ?? [])],
     failedAt: (task) => failed.get(task) ?? [],
     isUnavailable: (peer) => unavailable.has(peer),
-    statusOf: async () => 'completed',
+    statusOf: async (task) => ended.get(task),
   })
   const plan = {
     tasks: Object.keys(given),
@@ -60,7 +62,7 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
     changedAt: 0,
   } as unknown as PlanRecord
   return {
-    ...{ records, workers, gone, refused, failed, unavailable, marked },
+    ...{ records, workers, gone, refused, failed, unavailable, marked, ended, completed },
     set,
     /** Of records, by whatever was done with it. */
     reads: () => reads,
@@ -75,6 +77,7 @@ const worldOf = (agents: readonly string[], given: Readonly<Record<string, reado
           ...{ ...plan, changedAt },
           moves: moves.map((reason, i) => ({ trigger: 'adjustment_needed', reason, at: at[i] ?? changedAt })),
         } as PlanRecord,
+        completed,
         SIGNAL,
       ),
   }
@@ -229,6 +232,21 @@ test('what nobody has is asked for again also of who could not be directed, or r
   unavailable.add('a')
   marked.push({ agent: 'a', registration: 1 })
   assert.equal((await look()).do, 'adjust')
+})
+
+test('a task that was seen completed stays so, also once it is forgotten; of others it is said that nobody knows', async () => {
+  const { look, set, records, ended } = worldOf(['a'], { one: ['a', 'completed'], two: ['a', 'running'] })
+  assert.deepEqual(await look(), { do: 'wait' })
+  records.delete(taskKey('one'))
+  set('two', ['a', 'completed'])
+  assert.deepEqual(await look(), { do: 'complete', outcome: 'completed' })
+  // Another coordinator has seen neither; one of them is still known to have ended.
+  const other = worldOf(['a'], { one: ['a', 'completed'], two: ['a', 'completed'] })
+  for (const id of ['one', 'two']) other.records.delete(taskKey(id))
+  other.ended.set('two', 'completed')
+  const reason = '1 of 2 tasks were not completed, as far as is known: 1 ended longer ago than tasks.retainMs'
+  assert.deepEqual(await other.look(), { do: 'complete', outcome: 'failed', reason })
+  assert.equal(ended.size, 0)
 })
 
 test('it does not wait for a task that is not its own, which counts as not completed', async () => {
