@@ -1,8 +1,8 @@
 /**
  * What an attempt has of its task's budget, or, where the task has nothing by itself, of its plan's: what it drew, in decisions of
- * the journal, and has not spent. State: that, and how many draws it made.
+ * the journal, and has not spent. State: that, how many draws it made, and why none is made at the moment.
  */
-import { within } from '../../async.ts'
+import { abortable, within } from '../../async.ts'
 import { type Amounts, GivenAmounts, isNothing, less, limitedBy, NO_AMOUNTS } from '../../budget/amounts.ts'
 import { Slice, type WallClock } from '../../budget/slice.ts'
 import { checkedInput } from '../../checked-input.ts'
@@ -24,6 +24,8 @@ export class AttemptBudget {
   readonly #decide: (draw: Draw) => Promise<Decided>
   /** It draws of its plan, which knows nothing of children. */
   readonly #isOfPlan: boolean
+  /** Each is fulfilled where the attempt goes on after all. */
+  readonly #holds = new Set<Promise<void>>()
   #draws = 0
   #last: Promise<unknown> = Promise.resolve()
 
@@ -44,10 +46,29 @@ export class AttemptBudget {
     this.slice = new Slice({ amounts: less(budget.amounts, budget.amounts), limits, clock })
   }
 
+  /**
+   * The attempt may end by what follows: until then nothing more is drawn, which would be lost with it. Draws wait for that.
+   * @returns what lets them go on, where the attempt has not ended
+   */
+  hold(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#holds.add(promise)
+    return () => {
+      this.#holds.delete(promise)
+      resolve()
+    }
+  }
+
+  isHeld(): boolean {
+    return this.#holds.size > 0
+  }
+
   /** One after the other. @param signal of the attempt @throws COM003 `budget-exhausted`; MSG001; STA002 */
   async draw(amounts: Amounts, signal: AbortSignal): Promise<void> {
     const { slice } = this
     const asked = checkedInput(GivenAmounts, amounts, 'these amounts cannot be drawn')
+    // No draw gets in line behind what is given back: there is no wait between this and that line.
+    while (this.isHeld()) await abortable(Promise.all(this.#holds), signal)
     await this.#inLine(async () => {
       signal.throwIfAborted()
       if (slice === undefined) return

@@ -3,8 +3,11 @@
  *
  * A child that an earlier attempt submitted is there already, with what it was given then: it is looked for first, and takes
  * nothing. What a new one gets is drawn, as far as the attempt has not drawn it before. An attempt that ends lets go of its
- * children: what they leave is the task's, and not its own any more. State: children that may still give something back.
+ * children: what they leave is the task's, and not its own any more. State: children that may still give something back, and
+ * submissions of which nothing is known yet.
  */
+
+import { within } from '../../async.ts'
 import {
   AMOUNT_NAMES,
   type Amounts,
@@ -19,6 +22,7 @@ import {
 } from '../../budget/amounts.ts'
 import type { Slice } from '../../budget/slice.ts'
 import { isParleyError, stateError } from '../../errors.ts'
+import type { Timers } from '../../port.ts'
 import { hasNoBudgetLeft } from '../../wire/caller/retry-policy.ts'
 import type { SubmitTask, TaskHandle, TaskState, TaskWaitOptions } from '../client/task-api.ts'
 import type { TaskRecord } from '../task-record.ts'
@@ -29,6 +33,8 @@ import { childOf } from './attempt-data.ts'
 const MOST_CHILDREN = 1_000
 /** Draws for one child, of whose amounts others of its attempt take some meanwhile. */
 const MOST_DRAWS = 32
+/** An attempt that ends waits so long to hear what came of its submissions: a new coordinator has begun by then. Milliseconds. */
+const SETTLE_MS = 10_000
 /** A child that does not go on by itself is not waited for. */
 const GOES_ON: ReadonlySet<TaskStatus> = new Set(['submitted', 'queued', 'assigned', 'running'])
 
@@ -57,6 +63,8 @@ export interface Parent {
   /** Of the attempt. */
   readonly signal: AbortSignal
   draw(amounts: Amounts): Promise<void>
+  /** It may be ending: a draw, also of nothing, waits until that is known. */
+  isEnding(): boolean
 }
 
 /** What becomes of a draw that was refused: it can be made now, or once children have ended, or not at all. */
@@ -86,6 +94,7 @@ export class AttemptChildren {
   readonly #tasks: ParentTasks
   readonly #parent: Parent
   readonly #paid = new Set<string>()
+  readonly #submitting = new Set<Promise<SubmittedChild>>()
 
   constructor(tasks: ParentTasks, parent: Parent) {
     this.#tasks = tasks
@@ -101,15 +110,22 @@ export class AttemptChildren {
     if (slice !== undefined && task.budget?.of === slice) {
       for (let draws = 0; draws < MOST_DRAWS; draws += 1) {
         const lacks = lacksFor(slice, task.budget.amounts)
-        if (isNothing(lacks)) break
+        if (isNothing(lacks) && !this.#parent.isEnding()) break
         await draw(lacks)
       }
       // Its part is split off before anything else is waited for.
       this.#paid.add(childId)
     }
-    const { handle, known } = await this.#tasks.submitChild(task, { signal })
+    const submitting = this.#tasks.submitChild(task, { signal })
+    this.#submitting.add(submitting)
+    const { handle, known } = await submitting.finally(() => this.#submitting.delete(submitting))
     if (known) this.#requireOwn(childId, await handle.state({ signal }))
     return handle
+  }
+
+  /** Resolves once it is known what came of each submission, or some time has passed: only then a child can be let go. */
+  async settled(timers: Pick<Timers, 'after'>): Promise<void> {
+    if (this.#submitting.size > 0) await within(timers, SETTLE_MS, Promise.allSettled(this.#submitting))
   }
 
   /** Nothing that they leave is this attempt's from here on. @returns those that may leave something */

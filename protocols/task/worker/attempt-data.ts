@@ -61,6 +61,13 @@ export const taskError = (error: unknown): TaskError => {
   }
 }
 
+/** What an attempt is aborted with, and whatever it asks for afterwards is refused with. */
+export const attemptOver = (task: string, fence: Fence, why: string): ParleyError =>
+  new ParleyError('STA002', `the task ${task} is not this attempt's any more: ${why}`, {
+    hint: 'end the work: what it reports counts no more',
+    details: { task, fence },
+  })
+
 /** An error says `details.retry: false` where doing it again is of no use; another attempt has no more to spend either. */
 export const mayRetry = (error: unknown): boolean =>
   !(isParleyError(error) && (error.details.retry === false || hasNoBudgetLeft(error)))

@@ -5,28 +5,19 @@
  */
 import { delay } from '../../async.ts'
 import type { Amounts } from '../../budget/amounts.ts'
-import { isParleyError, ParleyError } from '../../errors.ts'
+import { isParleyError } from '../../errors.ts'
 import type { Decided } from '../../journal/client/change-batcher.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
-import { isRefusedFor } from '../../journal/state/journal-machine.ts'
 import { chainThrough, hopOf } from '../../wire/delegation-chain.ts'
 import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
-import type { RecordedEffect } from '../journal/attempt-changes.ts'
-import { isLettingGo, type TaskChange } from '../journal/task-changes.ts'
-import { CHECKPOINT_ROW, effectRow, INPUT_ROW, sleepRow } from '../task-record.ts'
+import type { TaskChange } from '../journal/task-changes.ts'
+import { CHECKPOINT_ROW, INPUT_ROW, sleepRow } from '../task-record.ts'
 import { AttemptBudget, type Draw } from './attempt-budget.ts'
 import { AttemptChildren, drawOrWait } from './attempt-children.ts'
-import {
-  type AttemptWork,
-  isFullForNow,
-  mayRetry,
-  remainingOf,
-  taskError,
-  UsedNames,
-  workItem,
-} from './attempt-data.ts'
+import { type AttemptWork, attemptOver, mayRetry, remainingOf, taskError, UsedNames, workItem } from './attempt-data.ts'
 import type { AttemptDeps } from './attempt-deps.ts'
+import { reportChange } from './attempt-report.ts'
 import {
   CHILD_WAIT,
   childHandle,
@@ -37,14 +28,13 @@ import {
   waitForSignal,
 } from './attempt-waits.ts'
 import { recordedCall } from './recorded-call.ts'
-import type { EffectFacts, EffectOptions, TaskContext, WorkFunction } from './task-context.ts'
+import { type EffectAttempt, recordedEffect } from './recorded-effect.ts'
+import type { TaskContext, WorkFunction } from './task-context.ts'
 
 /** An attempt that reports nothing says so after this time that it has begun. */
 const START_AFTER_MS = 50
 /** A sleep that is shorter is waited for by the attempt itself. */
 const STAYS_MS = 5_000
-/** Between tries to have decided what older voters do not know. */
-const OLDER_AGAIN_MS = 1_000
 
 export class TaskAttempt {
   readonly id: string
@@ -74,8 +64,17 @@ export class TaskAttempt {
     this.#budget = new AttemptBudget(record, decide, deps.port.clock)
     const { signal } = this.#end
     const draw = (amounts: Amounts): Promise<void> => this.#draw(amounts)
-    const parent = { id, record, self: deps.port.self.id, slice: this.#budget.slice, signal, draw }
-    this.#children = new AttemptChildren(deps.tasks, parent)
+    const isEnding = (): boolean => this.#budget.isHeld()
+    const { slice } = this.#budget
+    this.#children = new AttemptChildren(deps.tasks, {
+      id,
+      record,
+      self: deps.port.self.id,
+      slice,
+      signal,
+      draw,
+      isEnding,
+    })
   }
 
   get type(): string {
@@ -85,12 +84,7 @@ export class TaskAttempt {
   /** It counts no more. @returns whether it did until now */
   abandon(why: string): boolean {
     if (this.#isOver || this.#end.signal.aborted) return false
-    this.#end.abort(
-      new ParleyError('STA002', `the task ${this.id} is not this attempt's any more: ${why}`, {
-        hint: 'end the work: what it reports counts no more',
-        details: { task: this.id, fence: this.fence },
-      }),
-    )
+    this.#end.abort(attemptOver(this.id, this.fence, why))
     return true
   }
 
@@ -115,7 +109,7 @@ export class TaskAttempt {
       const given = await fn(await workItem(this.#work, (row, name) => this.#load(row, name)), this.#context())
       if (this.#end.signal.aborted) throw this.#end.signal.reason
       const result = await this.#store('the result', given, RESULT_ROW)
-      await this.#budget.giveBack()
+      await this.#giveBack()
       await this.#report({ do: 'complete', id: this.id, fence: this.fence, result })
       count('completed', this.id)
     } catch (error) {
@@ -137,7 +131,7 @@ export class TaskAttempt {
     if (!isParleyError(error)) port.log.warn('an attempt at a task failed', { task: this.id, type: this.type, error })
     try {
       const retry = mayRetry(error)
-      await this.#budget.giveBack(this.#letGo)
+      await this.#giveBack(this.#letGo)
       await this.#report({ do: 'fail', id: this.id, fence: this.fence, error: taskError(error), retry })
       count('failed', this.id)
     } catch (why) {
@@ -151,26 +145,16 @@ export class TaskAttempt {
     if (isParleyError(error, 'STA002')) this.abandon('it was given to another attempt, or held')
   }
 
-  /** Asks until it is decided: whether an earlier try was is told by asking again. @throws STA002 */
-  async #report(change: TaskChange, plan?: string): Promise<Decided> {
+  /** @throws STA002 */
+  #report(change: TaskChange, plan?: string): Promise<Decided> {
     this.#hasStarted = true
-    for (;;) {
-      try {
-        return await this.#deps.decide(change, plan)
-      } catch (error) {
-        this.#failed(error)
-        // Nobody coordinates, or a voter is of an older version: what was done waits for that, as long as the lease lasts.
-        const isOlder = isRefusedFor(error, 'level') && !isLettingGo(change)
-        const isPassing = isOlder || isParleyError(error, 'COM001', 'COM002') || isFullForNow(error)
-        if (!isPassing || this.#end.signal.aborted) throw error
-        await new Promise<void>((resolve) => this.#deps.port.timers.after(isOlder ? OLDER_AGAIN_MS : 200, resolve))
-      }
-    }
+    const failed = (error: unknown): void => this.#failed(error)
+    return reportChange(this.#deps, change, plan, { signal: this.#end.signal, failed })
   }
 
   #context(): TaskContext {
     const { progress, call, cursorOf, port } = this.#deps
-    const effect: TaskContext['effect'] = (...given) => this.#effect(...given)
+    const effect: TaskContext['effect'] = (...given) => recordedEffect(this.#effects(), ...given)
     const { id, fence, record } = this.#work
     const remainingMs = (): number | undefined => remainingOf(record, port.clock.now())
     const { signal } = this.#end
@@ -231,15 +215,34 @@ export class TaskAttempt {
     const known = this.#rows.get(sleepRow(name))
     const until = typeof known === 'number' ? known : port.clock.now() + Math.max(0, ms)
     const stays = until - port.clock.now() < STAYS_MS
-    if (!stays) await this.#budget.giveBack(this.#letGo)
+    const wait = (): Promise<void> => this.#sleepUntil(name, until, stays, typeof known === 'number')
+    return stays ? wait() : this.#suspending(wait)
+  }
+
+  async #sleepUntil(name: string, until: number, stays: boolean, isKnown: boolean): Promise<void> {
+    const { port } = this.#deps
     const { id, fence } = this
-    if (typeof known !== 'number' || !stays) await this.#checked({ do: 'sleep', id, fence, name, until, stays })
+    if (!isKnown || !stays) await this.#checked({ do: 'sleep', id, fence, name, until, stays })
     // Only the journal knows whether that freed the task, by its time: then this attempt is told that it is over.
     this.#isSuspended = !stays
     await delay(port.timers, Math.max(0, until - port.clock.now()), this.#end.signal)
     this.#isSuspended = false
     // Or nothing was heard of that yet.
     if (!stays) await this.#checked({ do: 'start', id, fence })
+  }
+
+  /** It ends by what is decided then, or goes on: nothing is drawn meanwhile. */
+  async #suspending<T>(decide: () => Promise<T>): Promise<T> {
+    const goOn = await this.#giveBack(this.#letGo)
+    return decide().finally(goOn)
+  }
+
+  /** Nothing is drawn, or given to a child, from here on. @returns what ends that */
+  async #giveBack(letGo?: () => string[]): Promise<() => void> {
+    const goOn = this.#budget.hold()
+    await this.#children.settled(this.#deps.port.timers)
+    await this.#budget.giveBack(letGo)
+    return goOn
   }
 
   readonly #letGo = (): string[] => this.#children.letGo()
@@ -263,38 +266,20 @@ export class TaskAttempt {
     return {
       ...{ id: this.id, fence: this.fence, rows: this.#rows },
       use: (what, name, row) => this.#used.add(row, what, name, '', this.#end.signal),
-      decide: async (change) => {
-        await this.#budget.giveBack(this.#letGo)
-        return (await this.#checked(change)).result
-      },
+      decide: async (change) => (await this.#suspending(() => this.#checked(change))).result,
       suspend: (why) => this.#suspend(why),
       now: () => this.#deps.port.clock.now(),
     }
   }
 
-  async #effect<T extends TaskValue>(
-    name: string,
-    fn: (facts: EffectFacts) => Promise<T> | T,
-    { key = '' }: EffectOptions = {},
-  ): Promise<T> {
-    const { id, fence } = this
+  #effects(): EffectAttempt {
     const { signal } = this.#end
-    const row = effectRow(name, key)
-    this.#used.add(row, 'effect', name, key, signal)
-    const known = this.#rows.get(row)
-    if (known !== undefined) {
-      this.#deps.count('effectsKnown')
-      // It is used once: a long history takes less memory with each.
-      this.#rows.delete(row)
-      // What it was recorded as in an attempt before.
-      return (await this.#load(known, row)) as T
+    return {
+      ...{ id: this.id, fence: this.fence, signal, rows: this.#rows, count: this.#deps.count },
+      use: (row, name, key) => this.#used.add(row, 'effect', name, key, signal),
+      load: (stored, row) => this.#load(stored, row),
+      store: (what, value, row) => this.#store(what, value, row),
+      decide: (change) => this.#checked(change),
     }
-    this.#deps.count('effectsRun')
-    const idempotencyKey = key === '' ? `${id}/${name}` : `${id}/${name}/${key}`
-    const made = await fn({ idempotencyKey, fence, signal })
-    const value = await this.#store(`the value of the effect ${name}`, made, row)
-    const { result } = await this.#checked({ do: 'effect', id, fence, name, key, value })
-    const { known: before } = result as unknown as RecordedEffect
-    return (before === undefined ? (made ?? null) : await this.#load(before, row)) as T
   }
 }

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
+import { delay } from '../../../../protocols/async.ts'
 import type { Amounts } from '../../../../protocols/budget/amounts.ts'
 import { GivenShare } from '../../../../protocols/budget/carried/budget-share.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
-import type { TaskHandle } from '../../../../protocols/task/client/task-api.ts'
+import type { SubmitTask, TaskHandle } from '../../../../protocols/task/client/task-api.ts'
 import type { TaskChange } from '../../../../protocols/task/journal/task-changes.ts'
 import type { ParentTasks } from '../../../../protocols/task/worker/attempt-children.ts'
 import { TaskAttempt } from '../../../../protocols/task/worker/task-attempt.ts'
@@ -73,7 +74,7 @@ const attemptAt = (
       attempt.run(async (_task, ctx) => ((await fn(ctx)) ?? null) as Json),
       60_000,
     )
-  return { attempt, time, asked, run, used: () => journal.task('t')?.budget?.used }
+  return { attempt, time, journal, asked, run, used: () => journal.task('t')?.budget?.used }
 }
 const isExhausted = (error: unknown): boolean => isParleyError(error, 'COM003') && error.reason === 'budget-exhausted'
 
@@ -192,4 +193,62 @@ test('an attempt that fails lets go of its children; voters of an older version 
     assert.deepEqual(asked, ['draw 1 [{"tokens":5},null]', 'draw 2 [{},{"tokens":5}]', ...letGo, 'fail'])
     assert.ok(time.now() < 1_000)
   }
+})
+
+/** A task whose children are submitted in this time, and given what they ask for. @param submitMs milliseconds */
+const parentAt = (amounts: Amounts, submitMs = 20) => {
+  const watched = new Set<string>()
+  const tasks: ParentTasks = {
+    ...NO_CHILDREN,
+    async submitChild({ id = '', budget }: SubmitTask, { signal }) {
+      const part = { tokens: budget?.amounts?.tokens ?? 0 }
+      budget?.of?.split(part)
+      await delay(made.time, submitMs, signal)
+      made.journal.one('bob', { do: 'submit', tasks: [submitted(id, { parent: 't', budget: { amounts: part } })] })
+      watched.add(id)
+      return { handle: { id } as TaskHandle, known: false }
+    },
+    letGo: (id) => watched.delete(id),
+  }
+  const made = attemptAt(amounts, () => undefined, tasks)
+  const submit = (ctx: TaskContext) => ctx.submit('c', { type: 'sum', budget: { amounts: { tokens: 400 } } })
+  return { ...made, submit }
+}
+
+test('however an attempt ends while a child is submitted, what the child leaves comes back to the task', async () => {
+  const ends: Record<string, (ctx: TaskContext) => Promise<unknown>> = {
+    fails: async () => assert.fail('the other half of the work failed'),
+    sleeps: (ctx) => ctx.sleep('nap', 20_000),
+    waits: (ctx) => ctx.waitFor('answer'),
+  }
+  for (const [how, end] of Object.entries(ends))
+    for (let ms = 1; ms < 60; ms += 4) {
+      const { run, time, journal, submit } = parentAt({ tokens: 500 })
+      await run((ctx) => Promise.all([submit(ctx), delay(time, ms).then(() => end(ctx))]))
+      const [task, child] = [journal.task('t'), journal.task('t.c')]
+      const where = `${how} after ${ms} ms`
+      assert.equal(task?.worker, undefined, where)
+      assert.deepEqual(task?.budget?.used, { tokens: child === undefined ? 0 : 400 }, where)
+      assert.equal(child?.budget?.returnsTo, child && task?.submittedAt, where)
+    }
+})
+
+test('an attempt that ends waits for its submissions 10 s at most', async () => {
+  const { run, time, asked, submit } = parentAt({ tokens: 500 }, 100_000)
+  const from = time.now()
+  await run((ctx) => Promise.all([submit(ctx), delay(time, 50).then(() => assert.fail('the other half failed'))]))
+  assert.equal(time.now() - from, 50 + 10_000 + 10)
+  assert.deepEqual(asked, ['draw 1 [{"tokens":400},null]', 'fail'])
+})
+
+test('a draw beside a wait is made once it is known that the attempt goes on', async () => {
+  const { run, journal, asked } = attemptAt({ tokens: 10 })
+  journal.one('ann', { do: 'signal', id: 't', name: 'answer', value: 42 })
+  await run(async (ctx) => {
+    await ctx.draw({ tokens: 4 })
+    assert.deepEqual((await Promise.all([ctx.waitFor('answer'), ctx.draw({ tokens: 3 })]))[0], 42)
+    ctx.budget?.spend({ tokens: 3 })
+  })
+  const draws = ['draw 1 [{"tokens":4},null]', 'draw 2 [{},{"tokens":4}]', 'wait', 'draw 3 [{"tokens":3},null]']
+  assert.deepEqual(asked, [...draws, 'complete'])
 })

@@ -44,7 +44,15 @@ const create = (attempts: number, known: Known = {}, left: Amounts = {}) => {
   }
   const { signal } = new AbortController()
   const record = { attempts, submitter: 'ann', submittedAt: 100 }
-  const children = new AttemptChildren(tasks, { id: 't', record, self: 'bob', slice, signal, draw })
+  const children = new AttemptChildren(tasks, {
+    id: 't',
+    record,
+    self: 'bob',
+    slice,
+    signal,
+    draw,
+    isEnding: () => false,
+  })
   return { children, slice, log }
 }
 const child = (tokens: number) => ({ type: 'sum', budget: { amounts: { tokens } } })
