@@ -9,7 +9,6 @@
 
 import { within } from '../../async.ts'
 import {
-  AMOUNT_NAMES,
   type Amounts,
   amountIn,
   isNothing,
@@ -23,11 +22,10 @@ import {
 import type { Slice } from '../../budget/slice.ts'
 import { isParleyError, stateError } from '../../errors.ts'
 import type { Timers } from '../../port.ts'
-import { hasNoBudgetLeft } from '../../wire/caller/retry-policy.ts'
 import type { SubmitTask, TaskHandle, TaskState, TaskWaitOptions } from '../client/task-api.ts'
 import type { TaskRecord } from '../task-record.ts'
-import type { TaskStatus } from '../task-status.ts'
 import { childOf } from './attempt-data.ts'
+import { mayLeave, type Prospect } from './child-prospect.ts'
 
 /** Children that are looked through, at most. */
 const MOST_CHILDREN = 1_000
@@ -35,8 +33,6 @@ const MOST_CHILDREN = 1_000
 const MOST_DRAWS = 32
 /** An attempt that ends waits so long to hear what came of its submissions: a new coordinator has begun by then. Milliseconds. */
 const SETTLE_MS = 10_000
-/** A child that does not go on by itself is not waited for. */
-const GOES_ON: ReadonlySet<TaskStatus> = new Set(['submitted', 'queued', 'assigned', 'running'])
 
 export interface SubmittedChild {
   readonly handle: TaskHandle
@@ -67,27 +63,12 @@ export interface Parent {
   isEnding(): boolean
 }
 
-/** What becomes of a draw that was refused: it can be made now, or once children have ended, or not at all. */
-type Prospect = 'now' | 'later' | 'never'
-
 const isSame = (one: Amounts, other: Amounts): boolean => isNothing(less(one, other)) && isNothing(less(other, one))
 
 /** What is to be drawn for a child, with the one of the fan-out that it takes to begin it. */
 const lacksFor = (slice: Slice, amounts: Amounts = NO_AMOUNTS): Amounts => {
   const has = slice.remaining()
   return less(limitedBy(has, sum(partOf(has, amounts), { fanOut: 1 })), has)
-}
-
-/** The most that children which were let go may still leave to a task: what their attempts have drawn may come back as well. */
-const mayLeave = (id: string, byParent: ReadonlyMap<string | undefined, readonly TaskState[]>): Amounts => {
-  let all = NO_AMOUNTS
-  for (const { id: childId, status, record } of byParent.get(id) ?? []) {
-    const { budget } = record
-    if (budget?.returnsTo === undefined || !GOES_ON.has(status)) continue
-    const mayReturn = sum(budget.open ?? NO_AMOUNTS, mayLeave(childId, byParent))
-    all = sum(all, less(budget.amounts, less(budget.used, mayReturn)))
-  }
-  return all
 }
 
 export class AttemptChildren {
@@ -143,8 +124,7 @@ export class AttemptChildren {
     const { budget } = await this.#tasks.get(id).state({ signal })
     const left = amountIn(budget?.left ?? NO_AMOUNTS, amount)
     if (asked <= left) return 'now'
-    const byParent = Map.groupBy(below, ({ record }) => record.parent)
-    return asked <= left + amountIn(mayLeave(id, byParent), amount) ? 'later' : 'never'
+    return asked <= left + amountIn(mayLeave(id, below), amount) ? 'later' : 'never'
   }
 
   /** One that was submitted otherwise is for the journal to refuse. */
@@ -177,37 +157,5 @@ export class AttemptChildren {
       'choose another name for the child',
       { task: childId, retry: false },
     )
-  }
-}
-
-/** @returns undefined: it says of no amount that there is too little */
-const lackOf = (error: unknown): Lack | undefined => {
-  if (!isParleyError(error) || !hasNoBudgetLeft(error)) return undefined
-  const { amount: named, asked, left } = error.details
-  const amount = AMOUNT_NAMES.find((name) => name === named)
-  if (amount === undefined || typeof asked !== 'number' || typeof left !== 'number') return undefined
-  return { amount, asked, left }
-}
-
-/**
- * Where children that were let go have what is asked for, an attempt waits for what they leave as it waits for a child: it gives
- * its slot back.
- * @throws what `draw` throws, where as much does not come back
- */
-export const drawOrWait = async (
-  draw: () => Promise<void>,
-  children: Pick<AttemptChildren, 'prospectOf'>,
-  wait: () => Promise<void>,
-): Promise<void> => {
-  for (let wasNow = false; ; ) {
-    try {
-      return await draw()
-    } catch (error) {
-      const lack = lackOf(error)
-      const prospect = lack === undefined ? 'never' : await children.prospectOf(lack)
-      if (prospect === 'never' || (prospect === 'now' && wasNow)) throw error
-      wasNow = prospect === 'now'
-      if (!wasNow) await wait()
-    }
   }
 }

@@ -14,7 +14,7 @@ import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, INPUT_ROW, sleepRow } from '../task-record.ts'
 import { AttemptBudget, type Draw } from './attempt-budget.ts'
-import { AttemptChildren, drawOrWait } from './attempt-children.ts'
+import { AttemptChildren } from './attempt-children.ts'
 import { type AttemptWork, attemptOver, mayRetry, remainingOf, taskError, UsedNames, workItem } from './attempt-data.ts'
 import type { AttemptDeps } from './attempt-deps.ts'
 import { reportChange } from './attempt-report.ts'
@@ -27,6 +27,7 @@ import {
   waitForEvent,
   waitForSignal,
 } from './attempt-waits.ts'
+import { drawOrWait } from './child-prospect.ts'
 import { recordedCall } from './recorded-call.ts'
 import { type EffectAttempt, recordedEffect } from './recorded-effect.ts'
 import type { TaskContext, WorkFunction } from './task-context.ts'

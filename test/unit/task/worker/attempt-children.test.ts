@@ -6,7 +6,8 @@ import { Slice } from '../../../../protocols/budget/slice.ts'
 import { ParleyError } from '../../../../protocols/errors.ts'
 import type { SubmitTask, TaskHandle, TaskState } from '../../../../protocols/task/client/task-api.ts'
 import type { TaskRecord } from '../../../../protocols/task/task-record.ts'
-import { AttemptChildren, drawOrWait } from '../../../../protocols/task/worker/attempt-children.ts'
+import { AttemptChildren } from '../../../../protocols/task/worker/attempt-children.ts'
+import { drawOrWait } from '../../../../protocols/task/worker/child-prospect.ts'
 import { failureOf } from '../../../support/until.ts'
 
 type Known = Readonly<Record<string, Partial<TaskRecord>>>
@@ -214,6 +215,28 @@ test('a draw waits for no more than children may leave', async () => {
   assert.equal(await drawn(below, refusalOf(25, 10), { left }), FAILS)
   const vast: Known = { ...below, 't.a.x': before(0, { parent: 't.a', budget: letGo(1_000) }) }
   assert.equal(await drawn(vast, refusalOf(36, 10), { left }), FAILS, 'no child leaves more than it has')
+})
+
+test('a draw waits for no child that waits for the task itself, directly or through others', async () => {
+  const on = (...ids: string[]) => ({
+    ...{ status: 'submitted', budget: letGo(20) },
+    dependencies: ids.map((task_id) => ({ task_id, condition: 'finished' })),
+  })
+  const lack = refusalOf(20, 0)
+  const outcome = (known: Record<string, object>): Promise<string> =>
+    drawn(Object.fromEntries(Object.entries(known).map(([id, more]) => [id, before(20, more)])), lack)
+  const running = { status: 'running' }
+  assert.equal(await outcome({ 't.a': on('t') }), FAILS)
+  assert.equal(await outcome({ 't.a': on('t.b'), 't.b': on('x', 't') }), FAILS, 'through another child')
+  assert.equal(await outcome({ 't.a': on('t.b', 't.a'), 't.b': running }), WAITS, 'of another child that runs')
+  assert.equal(await outcome({ 't.a': on('x') }), WAITS, 'of a task elsewhere')
+  assert.equal(await outcome({ 't.a': { ...on('t'), status: 'queued' } }), WAITS, 'it waits no more')
+  const spent = { ...running, budget: letGo(20, { used: { tokens: 20 } }) }
+  const below = (more: object) => ({ 't.a': spent, 't.a.x': { parent: 't.a', ...more } })
+  assert.equal(await outcome(below(running)), FAILS, 'it was not let go')
+  assert.equal(await outcome(below(on('x'))), WAITS)
+  assert.equal(await outcome(below(on('t'))), FAILS)
+  assert.equal(await outcome(below(on('t.a'))), FAILS, 'it leaves nothing to its own parent in time')
 })
 
 test('a draw is made once more where a child has ended since it was refused', async () => {
