@@ -34,7 +34,7 @@ import type {
   TaskWaitOptions,
 } from './task-api.ts'
 
-const MOST_LISTED = 1_000
+export const MOST_LISTED = 1_000
 const LISTED = 100
 
 /** A large one is somewhere else. */

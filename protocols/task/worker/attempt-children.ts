@@ -23,12 +23,13 @@ import type { Slice } from '../../budget/slice.ts'
 import { isParleyError, stateError } from '../../errors.ts'
 import type { Timers } from '../../port.ts'
 import type { SubmitTask, TaskHandle, TaskState, TaskWaitOptions } from '../client/task-api.ts'
+import { MOST_LISTED } from '../client/task-reader.ts'
 import type { TaskRecord } from '../task-record.ts'
 import { childOf } from './attempt-data.ts'
 import { mayLeave, type Prospect } from './child-prospect.ts'
 
-/** Children that are looked through, at most. */
-const MOST_CHILDREN = 1_000
+/** Tasks below one are looked through in so many parts, at most. */
+const MOST_PARTS = 10
 /** Draws for one child, of whose amounts others of its attempt take some meanwhile. */
 const MOST_DRAWS = 32
 /** An attempt that ends waits so long to hear what came of its submissions: a new coordinator has begun by then. Milliseconds. */
@@ -44,7 +45,9 @@ export interface SubmittedChild {
 export interface ParentTasks {
   submitChild(task: SubmitTask, options: TaskWaitOptions): Promise<SubmittedChild>
   get(id: string): TaskHandle
-  list(options: TaskWaitOptions & { readonly under: string; readonly most: number }): Promise<TaskState[]>
+  list(
+    options: TaskWaitOptions & { readonly under: string; readonly after: string; readonly most: number },
+  ): Promise<TaskState[]>
   /** What a task of this process leaves does not come back to where its part was split off. @returns whether it might have */
   letGo(id: string): boolean
 }
@@ -119,12 +122,26 @@ export class AttemptChildren {
   /** Of a draw that was refused: whether as much of the task's budget is there by now, or once children have ended. */
   async prospectOf({ amount, asked }: Lack): Promise<Prospect> {
     const { id, signal } = this.#parent
-    const below = await this.#tasks.list({ under: id, most: MOST_CHILDREN, signal })
+    const { below, isAll } = await this.#below()
     // Read after them: what one of them leaves in between counts twice, and is not missed.
     const { budget } = await this.#tasks.get(id).state({ signal })
     const left = amountIn(budget?.left ?? NO_AMOUNTS, amount)
     if (asked <= left) return 'now'
-    return asked <= left + amountIn(mayLeave(id, below), amount) ? 'later' : 'never'
+    // Of more than it looks through nobody knows what they leave.
+    return !isAll || asked <= left + amountIn(mayLeave(id, below), amount) ? 'later' : 'never'
+  }
+
+  /** Tasks below this one, and whether that is all of them. */
+  async #below(): Promise<{ readonly below: readonly TaskState[]; readonly isAll: boolean }> {
+    const { id, signal } = this.#parent
+    const below: TaskState[] = []
+    for (let parts = 0; parts < MOST_PARTS; parts += 1) {
+      const after = below.at(-1)?.id ?? ''
+      const part = await this.#tasks.list({ under: id, after, most: MOST_LISTED, signal })
+      below.push(...part)
+      if (part.length < MOST_LISTED) return { below, isAll: true }
+    }
+    return { below, isAll: false }
   }
 
   /** One that was submitted otherwise is for the journal to refuse. */

@@ -35,7 +35,10 @@ const create = (attempts: number, known: Known = {}, left: Amounts = {}) => {
       log.push(`get ${id}`)
       return handleOf(id)
     },
-    list: async () => Object.keys(known).map(stateOf),
+    async list({ after, most }: { after: string; most: number }) {
+      const behind = Object.keys(known).filter((id) => id > after)
+      return behind.slice(0, most).map(stateOf)
+    },
     letGo: (id: string) => id !== 't.over',
   }
   const draw = async (amounts: Amounts): Promise<void> => {
@@ -237,6 +240,22 @@ test('a draw waits for no child that waits for the task itself, directly or thro
   assert.equal(await outcome(below(on('x'))), WAITS)
   assert.equal(await outcome(below(on('t'))), FAILS)
   assert.equal(await outcome(below(on('t.a'))), FAILS, 'it leaves nothing to its own parent in time')
+})
+
+test('all tasks below are looked through, up to 9,999: where there are more, a draw waits', async () => {
+  const many = (count: number, last: TaskRecord['status']): Known =>
+    Object.fromEntries(
+      Array.from({ length: count }, (_, i) => {
+        const status = i === count - 1 ? last : 'paused'
+        return [`t.${String(i).padStart(5, '0')}`, before(20, { status, budget: letGo(20) })]
+      }),
+    )
+  const lack = refusalOf(20, 0)
+  for (const count of [1_000, 1_001, 2_000, 9_999]) {
+    assert.equal(await drawn(many(count, 'running'), lack), WAITS, `${count}`)
+    assert.equal(await drawn(many(count, 'paused'), lack), FAILS, `${count}`)
+  }
+  assert.equal(await drawn(many(10_000, 'paused'), lack), WAITS)
 })
 
 test('a draw is made once more where a child has ended since it was refused', async () => {
