@@ -228,7 +228,7 @@ export {
 } from '../protocols/task/task-events.ts'
 export type { Dependency, Requirements, TaskError, TaskRecord } from '../protocols/task/task-record.ts'
 export { A2A_STATES, MOVES, TASK_STATUSES, type TaskStatus } from '../protocols/task/task-status.ts'
-export { FENCE_HEADER, IDEMPOTENCY_HEADER } from '../protocols/task/worker/recorded-call.ts'
+export { FENCE_HEADER, IDEMPOTENCY_HEADER } from '../protocols/task/worker/recorded-effect.ts'
 export type {
   AnsweredMethod,
   AnswerOf,

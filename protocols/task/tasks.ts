@@ -45,7 +45,7 @@ import { claimOf, type TaskResources } from './task-resources.ts'
 import { taskVersions } from './task-view.ts'
 import { hearAttempts, type PlanTasks, tasksForPlans } from './tasks-for-plans.ts'
 import type { SubmittedChild } from './worker/attempt-children.ts'
-import type { MakeCall } from './worker/recorded-call.ts'
+import type { MakeCall } from './worker/recorded-effect.ts'
 import type { WorkFunction } from './worker/task-context.ts'
 import { TaskWorker } from './worker/task-worker.ts'
 

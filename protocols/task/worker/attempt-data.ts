@@ -1,11 +1,9 @@
-/** What an attempt begins with, as its function sees it, and what it failed with, as that is kept. */
+/** What an attempt begins with, as its function sees it, the names that it uses, and what its children are submitted with. */
 import { shareFor } from '../../budget/carried/budget-share.ts'
 import type { Slice } from '../../budget/slice.ts'
-import { isParleyError, ParleyError, toFault } from '../../errors.ts'
+import { ParleyError } from '../../errors.ts'
 import type { Fence } from '../../journal/fencing/fence.ts'
 import type { Json } from '../../journal/state/command-kind.ts'
-import { isJson } from '../../journal/state/json-value.ts'
-import { hasNoBudgetLeft } from '../../wire/caller/retry-policy.ts'
 import type { TaskValue } from '../bytes/stored-bytes.ts'
 import type { SubmitTask } from '../client/task-api.ts'
 import {
@@ -14,7 +12,6 @@ import {
   EffectName,
   INPUT_ROW,
   isEffectId,
-  type TaskError,
   type TaskInput,
   type TaskRecord,
 } from '../task-record.ts'
@@ -45,38 +42,6 @@ export const workItem = async (
   // Of the types that the program says.
   return { ...of, input, checkpoint } as WorkItem
 }
-
-const MAX_MESSAGE = 1_024
-const MAX_HINT = 512
-
-/** As it is kept and shown: of what is no error of the mesh, nothing but that it failed. */
-export const taskError = (error: unknown): TaskError => {
-  const { code, message, hint, details } = toFault(error)
-  const isSmall = isJson(details) && JSON.stringify(details).length <= MAX_MESSAGE
-  return {
-    code,
-    message: message.slice(0, MAX_MESSAGE),
-    ...(hint !== undefined && { hint: hint.slice(0, MAX_HINT) }),
-    ...(details !== undefined && isSmall && { details: details as Record<string, Json> }),
-  }
-}
-
-/** What an attempt is aborted with, and whatever it asks for afterwards is refused with. */
-export const attemptOver = (task: string, fence: Fence, why: string): ParleyError =>
-  new ParleyError('STA002', `the task ${task} is not this attempt's any more: ${why}`, {
-    hint: 'end the work: what it reports counts no more',
-    details: { task, fence },
-  })
-
-/** An error says `details.retry: false` where doing it again is of no use; another attempt has no more to spend either. */
-export const mayRetry = (error: unknown): boolean =>
-  !(isParleyError(error) && (error.details.retry === false || hasNoBudgetLeft(error)))
-
-/** Too much at the moment, not too much of this task or its submitter. */
-export const isFullForNow = (error: unknown): boolean =>
-  isParleyError(error, 'COM003') &&
-  (error.details.retryAfterMs !== undefined ||
-    !/^(effects|task-share|budget-exhausted)$/.test(String(error.details.reason)))
 
 /** @param what an effect, or another thing that has a name in an attempt */
 const unusableName = (what: string, name: unknown, key: unknown): ParleyError => {

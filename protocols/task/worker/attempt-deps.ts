@@ -5,7 +5,7 @@ import type { Port } from '../../port.ts'
 import type { BytesTransfers } from '../bytes/bytes-transfers.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import type { ParentTasks } from './attempt-children.ts'
-import type { MakeCall } from './recorded-call.ts'
+import type { MakeCall } from './recorded-effect.ts'
 import type { ProgressReport } from './task-context.ts'
 
 export type AttemptCount = 'completed' | 'failed' | 'abandoned' | 'effectsRun' | 'effectsKnown'

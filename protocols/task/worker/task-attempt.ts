@@ -15,9 +15,9 @@ import type { TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, INPUT_ROW, sleepRow } from '../task-record.ts'
 import { AttemptBudget, type Draw } from './attempt-budget.ts'
 import { AttemptChildren } from './attempt-children.ts'
-import { type AttemptWork, attemptOver, mayRetry, remainingOf, taskError, UsedNames, workItem } from './attempt-data.ts'
+import { type AttemptWork, remainingOf, UsedNames, workItem } from './attempt-data.ts'
 import type { AttemptDeps } from './attempt-deps.ts'
-import { reportChange } from './attempt-report.ts'
+import { attemptOver, mayRetry, reportChange, taskError } from './attempt-report.ts'
 import {
   CHILD_WAIT,
   childHandle,
@@ -28,8 +28,7 @@ import {
   waitForSignal,
 } from './attempt-waits.ts'
 import { drawOrWait } from './child-prospect.ts'
-import { recordedCall } from './recorded-call.ts'
-import { type EffectAttempt, recordedEffect } from './recorded-effect.ts'
+import { type EffectAttempt, recordedCall, recordedEffect } from './recorded-effect.ts'
 import type { TaskContext, WorkFunction } from './task-context.ts'
 
 /** An attempt that reports nothing says so after this time that it has begun. */

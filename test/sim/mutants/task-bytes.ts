@@ -110,8 +110,8 @@ const FOUND: readonly Mutant[] = [
   },
   {
     bug: 'an effect that was recorded with a large value is handed on as where that is',
-    file: 'protocols/task/worker/task-attempt.ts',
-    find: 'return (await this.#load(known, row)) as T',
+    file: 'protocols/task/worker/recorded-effect.ts',
+    find: 'return (await load(known, row)) as T',
     replace: 'return known as T',
   },
 ]

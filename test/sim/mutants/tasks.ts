@@ -12,16 +12,15 @@ const FOUND: readonly Mutant[] = [
   },
   {
     bug: 'an effect that was recorded runs again',
-    file: `${TASK}/worker/task-attempt.ts`,
-    find: 'const known = this.#rows.get(row)',
+    file: `${TASK}/worker/recorded-effect.ts`,
+    find: 'const known = rows.get(row)',
     replace: 'const known = undefined as Json | undefined',
   },
   {
     bug: 'an effect counts as recorded before it is decided',
-    file: `${TASK}/worker/task-attempt.ts`,
-    find: "const { result } = await this.#checked({ do: 'effect', id, fence, name, key, value })",
-    replace:
-      "this.#checked({ do: 'effect', id, fence, name, key, value }).catch(() => {})\n    const result: Json = {}",
+    file: `${TASK}/worker/recorded-effect.ts`,
+    find: "const { result } = await decide({ do: 'effect', id, fence, name, key, value })",
+    replace: "decide({ do: 'effect', id, fence, name, key, value }).catch(() => {})\n  const result: Json = {}",
   },
   {
     bug: 'a task whose worker is gone stays with it',
