@@ -117,6 +117,8 @@ export class TaskAttempt {
     } finally {
       this.#isOver = true
       stopStart()
+      // What goes on beside it may be going on beside another attempt.
+      this.#end.abort(attemptOver(this.id, this.fence, 'the attempt has ended'))
     }
   }
 

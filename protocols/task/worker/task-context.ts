@@ -100,8 +100,8 @@ export interface WaitForEventOptions {
 /** A chain begins with its submitter. */
 export interface TaskContext extends RequestInWork {
   /**
-   * Aborted when the task is paused, canceled or given to another worker, its time is over, or this node stops: what is done
-   * then counts no more.
+   * Aborted when the task is paused, canceled or given to another worker, its time is over, or this node stops; and when the
+   * attempt has ended by itself, once that is decided or counts no more: what is done then counts no more.
    */
   readonly signal: AbortSignal
   readonly fence: Fence

@@ -241,6 +241,22 @@ test('an attempt that ends waits for its submissions 10 s at most', async () => 
   assert.deepEqual(asked, ['draw 1 [{"tokens":400},null]', 'fail'])
 })
 
+test('a draw beside an attempt that ends is refused once that has ended, and takes nothing', async () => {
+  for (const isFailing of [true, false]) {
+    const { run, time, asked, used } = attemptAt({ tokens: 10 })
+    let late: Promise<unknown> | undefined
+    await run(async (ctx) => {
+      await ctx.draw({ tokens: 4 })
+      late = failureOf(delay(time, 5).then(() => ctx.draw({ tokens: 3 })))
+      if (isFailing) throw new Error('the other half of the work failed')
+    })
+    assert.ok(isParleyError(await late, 'STA002'))
+    const ends = ['draw 2 [{},{"tokens":4}]', isFailing ? 'fail' : 'complete']
+    assert.deepEqual(asked, ['draw 1 [{"tokens":4},null]', ...ends])
+    assert.equal(isFailing ? used()?.tokens : 0, 0)
+  }
+})
+
 test('a draw beside a wait is made once it is known that the attempt goes on', async () => {
   const { run, journal, asked } = attemptAt({ tokens: 10 })
   journal.one('ann', { do: 'signal', id: 't', name: 'answer', value: 42 })

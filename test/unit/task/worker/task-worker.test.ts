@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as z from 'zod'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
+import { delay } from '../../../../protocols/async.ts'
 import { defineProtocol } from '../../../../protocols/define.ts'
-import { ParleyError } from '../../../../protocols/errors.ts'
+import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
 import type { Json } from '../../../../protocols/journal/state/command-kind.ts'
 import type { TaskBatcher } from '../../../../protocols/task/client/task-decisions.ts'
 import type { FeedTask } from '../../../../protocols/task/contract.ts'
@@ -13,6 +14,7 @@ import { LEASE_MS } from '../../../../protocols/task/scheduler/worker-table.ts'
 import { TaskId, type TaskRecord } from '../../../../protocols/task/task-record.ts'
 import { TaskWorker } from '../../../../protocols/task/worker/task-worker.ts'
 import { NO_CHILDREN } from '../../../support/no-children.ts'
+import { failureOf } from '../../../support/until.ts'
 
 const asking = defineProtocol({
   name: 'asking',
@@ -375,6 +377,35 @@ test('what fails beside a sleep that is waited for in its place fails the attemp
   worker.onTask(assigned('t', 9))
   await time.run(2_000)
   assert.deepEqual([decided.slice(1), counts, worker.attempts()], [['sleep t', 'fail t'], { failed: 1 }, 0])
+})
+
+test('the signal of an attempt is aborted once it is decided how that ended, and not before', async () => {
+  for (const how of ['complete', 'fail'] as const) {
+    const { worker, time, decided, counts } = create()
+    const steps: string[] = []
+    let ended: unknown
+    await time.settled(
+      worker.work('sum', async (_task, { signal, effect }) => {
+        signal.addEventListener('abort', () => steps.push(`aborted after ${decided.at(-1)}`))
+        // What goes on beside it.
+        const beside = async (): Promise<void> => {
+          for (; !signal.aborted; await delay(time, 100)) steps.push('step')
+          ended = await failureOf(effect('late', () => 1))
+        }
+        void beside()
+        await delay(time, 250)
+        if (how === 'fail') throw new Error('the other half of the work failed')
+        return 1
+      }),
+      1_000,
+    )
+    worker.onTask(assigned('t', 9))
+    await time.run(10_000)
+    assert.deepEqual(steps, ['step', 'step', 'step', `aborted after ${how} t`])
+    assert.ok(isParleyError(ended, 'STA002'))
+    assert.match(ended.message, /the attempt has ended/)
+    assert.deepEqual([decided.at(-1), counts], [`${how} t`, { [how === 'fail' ? 'failed' : 'completed']: 1 }])
+  }
 })
 
 test('a call out of an attempt has the attempt as its parent: its chain begins with the submitter', async () => {
