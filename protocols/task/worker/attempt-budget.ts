@@ -14,14 +14,14 @@ import type { TaskRecord } from '../task-record.ts'
 /** Nobody may be there who decides: an attempt that counts no more ends all the same. */
 const GIVE_BACK_MS = 1_000
 
-export type Draw = Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back' | 'children'>
+export type AttemptDraw = Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back' | 'children'>
 /** @param plan whose budget it is drawn of; undefined: the task's own */
-type Decide = (draw: Draw, plan: string | undefined) => Promise<Decided>
+type Decide = (draw: AttemptDraw, plan: string | undefined) => Promise<Decided>
 
 export class AttemptBudget {
   /** Undefined: nothing that the task uses up is limited. */
   readonly slice: Slice | undefined
-  readonly #decide: (draw: Draw) => Promise<Decided>
+  readonly #decide: (draw: AttemptDraw) => Promise<Decided>
   /** It draws of its plan, which knows nothing of children. */
   readonly #isOfPlan: boolean
   /** Each is fulfilled where the attempt goes on after all. */
@@ -98,7 +98,7 @@ export class AttemptBudget {
     }).catch(() => {})
   }
 
-  async #return(what: Pick<Draw, 'back' | 'children'>): Promise<void> {
+  async #return(what: Pick<AttemptDraw, 'back' | 'children'>): Promise<void> {
     await this.#decide({ do: 'draw', number: this.#draws + 1, amounts: NO_AMOUNTS, ...what })
     this.#draws += 1
   }

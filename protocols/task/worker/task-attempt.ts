@@ -13,7 +13,7 @@ import { chainThrough, hopOf } from '../../wire/delegation-chain.ts'
 import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, INPUT_ROW, sleepRow } from '../task-record.ts'
-import { AttemptBudget, type Draw } from './attempt-budget.ts'
+import { AttemptBudget, type AttemptDraw } from './attempt-budget.ts'
 import { AttemptChildren } from './attempt-children.ts'
 import { type AttemptWork, remainingOf, UsedNames, workItem } from './attempt-data.ts'
 import type { AttemptDeps } from './attempt-deps.ts'
@@ -60,7 +60,7 @@ export class TaskAttempt {
     this.fence = work.fence
     this.#rows = work.rows
     const { id, fence, record } = work
-    const decide = (change: Draw, plan: string | undefined) => this.#report({ ...change, id, fence }, plan)
+    const decide = (change: AttemptDraw, plan: string | undefined) => this.#report({ ...change, id, fence }, plan)
     this.#budget = new AttemptBudget(record, decide, deps.port.clock)
     const { signal } = this.#end
     const draw = (amounts: Amounts): Promise<void> => this.#draw(amounts)
