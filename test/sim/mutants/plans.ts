@@ -32,7 +32,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'what waits at who is gone, or has no room, stays there',
     file: `${COORDINATION}/runner/plan-watch.ts`,
-    find: 'return this.#goneAgents(plan, held) ?? this.#moveOf(plan, held, open.length) ??',
+    find: 'return this.#goneAgents(plan, held) ?? this.#moveOf(id, plan, held, open.length) ??',
     replace: 'return (held.length > 99 ? this.#goneAgents(plan, held) : undefined) ??',
   },
   {
@@ -44,7 +44,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'a plan whose tasks have ended goes on',
     file: `${COORDINATION}/runner/plan-watch.ts`,
-    find: 'if (open.length === 0) return this.#completed(plan, signal)',
+    find: 'if (open.length === 0) return this.#completed(plan, completed, signal)',
     replace: '',
   },
   {
