@@ -130,7 +130,7 @@ class NodeTasks implements TasksFeature {
     this.#feeds = feeds
     this.#worker = new TaskWorker({
       ...{ port: { ...port, clock: this.#journalTime }, batcher: this.#batcher, values: bytes.transfers },
-      ...{ call: deps.call, leaseClock: port.clock },
+      ...{ call: deps.call, leaseClock: port.clock, sureClock: this.#journalTime.sure },
       cursorOf: (topic) => deps.events.cursor(topic),
       live: () => this.#own().live(this.#end.signal),
       readRows: (id) => this.#reader.work(id),

@@ -3,8 +3,8 @@
  * the agents, lets them have the tasks, and looks until all are done; what goes wrong on the way is planned anew (seed 003).
  *
  * Each move is decided in the journal before anything follows from it, so that another coordinator goes on from there. A task goes
- * to an agent once that one has acknowledged its directive, in a decision of its own. State: what it waits for, which tasks were
- * seen completed, and what agents adjusted for a plan that is not carried out yet.
+ * to an agent once that one has acknowledged its directive, in a decision of its own. State: what it waits for, how its tasks
+ * have ended, and what agents adjusted for a plan that is not carried out yet.
  */
 import { waitFor } from '../../async.ts'
 import { isParleyError } from '../../errors.ts'
@@ -24,7 +24,7 @@ import type { ResourceAdjustment } from '../planner/generator.ts'
 import type { PlanDirector } from './plan-director.ts'
 import { planOf } from './plan-facts.ts'
 import type { PlanMaker } from './plan-maker.ts'
-import type { PlanFinding, PlanWatch } from './plan-watch.ts'
+import type { EndedTasks, PlanFinding, PlanWatch } from './plan-watch.ts'
 
 /** A plan without news is looked at this often. */
 const LOOK_MS = 1_000
@@ -60,8 +60,7 @@ export class PlanDriver {
   #hasNews = false
   /** Taken back where the plan fails. Another coordinator does not know of it. */
   #adjusted: readonly ResourceAdjustment[] = []
-  /** Tasks of it that were seen completed. */
-  readonly #completed = new Set<string>()
+  readonly #ended: EndedTasks = new Map()
 
   constructor(deps: DriverDeps, id: string, signal: AbortSignal) {
     this.#deps = deps
@@ -192,7 +191,7 @@ export class PlanDriver {
   async #monitor(plan: PlanRecord): Promise<void> {
     // It is carried out as it was planned: what was adjusted for it stays so.
     this.#adjusted = []
-    const found: PlanFinding = await this.#deps.watch.look(this.#id, plan, this.#completed, this.#signal)
+    const found: PlanFinding = await this.#deps.watch.look(this.#id, plan, this.#ended, this.#signal)
     switch (found.do) {
       case 'complete':
         return this.#move(plan, {
@@ -203,7 +202,7 @@ export class PlanDriver {
       case 'adjust':
         return this.#adjust(plan, found.adjustment, found.offline, found.reason)
       case 'wait':
-        return this.#untilNews(found.dueMs ?? LOOK_MS)
+        return this.#untilNews(Math.min(found.dueMs ?? LOOK_MS, LOOK_MS))
     }
   }
 

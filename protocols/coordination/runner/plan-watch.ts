@@ -9,9 +9,9 @@ import type { JournalMember } from '../../journal/journal-server.ts'
 import { fits, isNone, type Units } from '../../resource/units.ts'
 import type { Liveness } from '../../task/scheduler/worker-presence.ts'
 import type { TaskRecord, WorkerRecord } from '../../task/task-record.ts'
-import type { TaskStatus } from '../../task/task-status.ts'
+import { isFinal, type TaskStatus } from '../../task/task-status.ts'
 import type { Adjustment, OfflineAgent, PlanOutcome, PlanRecord } from '../plan-record.ts'
-import { capacityOfNode, hasFree, isHeld, needsOf, openTaskOf, taskOf, workerOf } from './plan-facts.ts'
+import { capacityOfNode, hasFree, isHeld, needsOf, taskOf, workerOf } from './plan-facts.ts'
 
 /** Milliseconds that a task waits at its agent before it is moved to another one. */
 const WAITED_MS = 100
@@ -22,6 +22,9 @@ const MAX_MOVE_MS = 30_000
 const MAX_COMPARED = 8
 /** Plans of which it is known where the next look begins: more than are driven at once. */
 const MOST_BEGINNINGS = 2_048
+
+/** How tasks have ended, by their ids; undefined: that was forgotten. */
+export type EndedTasks = Map<string, TaskStatus | undefined>
 
 export type PlanFinding =
   | { readonly do: 'complete'; readonly outcome: PlanOutcome; readonly reason?: string }
@@ -74,6 +77,19 @@ const longestOfEach = (stuck: readonly StuckTask[]): StuckTask[] => {
   return [...found.values()]
 }
 
+/** It does not wait for tasks that are not its own: what of those is open counts as not completed. */
+const outcomeOf = ({ tasks }: PlanRecord, ended: EndedTasks): PlanFinding => {
+  const others = tasks.filter((id) => ended.get(id) !== 'completed')
+  if (others.length === 0) return { do: 'complete', outcome: 'completed' }
+  const forgotten = others.filter((id) => ended.has(id) && ended.get(id) === undefined).length
+  const why = forgotten === 0 ? '' : `, as far as is known: ${forgotten} ended longer ago than tasks.retainMs`
+  return {
+    do: 'complete',
+    outcome: 'failed',
+    reason: `${others.length} of ${tasks.length} tasks were not completed${why}`,
+  }
+}
+
 export class PlanWatch {
   readonly #deps: WatchDeps
   /** By plan: how many shapes come before the first one that its next look compares. */
@@ -84,34 +100,21 @@ export class PlanWatch {
   }
 
   /**
-   * @param completed tasks of it that were seen completed, which this adds to: they may be forgotten before it ends
+   * @param ended how tasks of it have ended, which this adds to: they may be forgotten before it ends
    * @throws the signal's reason; what reading a task throws
    */
-  async look(id: string, plan: PlanRecord, completed: Set<string>, signal: AbortSignal): Promise<PlanFinding> {
-    const { member } = this.#deps
-    const open = plan.tasks.flatMap((task): OpenTask[] => {
-      const record = openTaskOf(member, id, task)
-      if (record === undefined && taskOf(member, task)?.status === 'completed') completed.add(task)
-      return record === undefined ? [] : [{ id: task, record }]
-    })
-    if (open.length === 0) return this.#completed(plan, completed, signal)
+  async look(id: string, plan: PlanRecord, ended: EndedTasks, signal: AbortSignal): Promise<PlanFinding> {
+    const open: OpenTask[] = []
+    for (const task of plan.tasks) {
+      if (ended.has(task)) continue
+      const record = taskOf(this.#deps.member, task)
+      if (record === undefined) ended.set(task, await this.#deps.statusOf(task, signal))
+      else if (isFinal(record.status)) ended.set(task, record.status)
+      else if (record.plan === id) open.push({ id: task, record })
+    }
+    if (open.length === 0) return outcomeOf(plan, ended)
     const held = open.filter(({ record }) => isHeld(record))
     return this.#goneAgents(plan, held) ?? this.#moveOf(id, plan, held, open.length) ?? { do: 'wait' }
-  }
-
-  /** It does not wait for tasks that are not its own: what of those is open counts as not completed. */
-  async #completed({ tasks }: PlanRecord, completed: ReadonlySet<string>, signal: AbortSignal): Promise<PlanFinding> {
-    let [others, unknown] = [0, 0]
-    for (const id of tasks) {
-      if (completed.has(id)) continue
-      const status = taskOf(this.#deps.member, id)?.status ?? (await this.#deps.statusOf(id, signal))
-      if (status === undefined) unknown += 1
-      else if (status !== 'completed') others += 1
-    }
-    if (others + unknown === 0) return { do: 'complete', outcome: 'completed' }
-    const reason = `${others + unknown} of ${tasks.length} tasks were not completed`
-    const why = unknown === 0 ? '' : `, as far as is known: ${unknown} ended longer ago than tasks.retainMs`
-    return { do: 'complete', outcome: 'failed', reason: reason + why }
   }
 
   #goneAgents({ assignments }: PlanRecord, held: readonly OpenTask[]): PlanFinding | undefined {

@@ -50,6 +50,14 @@ export class HeardTime implements JournalClock {
     return Math.abs(own - told) < NEAR_MS ? Math.max(sure, Math.min(own, told)) : sure
   }
 
+  /** What it is at least: what is over by this is over by the journal's own time as well. */
+  readonly sure = {
+    now: (): number =>
+      this.#heardAt === undefined
+        ? this.#clock.now()
+        : this.#at + Math.floor((this.#clock.monotonic() - this.#heardAt) * SURE_RATE),
+  }
+
   /** Before anything was heard this node's own clock. */
   now(): number {
     const own = this.#clock.now()

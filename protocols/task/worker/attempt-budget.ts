@@ -29,7 +29,7 @@ export class AttemptBudget {
   #draws = 0
   #last: Promise<unknown> = Promise.resolve()
 
-  /** @param clock the journal's: the deadline of the task is its */
+  /** @param clock the journal's, at least: the deadline of the task is of it */
   constructor(
     { budget, deadline, plan }: Pick<TaskRecord, 'budget' | 'deadline' | 'plan'>,
     decide: Decide,

@@ -13,6 +13,8 @@ export type AttemptCount = 'completed' | 'failed' | 'abandoned' | 'effectsRun' |
 export interface AttemptDeps {
   /** Its clock is the journal's: attempts are measured by it. */
   readonly port: Pick<Port, 'self' | 'clock' | 'timers' | 'log'>
+  /** The journal's time at least: no deadline passes here before it has passed there. */
+  readonly sureClock: Pick<Port['clock'], 'now'>
   /** @param plan whose budget a draw is of; undefined: the task's own */
   decide(change: TaskChange, plan?: string): Promise<Decided>
   readonly call: MakeCall

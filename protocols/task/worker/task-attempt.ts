@@ -61,7 +61,7 @@ export class TaskAttempt {
     this.#rows = work.rows
     const { id, fence, record } = work
     const decide = (change: AttemptDraw, plan: string | undefined) => this.#report({ ...change, id, fence }, plan)
-    this.#budget = new AttemptBudget(record, decide, deps.port.clock)
+    this.#budget = new AttemptBudget(record, decide, deps.sureClock)
     const { signal } = this.#end
     const draw = (amounts: Amounts): Promise<void> => this.#draw(amounts)
     const isEnding = (): boolean => this.#budget.isHeld()

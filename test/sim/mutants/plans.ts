@@ -44,7 +44,7 @@ const BUGS: readonly Omit<Mutant, 'scenario'>[] = [
   {
     bug: 'a plan whose tasks have ended goes on',
     file: `${COORDINATION}/runner/plan-watch.ts`,
-    find: 'if (open.length === 0) return this.#completed(plan, completed, signal)',
+    find: 'if (open.length === 0) return outcomeOf(plan, ended)',
     replace: '',
   },
   {

@@ -22,6 +22,16 @@ test('before anything was heard its own clock counts, and where that is right it
   assert.equal(pass(10), 1_000_010)
 })
 
+test('what is sure is never later than the journal, also where its own clock is ahead, or the journal goes slower', () => {
+  const { heard, pass } = started(1_004_000)
+  assert.equal(heard.sure.now(), 1_004_000)
+  heard.heard(1_000_000)
+  assert.deepEqual([heard.now(), heard.sure.now()], [1_004_000, 1_000_000])
+  pass(1_000)
+  // At nine tenths of the speed it is 900 ms later there.
+  assert.deepEqual([heard.now(), heard.sure.now()], [1_005_000, 1_000_875])
+})
+
 test('where its own clock is wrong it is what was heard, and what passed since', () => {
   for (const wallMs of [1_060_000, 940_000]) {
     const { heard, pass } = started(wallMs)

@@ -44,6 +44,7 @@ const attemptAt = (
   const asked: string[] = []
   const attempt = new TaskAttempt(
     {
+      sureClock: time,
       port: {
         self: { id: 'bob', name: 'bob', mesh: 'm', incarnation: 1 },
         clock: { now: time.now, monotonic: time.now },

@@ -58,6 +58,7 @@ const create = () => {
     },
   }
   const worker = new TaskWorker({
+    sureClock: time,
     port: {
       self: { id: 'me', name: 'me', mesh: 'm', incarnation: 1 },
       clock: { now: () => time.now() + now, monotonic: time.now },
