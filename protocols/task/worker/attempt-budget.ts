@@ -15,6 +15,24 @@ import type { TaskRecord } from '../task-record.ts'
 const GIVE_BACK_MS = 1_000
 
 export type AttemptDraw = Pick<ChangeOf<'draw'>, 'do' | 'number' | 'amounts' | 'back' | 'children'>
+interface Held {
+  /** Fulfilled where the attempt goes on after all. */
+  readonly goesOn: Promise<void>
+  isClosed: boolean
+}
+
+export interface Hold {
+  close(): void
+  /** The attempt has not ended. */
+  goOn(): void
+}
+
+/** Runs a wait, while what it is part of counts as standing still. */
+export type Pausing = (wait: () => Promise<unknown>) => Promise<void>
+/** Of the program itself, not of a submission. */
+export const ownWait: Pausing = async (wait) => {
+  await wait()
+}
 /** @param plan whose budget it is drawn of; undefined: the task's own */
 type Decide = (draw: AttemptDraw, plan: string | undefined) => Promise<Decided>
 
@@ -24,8 +42,7 @@ export class AttemptBudget {
   readonly #decide: (draw: AttemptDraw) => Promise<Decided>
   /** It draws of its plan, which knows nothing of children. */
   readonly #isOfPlan: boolean
-  /** Each is fulfilled where the attempt goes on after all. */
-  readonly #holds = new Set<Promise<void>>()
+  readonly #holds = new Set<Held>()
   #draws = 0
   #last: Promise<unknown> = Promise.resolve()
 
@@ -47,28 +64,45 @@ export class AttemptBudget {
   }
 
   /**
-   * The attempt may end by what follows: until then nothing more is drawn, which would be lost with it. Draws wait for that.
-   * @returns what lets them go on, where the attempt has not ended
+   * The attempt may end by what follows: until that is known its program draws nothing more, which would be lost with it. Draws of
+   * children that are being submitted go on until `close`.
    */
-  hold(): () => void {
+  hold(): Hold {
     const { promise, resolve } = Promise.withResolvers<void>()
-    this.#holds.add(promise)
-    return () => {
-      this.#holds.delete(promise)
-      resolve()
+    const held: Held = { goesOn: promise, isClosed: false }
+    this.#holds.add(held)
+    return {
+      close: () => {
+        held.isClosed = true
+      },
+      goOn: () => {
+        this.#holds.delete(held)
+        resolve()
+      },
     }
   }
 
-  isHeld(): boolean {
-    return this.#holds.size > 0
+  /** Also for children that are being submitted. */
+  isClosed(): boolean {
+    return this.#holdsOf(false).length > 0
   }
 
-  /** One after the other. @param signal of the attempt @throws COM003 `budget-exhausted`; MSG001; STA002 */
-  async draw(amounts: Amounts, signal: AbortSignal): Promise<void> {
+  #holdsOf(isOwn: boolean): Promise<void>[] {
+    return [...this.#holds].filter(({ isClosed }) => isOwn || isClosed).map(({ goesOn }) => goesOn)
+  }
+
+  /**
+   * One after the other.
+   * @param signal of the attempt
+   * @param pausing a wait for whether the attempt ends: who ends it does not wait for that
+   * @throws COM003 `budget-exhausted`; MSG001; STA002
+   */
+  async draw(amounts: Amounts, signal: AbortSignal, pausing: Pausing): Promise<void> {
     const { slice } = this
     const asked = checkedInput(GivenAmounts, amounts, 'these amounts cannot be drawn')
     // No draw gets in line behind what is given back: there is no wait between this and that line.
-    while (this.isHeld()) await abortable(Promise.all(this.#holds), signal)
+    const holds = (): Promise<void>[] => this.#holdsOf(pausing === ownWait)
+    while (holds().length > 0) await pausing(() => abortable(Promise.all(holds()), signal))
     await this.#inLine(async () => {
       signal.throwIfAborted()
       if (slice === undefined) return

@@ -7,7 +7,7 @@
  * submissions of which nothing is known yet.
  */
 
-import { within } from '../../async.ts'
+import { waitFor } from '../../async.ts'
 import {
   type Amounts,
   amountIn,
@@ -25,6 +25,7 @@ import type { Timers } from '../../port.ts'
 import type { SubmitTask, TaskHandle, TaskState, TaskWaitOptions } from '../client/task-api.ts'
 import { MOST_LISTED } from '../client/task-reader.ts'
 import type { TaskRecord } from '../task-record.ts'
+import type { Pausing } from './attempt-budget.ts'
 import { childOf } from './attempt-data.ts'
 import { mayLeave, type Prospect } from './child-prospect.ts'
 
@@ -32,8 +33,6 @@ import { mayLeave, type Prospect } from './child-prospect.ts'
 const MOST_PARTS = 10
 /** Draws for one child, of whose amounts others of its attempt take some meanwhile. */
 const MOST_DRAWS = 32
-/** An attempt that ends waits so long to hear what came of its submissions: a new coordinator has begun by then. Milliseconds. */
-const SETTLE_MS = 10_000
 
 export interface SubmittedChild {
   readonly handle: TaskHandle
@@ -61,7 +60,7 @@ export interface Parent {
   readonly slice: Slice | undefined
   /** Of the attempt. */
   readonly signal: AbortSignal
-  draw(amounts: Amounts): Promise<void>
+  draw(amounts: Amounts, pausing: Pausing): Promise<void>
   /** It may be ending: a draw, also of nothing, waits until that is known. */
   isEnding(): boolean
 }
@@ -78,7 +77,9 @@ export class AttemptChildren {
   readonly #tasks: ParentTasks
   readonly #parent: Parent
   readonly #paid = new Set<string>()
-  readonly #submitting = new Set<Promise<SubmittedChild>>()
+  /** Submissions that are on their way. */
+  readonly #submitting = new Set<object>()
+  readonly #whenNone = new Set<() => void>()
 
   constructor(tasks: ParentTasks, parent: Parent) {
     this.#tasks = tasks
@@ -87,6 +88,27 @@ export class AttemptChildren {
 
   /** @throws as `submit` of tasks; STA003 `exists` where somebody else submitted it before its parent was there */
   async submit(name: string, given: Omit<SubmitTask, 'id' | 'parent'>): Promise<TaskHandle> {
+    const submission = {}
+    this.#submitting.add(submission)
+    const pausing: Pausing = async (wait) => {
+      this.#stands(submission)
+      await wait()
+      this.#submitting.add(submission)
+    }
+    try {
+      return await this.#submit(name, given, pausing)
+    } finally {
+      this.#stands(submission)
+    }
+  }
+
+  /** It is not on its way any more, or not now. */
+  #stands(submission: object): void {
+    this.#submitting.delete(submission)
+    if (this.#submitting.size === 0) for (const look of [...this.#whenNone]) look()
+  }
+
+  async #submit(name: string, given: Omit<SubmitTask, 'id' | 'parent'>, pausing: Pausing): Promise<TaskHandle> {
     const { id, slice, signal, draw } = this.#parent
     const childId = `${id}.${name}`
     const task = childOf(given, { id, name, budget: slice })
@@ -95,21 +117,34 @@ export class AttemptChildren {
       for (let draws = 0; draws < MOST_DRAWS; draws += 1) {
         const lacks = lacksFor(slice, task.budget.amounts)
         if (isNothing(lacks) && !this.#parent.isEnding()) break
-        await draw(lacks)
+        await draw(lacks, pausing)
       }
       // Its part is split off before anything else is waited for.
       this.#paid.add(childId)
     }
-    const submitting = this.#tasks.submitChild(task, { signal })
-    this.#submitting.add(submitting)
-    const { handle, known } = await submitting.finally(() => this.#submitting.delete(submitting))
+    const { handle, known } = await this.#tasks.submitChild(task, { signal })
     if (known) this.#requireOwn(childId, await handle.state({ signal }))
     return handle
   }
 
-  /** Resolves once it is known what came of each submission, or some time has passed: only then a child can be let go. */
-  async settled(timers: Pick<Timers, 'after'>): Promise<void> {
-    if (this.#submitting.size > 0) await within(timers, SETTLE_MS, Promise.allSettled(this.#submitting))
+  /**
+   * Waits until it is known what came of each submission: only then a child can be let go.
+   * @param mostMs milliseconds that it waits
+   * @param then what is done in the turn in which none is on its way
+   */
+  async settled<T>(timers: Pick<Timers, 'after'>, mostMs: number, then: () => T): Promise<T> {
+    // What is begun in this turn counts.
+    await Promise.resolve()
+    if (this.#submitting.size === 0 || mostMs <= 0) return then()
+    const limit = new AbortController()
+    const stop = timers.after(mostMs, () => limit.abort())
+    while (this.#submitting.size > 0 && !limit.signal.aborted)
+      await waitFor(limit.signal, (resolve) => {
+        this.#whenNone.add(resolve)
+        return () => this.#whenNone.delete(resolve)
+      }).catch(() => {})
+    stop()
+    return then()
   }
 
   /** Nothing that they leave is this attempt's from here on. @returns those that may leave something */

@@ -89,3 +89,12 @@ export const remainingOf = ({ deadline, attemptUntil }: TaskRecord, now: number)
   const until = Math.min(deadline ?? Number.POSITIVE_INFINITY, attemptUntil ?? Number.POSITIVE_INFINITY)
   return until === Number.POSITIVE_INFINITY ? undefined : Math.max(0, until - now)
 }
+
+/** An attempt that ends waits so long to hear what came of its submissions: a new coordinator has begun by then. Milliseconds. */
+export const MOST_SETTLE_MS = 10_000
+/** So much of the time of an attempt is left to have its end decided. Milliseconds. */
+const REPORT_MS = 1_000
+
+/** @returns milliseconds that an attempt which ends has for what it is submitting */
+export const settleMs = (record: TaskRecord, now: number): number =>
+  Math.max(0, Math.min(MOST_SETTLE_MS, (remainingOf(record, now) ?? Number.POSITIVE_INFINITY) - REPORT_MS))

@@ -28,8 +28,8 @@ export interface WaitingAttempt {
   readonly rows: ReadonlyMap<string, Json>
   /** Once in an attempt. @throws MSG001, STA002 */
   use(what: string, name: string, row: string): void
-  /** @returns what it was answered with @throws STA002 */
-  decide(change: TaskChange): Promise<Json>
+  /** @param change what is asked for once the attempt may end @returns what it was answered with @throws STA002 */
+  decide(change: () => TaskChange): Promise<Json>
   /** The attempt ends here. */
   suspend(why: string): never
   /** Milliseconds since 1970. */
@@ -48,11 +48,11 @@ export const waitForSignal = async (
   use('wait', name, waitRow(name))
   const known = rows.get(signalRow(name))
   if (known !== undefined) return known
-  const result = await decide({
+  const result = await decide(() => ({
     ...{ do: 'wait', id, fence, name, status },
     ...(prompt !== undefined && { prompt }),
     ...until(attempt, timeoutMs),
-  })
+  }))
   const { given = null, isGiven, isOver } = result as unknown as Waited
   if (isGiven) return given
   if (!isOver) suspend(`it waits for ${name}`)
@@ -94,12 +94,13 @@ export const waitForEvent = async (
   // This part wrote it.
   const known = rows.get(eventRow(name)) as unknown as Heard | undefined
   if (known !== undefined) return eventOf(id, name, known)
-  const asked = { topic, ...(filter !== undefined && { filter }), ...until(attempt, timeoutMs) }
+  const asked = () => ({ topic, ...(filter !== undefined && { filter }), ...until(attempt, timeoutMs) })
   const nowhere = { createdAt: attempt.now(), positions: [] }
-  checkedInput(ListenSchema, { ...asked, cursor: nowhere }, `the event ${name} cannot be waited for`)
+  checkedInput(ListenSchema, { ...asked(), cursor: nowhere }, `the event ${name} cannot be waited for`)
   // Where it began stands in the journal.
   const cursor = rows.has(listenRow(name)) ? nowhere : journalled(await cursorOf(topic))
-  const { heard, isOver } = (await decide({ do: 'listen', id, fence, name, ...asked, cursor })) as unknown as Listened
+  const result = await decide(() => ({ do: 'listen', id, fence, name, ...asked(), cursor }))
+  const { heard, isOver } = result as unknown as Listened
   if (heard !== undefined) return eventOf(id, name, heard)
   if (!isOver) suspend(`it waits for the event ${name}`)
   throw new ParleyError('COM001', `no event ${topic} came for the task ${id} in time`, {

@@ -13,9 +13,9 @@ import { chainThrough, hopOf } from '../../wire/delegation-chain.ts'
 import { RESULT_ROW, type TaskValue } from '../bytes/stored-bytes.ts'
 import type { TaskChange } from '../journal/task-changes.ts'
 import { CHECKPOINT_ROW, INPUT_ROW, sleepRow } from '../task-record.ts'
-import { AttemptBudget, type AttemptDraw } from './attempt-budget.ts'
+import { AttemptBudget, type AttemptDraw, ownWait, type Pausing } from './attempt-budget.ts'
 import { AttemptChildren } from './attempt-children.ts'
-import { type AttemptWork, remainingOf, UsedNames, workItem } from './attempt-data.ts'
+import { type AttemptWork, MOST_SETTLE_MS, remainingOf, settleMs, UsedNames, workItem } from './attempt-data.ts'
 import type { AttemptDeps } from './attempt-deps.ts'
 import { attemptOver, mayRetry, reportChange, taskError } from './attempt-report.ts'
 import {
@@ -63,8 +63,8 @@ export class TaskAttempt {
     const decide = (change: AttemptDraw, plan: string | undefined) => this.#report({ ...change, id, fence }, plan)
     this.#budget = new AttemptBudget(record, decide, deps.sureClock)
     const { signal } = this.#end
-    const draw = (amounts: Amounts): Promise<void> => this.#draw(amounts)
-    const isEnding = (): boolean => this.#budget.isHeld()
+    const draw = (amounts: Amounts, pausing: Pausing): Promise<void> => this.#draw(amounts, pausing)
+    const isEnding = (): boolean => this.#budget.isClosed()
     const { slice } = this.#budget
     this.#children = new AttemptChildren(deps.tasks, {
       id,
@@ -109,7 +109,8 @@ export class TaskAttempt {
       const given = await fn(await workItem(this.#work, (row, name) => this.#load(row, name)), this.#context())
       if (this.#end.signal.aborted) throw this.#end.signal.reason
       const result = await this.#store('the result', given, RESULT_ROW)
-      await this.#giveBack()
+      this.#budget.hold().close()
+      await this.#budget.giveBack()
       await this.#report({ do: 'complete', id: this.id, fence: this.fence, result })
       count('completed', this.id)
     } catch (error) {
@@ -117,8 +118,10 @@ export class TaskAttempt {
     } finally {
       this.#isOver = true
       stopStart()
-      // What goes on beside it may be going on beside another attempt.
-      this.#end.abort(attemptOver(this.id, this.fence, 'the attempt has ended'))
+      // What goes on beside it may be going on beside another attempt; a child that is being submitted is not cut off.
+      void this.#children.settled(port.timers, MOST_SETTLE_MS, () =>
+        this.#end.abort(attemptOver(this.id, this.fence, 'the attempt has ended')),
+      )
     }
   }
 
@@ -133,7 +136,7 @@ export class TaskAttempt {
     if (!isParleyError(error)) port.log.warn('an attempt at a task failed', { task: this.id, type: this.type, error })
     try {
       const retry = mayRetry(error)
-      await this.#giveBack(this.#letGo)
+      await this.#letAllGo(this.#budget.slice !== undefined)
       await this.#report({ do: 'fail', id: this.id, fence: this.fence, error: taskError(error), retry })
       count('failed', this.id)
     } catch (why) {
@@ -235,23 +238,32 @@ export class TaskAttempt {
 
   /** It ends by what is decided then, or goes on: nothing is drawn meanwhile. */
   async #suspending<T>(decide: () => Promise<T>): Promise<T> {
-    const goOn = await this.#giveBack(this.#letGo)
+    const goOn = await this.#letAllGo(true)
     return decide().finally(goOn)
   }
 
-  /** Nothing is drawn, or given to a child, from here on. @returns what ends that */
-  async #giveBack(letGo?: () => string[]): Promise<() => void> {
-    const goOn = this.#budget.hold()
-    await this.#children.settled(this.#deps.port.timers)
-    await this.#budget.giveBack(letGo)
-    return goOn
+  /**
+   * Lets go of its children, and gives back what it has: nothing is drawn, or given to a child, from here on.
+   * @param waits for what is being submitted
+   * @returns what ends that
+   */
+  async #letAllGo(waits: boolean): Promise<() => void> {
+    const { timers, clock } = this.#deps.port
+    const mostMs = waits ? settleMs(this.#work.record, clock.now()) : 0
+    const hold = this.#budget.hold()
+    await this.#children.settled(timers, mostMs, () => {
+      hold.close()
+      // In this turn, so that no draw is before it in line.
+      return this.#budget.giveBack(this.#letGo)
+    })
+    return hold.goOn
   }
 
   readonly #letGo = (): string[] => this.#children.letGo()
 
-  #draw(amounts: Amounts): Promise<void> {
-    const draw = (): Promise<void> => this.#budget.draw(amounts, this.#end.signal)
-    return drawOrWait(draw, this.#children, () => this.#parent().giveBack())
+  #draw(amounts: Amounts, pausing: Pausing = ownWait): Promise<void> {
+    const draw = (): Promise<void> => this.#budget.draw(amounts, this.#end.signal, pausing)
+    return drawOrWait(draw, this.#children, () => pausing(() => this.#parent().giveBack()))
   }
 
   #parent(): WaitingParent {
@@ -268,7 +280,7 @@ export class TaskAttempt {
     return {
       ...{ id: this.id, fence: this.fence, rows: this.#rows },
       use: (what, name, row) => this.#used.add(row, what, name, '', this.#end.signal),
-      decide: async (change) => (await this.#suspending(() => this.#checked(change))).result,
+      decide: async (change) => (await this.#suspending(() => this.#checked(change()))).result,
       suspend: (why) => this.#suspend(why),
       now: () => this.#deps.port.clock.now(),
     }

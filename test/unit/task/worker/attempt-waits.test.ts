@@ -16,10 +16,13 @@ const create = (rows: Record<string, Json>, answer: Json = { isOver: false }) =>
     epoch: 1,
     next: i + 1,
   }))
+  let now = 1_000
   const attempt = {
-    ...{ id: 't', fence: { term: 1, index: 9 }, rows: new Map(Object.entries(rows)), use() {}, now: () => 1_000 },
-    async decide(change: TaskChange) {
-      asked.push(change)
+    ...{ id: 't', fence: { term: 1, index: 9 }, rows: new Map(Object.entries(rows)), use() {}, now: () => now },
+    async decide(change: () => TaskChange) {
+      // What is given back before takes its time.
+      now += 1_000
+      asked.push(change())
       return answer
     },
     suspend(why: string): never {
@@ -44,7 +47,7 @@ test('where it begins is asked for once, and journalled within a bound', async (
   await assert.rejects(first.wait({ topic: 'orders.paid', timeoutMs: 50 }), /it waits for the event paid/)
   const [change] = first.asked
   assert.ok(change?.do === 'listen' && first.cursors.length === 1)
-  assert.deepEqual([change.topic, change.until, change.cursor.createdAt], ['orders.paid', 1_050, 900])
+  assert.deepEqual([change.topic, change.until, change.cursor.createdAt], ['orders.paid', 2_050, 900])
   assert.equal(change.cursor.positions.length, 128)
   // Who has published nothing yet needs no place.
   assert.deepEqual(change.cursor.positions[0], { publisher: 'p1', epoch: 1, next: 2 })
