@@ -271,7 +271,8 @@ class ResourcesWorld {
   /** What is given back goes to who waits for it, although nothing else is decided. */
   async #beNext(tries: number): Promise<void> {
     const { time } = this.#mesh
-    const [first, second = first] = this.#nodes.all()
+    // One may stand still for another minute.
+    const [first, second = first] = this.#nodes.all().filter(({ frozenUntil }) => time.now() > frozenUntil)
     const owner = [...(this.#seen()?.nodes ?? [])].find(([, { capacity }]) => amountOf(capacity, 'cpu') > 0)
     if (first === undefined || second === undefined || owner === undefined) throw new Error('no node is there')
     const parts = [{ owner: owner[0], units: owner[1].capacity }]
