@@ -37,9 +37,8 @@ export class AskedAllocations {
 
   /** Resolves once it is granted. @throws COM003 `resource-denied`; STA003 `ended`, `exists`; what the signal is aborted with */
   async ask(id: string, ask: Ask, signal: AbortSignal): Promise<Holding> {
-    // What was had under this id before is not what is asked for now.
-    for (let back = this.#givenBack.get(id); back !== undefined; back = this.#givenBack.get(id))
-      await abortable(back, signal)
+    // Until then it does not count as one that asks: what another one leaves is not for it.
+    await this.#untilGivenBack(id, signal)
     const { holdings } = this.#deps
     this.#asked += 1
     this.#asking.set(id, this.#askingFor(id) + 1)
@@ -63,6 +62,12 @@ export class AskedAllocations {
     }
   }
 
+  /** What was had under this id before is not what is asked for now. */
+  async #untilGivenBack(id: string, signal: AbortSignal): Promise<void> {
+    for (let back = this.#givenBack.get(id); back !== undefined; back = this.#givenBack.get(id))
+      await abortable(back, signal)
+  }
+
   #askingFor(id: string): number {
     return this.#asking.get(id) ?? 0
   }
@@ -78,13 +83,20 @@ export class AskedAllocations {
   }
 
   async #release(id: string): Promise<void> {
-    await this.#deps.batcher.decide({ do: 'release', id })
-    this.#deps.holdings.drop(id, 'it was released')
+    const { batcher, holdings } = this.#deps
+    const released = holdings.find(id)
+    await batcher.decide({ do: 'release', id })
+    if (released !== undefined) holdings.drop(released, 'it was released')
   }
 
   async #askOnce(id: string, ask: Ask, signal: AbortSignal): Promise<Holding> {
     const { batcher, lease, holdings, read } = this.#deps
-    const registration = await abortable(lease.registered(), signal)
+    let registration: number
+    do {
+      await this.#untilGivenBack(id, signal)
+      registration = await abortable(lease.registered(), signal)
+      // A release may have begun meanwhile.
+    } while (this.#givenBack.has(id))
     const open = holdings.expect(id, ask.task)
     // What becomes of it may be told before this node is answered.
     const granted = holdings.granted(id, signal)
@@ -104,7 +116,9 @@ export class AskedAllocations {
 
   #giveBack(id: string): void {
     // Also where that it is released is not decided: it is given back again once it is told of.
-    this.#deps.holdings.drop(id, 'nobody waits for it any more')
+    const { holdings } = this.#deps
+    const open = holdings.find(id)
+    if (open !== undefined) holdings.drop(open, 'nobody waits for it any more')
     this.release(id).catch(() => {})
   }
 }

@@ -73,6 +73,11 @@ export class Holdings {
     return this.#open.has(id)
   }
 
+  /** What has this id now. */
+  find(id: string): Open | undefined {
+    return this.#open.get(id)
+  }
+
   /** Those that were asked for a task, with the ids of what was given. */
   of(task: string): { readonly id: string; readonly resources: readonly string[] }[] {
     return [...this.#open].flatMap(([id, { task: own, holding }]) =>
@@ -113,12 +118,11 @@ export class Holdings {
     return open !== undefined && open.end.signal !== signal
   }
 
-  /** It was not asked for after all, or is released. */
-  drop(id: string, why: string): void {
-    const open = this.#open.get(id)
-    if (open === undefined) return
-    this.#open.delete(id)
-    open.failure ??= endedFor(id, why)
+  /** It was not asked for after all, or is released: it alone ends, and not another one that has its id by now. */
+  drop(open: Open, why: string): void {
+    if (this.#open.get(open.id) !== open) return
+    this.#open.delete(open.id)
+    open.failure ??= endedFor(open.id, why)
     open.end.abort(open.failure)
     for (const look of [...open.waiting]) look()
   }
@@ -147,7 +151,7 @@ export class Holdings {
     const why = allocation?.reason ?? 'it was released'
     if (allocation?.status === 'denied') open.failure = deniedFor(id, why)
     else if (open.holding !== undefined) this.#lost += 1
-    this.drop(id, why)
+    this.drop(open, why)
   }
 
   /** All there was at this version was told. */
@@ -156,9 +160,9 @@ export class Holdings {
   }
 
   endAll(why: string): void {
-    for (const [id, { holding }] of [...this.#open]) {
-      if (holding !== undefined) this.#lost += 1
-      this.drop(id, why)
+    for (const open of [...this.#open.values()]) {
+      if (open.holding !== undefined) this.#lost += 1
+      this.drop(open, why)
     }
   }
 

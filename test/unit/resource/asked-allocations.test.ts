@@ -18,8 +18,11 @@ const given = (more: Partial<Allocation>): Allocation => ({
 })
 const never = new AbortController().signal
 
-/** @param decide what comes of a change; undefined: it is decided */
-const started = (decide: (change: ResourceChange) => Promise<unknown> | unknown) => {
+/**
+ * @param decide what comes of a change; undefined: it is decided
+ * @param registering each registration waits for it
+ */
+const started = (decide: (change: ResourceChange) => Promise<unknown> | unknown, registering?: Promise<void>) => {
   const holdings = new Holdings()
   const lost: number[] = []
   let registration = 1
@@ -32,7 +35,10 @@ const started = (decide: (change: ResourceChange) => Promise<unknown> | unknown)
       },
     },
     lease: {
-      registered: async () => registration,
+      async registered() {
+        await registering
+        return registration
+      },
       lost(over) {
         lost.push(over)
         registration += 1
@@ -92,6 +98,49 @@ test('the same id is asked for again once all that releases it is decided, whate
   const { signal } = await again
   assert.equal(signal.aborted, false)
   assert.deepEqual(done, ['allocate', 'release', 'release', 'allocate'])
+})
+
+test('an ask that waits for a registration waits for what is released meanwhile, and not only for the first', async () => {
+  const done: string[] = []
+  const releasing: PromiseWithResolvers<void>[] = []
+  const registering = Promise.withResolvers<void>()
+  const { asked, holdings } = started(async (change) => {
+    done.push(change.do)
+    if (change.do === 'allocate') {
+      setImmediate(() => holdings.onTold('a', given({}), 6))
+      return
+    }
+    const one = Promise.withResolvers<void>()
+    releasing.push(one)
+    await one.promise
+  }, registering.promise)
+  const again = asked.ask('a', ASK, never)
+  await new Promise(setImmediate)
+  const first = asked.release('a')
+  registering.resolve()
+  await new Promise(setImmediate)
+  // It begins as the first one has been decided: the ask registers anew by then.
+  const second = first.then(() => asked.release('a'))
+  releasing[0]?.resolve()
+  await new Promise(setImmediate)
+  assert.deepEqual(done, ['release', 'release'])
+  releasing[1]?.resolve()
+  await second
+  assert.equal((await again).signal.aborted, false)
+  assert.deepEqual(done, ['release', 'release', 'allocate'])
+})
+
+test('a release ends what had the id when it began, and not what has it once it is decided', async () => {
+  const release = Promise.withResolvers<void>()
+  const { asked, holdings } = started(() => release.promise)
+  const old = holdings.expect('a')
+  const released = asked.release('a')
+  holdings.endAll('the lease was over')
+  const next = holdings.expect('a')
+  release.resolve()
+  await released
+  assert.deepEqual([old.end.signal.aborted, next.end.signal.aborted], [true, false])
+  assert.ok(holdings.has('a'))
 })
 
 test('one of two asks for the same id that fails takes nothing from the other one, whichever was first', async () => {
