@@ -8,6 +8,12 @@ import type { TaskStatus } from '../task-status.ts'
 /** A child that does not go on by itself is not waited for. */
 const GOES_ON: ReadonlySet<TaskStatus> = new Set(['submitted', 'queued', 'assigned', 'running'])
 
+/**
+ * Dependencies are looked at so often, some 100 ms: more than 10,000 tasks have. Those that wait and were not found by then count
+ * as if they waited for something else: a draw rather waits than fails.
+ */
+const MOST_LOOKS = 1_000_000
+
 /** What becomes of a draw that was refused: it can be made now, or once children have ended, or not at all. */
 export type Prospect = 'now' | 'later' | 'never'
 
@@ -25,40 +31,74 @@ const waitingOf = (tasks: readonly TaskState[]): Waiting => {
   return waiting
 }
 
-/** With those that wait for this task, directly or through others that wait. */
-const withWaiting = (held: ReadonlySet<string>, id: string, waiting: Waiting): ReadonlySet<string> => {
-  if (!waiting.has(id)) return held
-  const all = new Set(held)
-  const next = [id]
-  for (let on = next.pop(); on !== undefined; on = next.pop())
-    for (const waits of waiting.get(on) ?? [])
-      if (!all.has(waits)) {
-        all.add(waits)
-        next.push(waits)
-      }
-  return all
+/** Those that wait for one of some tasks, directly or through others that wait. */
+class HeldTasks {
+  readonly #waiting: Waiting
+  readonly #held = new Set<string>()
+  #looks = 0
+
+  constructor(tasks: readonly TaskState[]) {
+    this.#waiting = waitingOf(tasks)
+  }
+
+  has(id: string): boolean {
+    return this.#held.has(id)
+  }
+
+  /** Also those that wait for this one. @returns which were not there yet */
+  add(id: string): readonly string[] {
+    const added: string[] = []
+    this.#addThoseOf(id, added)
+    // Also over those that are added meanwhile.
+    for (const one of added) this.#addThoseOf(one, added)
+    return added
+  }
+
+  remove(added: readonly string[]): void {
+    for (const one of added) this.#held.delete(one)
+  }
+
+  #addThoseOf(id: string, added: string[]): void {
+    for (const waits of this.#waiting.get(id) ?? []) {
+      this.#looks += 1
+      if (this.#looks > MOST_LOOKS) return
+      if (this.#held.has(waits)) continue
+      this.#held.add(waits)
+      added.push(waits)
+    }
+  }
 }
+
+/** It may leave something to its parent. */
+const mayReturn = ({ status, record }: TaskState): boolean =>
+  record.budget?.returnsTo !== undefined && GOES_ON.has(status)
 
 /**
  * The most that children which were let go may still leave to a task before it ends: what their attempts have drawn may come back
  * as well. One that waits for the end of the task itself leaves it nothing.
+ *
+ * Each task is looked at once, and what waits for it as well, unless much waits for many tasks that have children.
  * @param below the tasks below it
  */
 export const mayLeave = (task: string, below: readonly TaskState[]): Amounts => {
-  const byParent = Map.groupBy(below, ({ record }) => record.parent)
-  const waiting = waitingOf(below)
-  const leftTo = (id: string, heldAbove: ReadonlySet<string>): Amounts => {
-    const held = withWaiting(heldAbove, id, waiting)
+  const byParent = Map.groupBy(below.filter(mayReturn), ({ record }) => record.parent)
+  /** By the task that is looked at, and those above it. */
+  const held = new HeldTasks(below)
+  const leftTo = (id: string): Amounts => {
+    const children = byParent.get(id)
+    if (children === undefined) return NO_AMOUNTS
+    const added = held.add(id)
     let all = NO_AMOUNTS
-    for (const { id: childId, status, record } of byParent.get(id) ?? []) {
+    for (const { id: childId, record } of children) {
       const { budget } = record
-      if (budget?.returnsTo === undefined || !GOES_ON.has(status) || held.has(childId)) continue
-      const mayReturn = sum(budget.open ?? NO_AMOUNTS, leftTo(childId, held))
-      all = sum(all, less(budget.amounts, less(budget.used, mayReturn)))
+      if (budget === undefined || held.has(childId)) continue
+      const open = sum(budget.open ?? NO_AMOUNTS, leftTo(childId))
+      all = sum(all, less(budget.amounts, less(budget.used, open)))
     }
+    held.remove(added)
     return all
   }
-  return leftTo(task, new Set())
+  return leftTo(task)
 }
 
 /** @returns undefined: it says of no amount that there is too little */
