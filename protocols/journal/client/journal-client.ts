@@ -9,7 +9,7 @@
 import type { LeaderTracker } from '../../coordinator/leader-tracker.ts'
 import { fromFault, ParleyError } from '../../errors.ts'
 import type { Port } from '../../port.ts'
-import { journalProtocol, type RowsRead, type WireAnswer, type WireRecord } from '../contract.ts'
+import { journalProtocol, PAGE_RECORDS, type RowsRead, type WireAnswer, type WireRecord } from '../contract.ts'
 import type { Fence } from '../fencing/fence.ts'
 import { notFounded } from '../journal-server.ts'
 import { deleteRecord, putRecord } from '../state/built-in-kinds.ts'
@@ -35,11 +35,14 @@ export interface Committed<O> {
   readonly fence: Fence
 }
 
-export interface RowPage {
-  /** Rows behind this key. */
+export interface KeyRange {
+  /** Those behind this key. */
   readonly after?: string
-  /** Rows, at most; 1,000 unless told. */
+  /** At most. Unless told: of records all, of rows 1,000. */
   readonly most?: number
+}
+
+export interface RowPage extends KeyRange {
   /** This row alone, where there is one; `after` and `most` do not count then. */
   readonly key?: string
 }
@@ -68,7 +71,7 @@ export interface Journal {
    * Sorted by key. Where it takes several pages a later one may be newer: `version` is that of the first one, so that who
    * watches from there misses nothing.
    */
-  list(prefix: string, options?: ReadOptions): Promise<{ version: number; records: WireRecord[] }>
+  list(prefix: string, options?: ReadOptions & KeyRange): Promise<{ version: number; records: WireRecord[] }>
   /**
    * A page of a collection of a part, sorted by key. @throws MSG001, as reading does
    */
@@ -237,7 +240,7 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
   }
 
   const read = (
-    what: { key?: string; prefix?: string; after?: string },
+    what: { key?: string; prefix?: string; after?: string; most?: number },
     { consistency = 'linearizable' }: ReadOptions,
     signal: AbortSignal,
   ) =>
@@ -279,17 +282,17 @@ export const createJournalClient = ({ port, leaderTracker, meshId, isMember }: J
         stop()
       }
     },
-    async list(prefix, options = {}) {
+    async list(prefix, { after: first = '', most = Number.POSITIVE_INFINITY, ...options } = {}) {
       const { signal, stop } = limit(options)
       try {
-        const records: WireRecord[] = []
+        const found: WireRecord[] = []
         let version: number | undefined
-        for (let after = ''; ; ) {
-          const page = await read({ prefix, after }, options, signal)
+        for (let after = first; ; ) {
+          const page = await read({ prefix, after, most: Math.min(PAGE_RECORDS, most - found.length) }, options, signal)
           version ??= page.version
-          records.push(...page.records)
+          found.push(...page.records)
           const last = page.records.at(-1)
-          if (!page.more || last === undefined) return { version, records }
+          if (!page.more || last === undefined || found.length >= most) return { version, records: found }
           after = last.key
         }
       } finally {

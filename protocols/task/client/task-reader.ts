@@ -149,16 +149,20 @@ export class TaskReader {
     signal,
     timeoutMs,
   }: ListTasks & TaskWaitOptions): Promise<TaskState[]> {
+    const wanted = Math.min(most, MOST_LISTED)
     const { records } = await this.#journal.list(under === undefined ? TASK_PREFIX : `${taskKey(under)}.`, {
+      after: taskKey(after),
+      // Of those of one status nobody knows among how many they are.
+      ...(status === undefined && { most: wanted }),
       ...(signal !== undefined && { signal }),
       ...(timeoutMs !== undefined && { timeoutMs }),
     })
     const found: TaskState[] = []
     for (const { key, value, version } of records) {
       const [id, record] = [key.slice(TASK_PREFIX.length), readTask(value)]
-      if (record === undefined || id <= after || (status !== undefined && record.status !== status)) continue
+      if (record === undefined || (status !== undefined && record.status !== status)) continue
       found.push(stateOf(id, version, record))
-      if (found.length >= Math.min(most, MOST_LISTED)) break
+      if (found.length >= wanted) break
     }
     return found
   }

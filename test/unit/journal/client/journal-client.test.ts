@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import * as z from 'zod'
 import { createVirtualTime } from '../../../../node/testing/virtual/virtual-time.ts'
 import { isParleyError, ParleyError } from '../../../../protocols/errors.ts'
-import { createJournalClient } from '../../../../protocols/journal/client/journal-client.ts'
+import { createJournalClient, type KeyRange } from '../../../../protocols/journal/client/journal-client.ts'
 import { BUILT_IN_KINDS, FEATURE_LEVEL_KEY, raiseLevel } from '../../../../protocols/journal/state/built-in-kinds.ts'
 import {
   type AnyCommandKind,
@@ -97,6 +97,12 @@ test('a list is whole, however many pages it takes, and misses nothing for who g
     for (const { key } of records) assert.deepEqual(table.get(key), all.get(key)?.value)
   }
   assert.deepEqual((await settled(mesh, guest.journal.list('nothing'))).records, [])
+  const keysOf = async (range: KeyRange): Promise<string[]> =>
+    (await settled(mesh, guest.journal.list('p/', range))).records.map(({ key }) => key)
+  assert.deepEqual(await keysOf({ after: 'p/2', most: 2 }), ['p/3', 'p/4'])
+  assert.deepEqual(await keysOf({ most: 4 }), ['p/1', 'p/2', 'p/3', 'p/4'], 'also over several pages')
+  assert.deepEqual(await keysOf({ after: 'p/4', most: 2 }), ['p/5'])
+  assert.deepEqual(await keysOf({ after: 'p/5' }), [])
 })
 
 test('a leader that dies in the middle of many commands: each is answered, and has its effect, once', async () => {
