@@ -51,7 +51,7 @@ export class Toil {
   /** By process, what each attempt that it works on requires. */
   readonly #using = new Map<JournalNode, Map<string, number>>()
   /** By process, what it knows to have been given for which task. */
-  readonly #claims = new Map<JournalNode, Map<string, Claim>>()
+  readonly #claims = new Map<JournalNode, Map<string, Claim[]>>()
   readonly #release = new Map<JournalNode, (id: string) => Promise<void>>()
   /** Who works, or worked, on each task on which nobody else may. */
   readonly #alone = new Map<string, Lone>()
@@ -67,10 +67,13 @@ export class Toil {
 
   /** What this node knows that it gives. */
   hearClaims(node: JournalNode, resources: Pick<ResourcesFeature, 'onClaim' | 'release'>): void {
-    const claims = new Map<string, Claim>()
+    const claims = new Map<string, Claim[]>()
     this.#claims.set(node, claims)
     this.#release.set(node, (id) => resources.release(id))
-    resources.onClaim((claim) => claims.set(claim.task ?? '', claim))
+    resources.onClaim((claim) => {
+      const { task = '' } = claim
+      claims.set(task, [...(claims.get(task) ?? []).filter(({ signal }) => !signal.aborted), claim])
+    })
   }
 
   /** As the plan in its input says. */
@@ -143,15 +146,17 @@ export class Toil {
     this.#runs += 1
     using.set(key, needs)
     this.counts.needy += 1
-    const claim = this.#claims.get(node)?.get(id)
-    if (claim === undefined || claim.signal.aborted)
+    // A coordinator that was lost may have allocated it once more: that is given back, and this goes on.
+    const claims = (this.#claims.get(node)?.get(id) ?? []).filter(({ signal: { aborted } }) => !aborted)
+    if (claims.length === 0)
       this.problems.push(`${node.name} begins ${id}, and does not know that it was given what that requires`)
-    claim?.signal.addEventListener('abort', () =>
-      node.port.timers.after(ENDS_MS, () => {
-        if (using.has(key)) this.problems.push(`${node.name} works on ${id}, and what that requires has ended`)
-      }),
-    )
-    if (claim !== undefined && this.#random() < RELEASED_SHARE) this.#releaseSoon(node, claim.id)
+    const look = (): void => {
+      if (using.has(key) && claims.every((claim) => claim.signal.aborted))
+        this.problems.push(`${node.name} works on ${id}, and what that requires has ended`)
+    }
+    for (const claim of claims) claim.signal.addEventListener('abort', () => node.port.timers.after(ENDS_MS, look))
+    const last = claims.at(-1)
+    if (last !== undefined && this.#random() < RELEASED_SHARE) this.#releaseSoon(node, last.id)
     const stop = (): void => void using.delete(key)
     signal.addEventListener('abort', stop)
     const all = [...using.values()].reduce((sum, one) => sum + one, 0)
