@@ -72,7 +72,8 @@ test('the same id is asked for again as soon as what became of it before is give
   assert.deepEqual(asked.counts(), { asked: 2, denied: 1 })
 })
 
-test('the same id is asked for again once all that releases it is decided, whatever comes of that', async () => {
+/** Where asks are granted at once, and releases once the test says so. @param registering until this node is registered */
+const withReleases = (registering?: Promise<void>) => {
   const done: string[] = []
   const releasing: PromiseWithResolvers<void>[] = []
   const { asked, holdings } = started(async (change) => {
@@ -84,7 +85,12 @@ test('the same id is asked for again once all that releases it is decided, whate
     const one = Promise.withResolvers<void>()
     releasing.push(one)
     await one.promise
-  })
+  }, registering)
+  return { asked, done, releasing }
+}
+
+test('the same id is asked for again once all that releases it is decided, whatever comes of that', async () => {
+  const { asked, done, releasing } = withReleases()
   const first = await asked.ask('a', ASK, never)
   const released = [asked.release('a'), failureOf(asked.release('a'))]
   const again = asked.ask('a', ASK, never)
@@ -101,19 +107,8 @@ test('the same id is asked for again once all that releases it is decided, whate
 })
 
 test('an ask that waits for a registration waits for what is released meanwhile, and not only for the first', async () => {
-  const done: string[] = []
-  const releasing: PromiseWithResolvers<void>[] = []
   const registering = Promise.withResolvers<void>()
-  const { asked, holdings } = started(async (change) => {
-    done.push(change.do)
-    if (change.do === 'allocate') {
-      setImmediate(() => holdings.onTold('a', given({}), 6))
-      return
-    }
-    const one = Promise.withResolvers<void>()
-    releasing.push(one)
-    await one.promise
-  }, registering.promise)
+  const { asked, done, releasing } = withReleases(registering.promise)
   const again = asked.ask('a', ASK, never)
   await new Promise(setImmediate)
   const first = asked.release('a')
