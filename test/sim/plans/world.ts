@@ -295,21 +295,27 @@ class PlansWorld {
     return this.#records(TASK_PREFIX, readTask).filter(([, { status }]) => !isFinal(status))
   }
 
+  #whatIsOpen(): string | undefined {
+    if (this.#mesh.leader() === undefined) return 'nobody coordinates'
+    const plans = this.#open().map(([id, { state, reason }]) => `${id} ${state} ${reason ?? ''}`)
+    const tasks = this.#openTasks().map(([id, { status, reason }]) => `${id} ${status} ${reason ?? ''}`)
+    return plans.length + tasks.length === 0 ? undefined : `open: ${[...plans, ...tasks].join(', ')}`
+  }
+
   async #conclude(): Promise<void> {
     const { time } = this.#mesh
     this.#scene.tell('everything heals')
     for (const name of this.#names) if (!this.#running.has(name)) await this.#start(name)
     this.#mesh.heal()
     await this.#mesh.untilLeader(LEADER_MS)
-    await this.#until(() => {
-      if (this.#mesh.leader() === undefined) return 'nobody coordinates'
-      const plans = this.#open().map(([id, { state, reason }]) => `${id} ${state} ${reason ?? ''}`)
-      const tasks = this.#openTasks().map(([id, { status, reason }]) => `${id} ${status} ${reason ?? ''}`)
-      return plans.length + tasks.length === 0 ? undefined : `open: ${[...plans, ...tasks].join(', ')}`
-    })
+    await this.#until(() => this.#whatIsOpen())
     await this.#checkWholes()
-    // Who made a plan hears of its end.
-    await time.run(LOOK_MS)
+    do {
+      // Who made one before may have it decided only now.
+      await this.#until(() => this.#whatIsOpen())
+      // Who made a plan hears of its end.
+      await time.run(LOOK_MS)
+    } while (this.#open().length > 0)
     for (const [id, plan] of this.#records(PLAN_PREFIX, readPlan)) await this.#checkEnd(id, plan)
   }
 
