@@ -91,19 +91,19 @@ export class AttemptChildren {
     const submission = {}
     this.#submitting.add(submission)
     const pausing: Pausing = async (wait) => {
-      this.#stands(submission)
+      this.#removeSubmission(submission)
       await wait()
       this.#submitting.add(submission)
     }
     try {
       return await this.#submit(name, given, pausing)
     } finally {
-      this.#stands(submission)
+      this.#removeSubmission(submission)
     }
   }
 
   /** It is not on its way any more, or not now. */
-  #stands(submission: object): void {
+  #removeSubmission(submission: object): void {
     this.#submitting.delete(submission)
     if (this.#submitting.size === 0) for (const look of [...this.#whenNone]) look()
   }
